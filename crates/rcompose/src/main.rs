@@ -1,0 +1,2 @@
+//! The rcompose binary.
+fn main() {}
