@@ -1,1 +1,30 @@
-//! rcompose-model
+//! What a Compose project is: typed, complete, immutable data.
+//!
+//! No I/O, no clock, no environment. Values arrive here parsed and checked by
+//! `rcompose-loader`; everything downstream reads them and never parses again.
+#![forbid(unsafe_code)]
+
+mod health;
+mod mount;
+mod name;
+mod network;
+mod origin;
+mod port;
+mod project;
+mod resources;
+mod service;
+mod signal;
+
+pub use health::{HealthTest, Healthcheck};
+pub use mount::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
+pub use name::{NameError, ProjectName, ServiceName};
+pub use network::{Ipam, IpamPool, NetworkAttachment, NetworkDef, NetworkMode, VolumeDef};
+pub use origin::Origin;
+pub use port::{PortMapping, PortProtocol};
+pub use project::{FileObject, FileSource, Project};
+pub use resources::{Resources, Ulimit};
+pub use service::{
+    Build, Dependency, DependencyCondition, FileMount, Logging, NamespaceMode, PullPolicy,
+    RestartPolicy, Service,
+};
+pub use signal::{Signal, SignalError};

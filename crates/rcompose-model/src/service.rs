@@ -1,0 +1,267 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Healthcheck, Mount, NetworkMode, Origin, PortMapping, Resources, ServiceName, Signal, Ulimit,
+};
+
+/// A service, every value in its final type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Key in `services`.
+    pub name: ServiceName,
+    /// Where the service is written.
+    pub origin: Origin,
+    /// Where single attributes are written, by dotted path below the service
+    /// (`command`, `ports.0`, `user`): for errors that come later, in the engine.
+    pub attribute_origins: BTreeMap<String, Origin>,
+    /// Image reference as written.
+    pub image: Option<String>,
+    /// How to build the image.
+    pub build: Option<Build>,
+    /// When to pull.
+    pub pull_policy: Option<PullPolicy>,
+    /// `linux/arm64`, …
+    pub platform: Option<String>,
+    /// Replaces the image's CMD; `Some(vec![])` clears it.
+    pub command: Option<Vec<String>>,
+    /// Replaces the image's ENTRYPOINT (and clears its CMD); `Some(vec![])` clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment after env_file and environment; `None` values are unset in the container.
+    pub environment: BTreeMap<String, Option<String>>,
+    /// What must be there before.
+    pub depends_on: BTreeMap<ServiceName, Dependency>,
+    /// Published ports.
+    pub ports: Vec<PortMapping>,
+    /// Ports that are only said (`expose`), e.g. `80/tcp`.
+    pub expose: Vec<String>,
+    /// Mounts of `volumes` and `tmpfs`.
+    pub mounts: Vec<Mount>,
+    /// `volumes_from` entries as written (`service[:ro]`, `container:name[:ro]`).
+    pub volumes_from: Vec<String>,
+    /// Networks or network mode.
+    pub network_mode: NetworkMode,
+    /// `links` entries `service[:alias]`.
+    pub links: Vec<String>,
+    /// Health check; `None` leaves the image's.
+    pub healthcheck: Option<Healthcheck>,
+    /// What to do when it exits.
+    pub restart: RestartPolicy,
+    /// `user[:group]`.
+    pub user: Option<String>,
+    /// Further groups.
+    pub group_add: Vec<String>,
+    /// Working directory.
+    pub working_dir: Option<String>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Domain name.
+    pub domainname: Option<String>,
+    /// Fixed container name.
+    pub container_name: Option<String>,
+    /// A tiny init as PID 1.
+    pub init: bool,
+    /// Labels of the container (`label_file` and `labels`).
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the runtime bundle.
+    pub annotations: BTreeMap<String, String>,
+    /// Profiles; empty is always on.
+    pub profiles: Vec<String>,
+    /// Signal for a friendly stop; `None` is the image's, then SIGTERM.
+    pub stop_signal: Option<Signal>,
+    /// How long to wait after it; 10 s when `None`.
+    pub stop_grace_period: Option<Duration>,
+    /// Limits.
+    pub resources: Resources,
+    /// Ulimits.
+    pub ulimits: Vec<Ulimit>,
+    /// Read-only root file system.
+    pub read_only: bool,
+    /// Added capabilities, upper case without `CAP_`, `ALL` possible.
+    pub cap_add: Vec<String>,
+    /// Dropped capabilities.
+    pub cap_drop: Vec<String>,
+    /// All capabilities, devices, no masks, no seccomp.
+    pub privileged: bool,
+    /// `security_opt` entries as written.
+    pub security_opt: Vec<String>,
+    /// Lines for /etc/hosts: host name and address (`host-gateway` possible), in order.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Name servers.
+    pub dns: Vec<String>,
+    /// Search domains.
+    pub dns_search: Vec<String>,
+    /// Resolver options.
+    pub dns_opt: Vec<String>,
+    /// Number of containers (`scale` or `deploy.replicas`); 1 unless given.
+    pub replicas: u32,
+    /// Bytes of /dev/shm; 64 MiB when `None`.
+    pub shm_size: Option<u64>,
+    /// Kernel parameters of the container's namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Devices `host[:container[:permissions]]`.
+    pub devices: Vec<String>,
+    /// Allocate a terminal.
+    pub tty: bool,
+    /// Keep stdin open.
+    pub stdin_open: bool,
+    /// Secrets to show.
+    pub secrets: Vec<FileMount>,
+    /// Configs to show.
+    pub configs: Vec<FileMount>,
+    /// `pid`.
+    pub pid: Option<NamespaceMode>,
+    /// `ipc`.
+    pub ipc: Option<NamespaceMode>,
+    /// `uts: host`.
+    pub uts: Option<NamespaceMode>,
+    /// Show this service's logs in an attached `up`.
+    pub attach: bool,
+    /// Log driver.
+    pub logging: Option<Logging>,
+    /// Cgroup parent.
+    pub cgroup_parent: Option<String>,
+}
+
+/// `build`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Directory, absolute, or a URL.
+    pub context: String,
+    /// Dockerfile relative to the context, or absolute; `Dockerfile` unless given.
+    pub dockerfile: Option<String>,
+    /// The Dockerfile's text itself.
+    pub dockerfile_inline: Option<String>,
+    /// Build arguments; `None` had no value.
+    pub args: BTreeMap<String, Option<String>>,
+    /// Stage to build.
+    pub target: Option<String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Further names of the image.
+    pub tags: Vec<String>,
+    /// Network of RUN: `default`, `host`, `none`.
+    pub network: Option<String>,
+    /// Use no cache.
+    pub no_cache: bool,
+    /// Pull base images.
+    pub pull: bool,
+    /// Lines for /etc/hosts in RUN.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of /dev/shm in RUN.
+    pub shm_size: Option<u64>,
+    /// Platforms to build for.
+    pub platforms: Vec<String>,
+    /// Named contexts.
+    pub additional_contexts: BTreeMap<String, String>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// One edge of `depends_on`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// When the dependant may start.
+    pub condition: DependencyCondition,
+    /// Restart the dependant when the dependency is restarted by hand.
+    pub restart: bool,
+    /// False: only a warning when the dependency isn't there.
+    pub required: bool,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// When a dependency counts as ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyCondition {
+    /// Started.
+    ServiceStarted,
+    /// Its health check passed.
+    ServiceHealthy,
+    /// Exited with 0.
+    ServiceCompletedSuccessfully,
+}
+
+/// `restart`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// Whatever happens, unless stopped by hand.
+    Always,
+    /// As `always`, and stopped stays stopped.
+    UnlessStopped,
+    /// On a status other than 0, at most so often (`None`: without end).
+    OnFailure(Option<u32>),
+}
+
+/// `pull_policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PullPolicy {
+    /// Each time.
+    Always,
+    /// Never.
+    Never,
+    /// When it isn't there (`missing`, `if_not_present`).
+    Missing,
+    /// Build instead.
+    Build,
+    /// When older than this.
+    Every(Duration),
+}
+
+/// A secret or config in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileMount {
+    /// Key of the top-level section.
+    pub source: String,
+    /// Absolute path in the container.
+    pub target: String,
+    /// Owner.
+    pub uid: Option<String>,
+    /// Group.
+    pub gid: Option<String>,
+    /// Permission bits; 0444 when `None`.
+    pub mode: Option<u32>,
+}
+
+/// Whose namespace to use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamespaceMode {
+    /// Its own.
+    Private,
+    /// Its own, joinable (`ipc: shareable`).
+    Shareable,
+    /// The host's.
+    Host,
+    /// A service's.
+    Service(ServiceName),
+    /// A container's.
+    Container(String),
+    /// None at all (`ipc: none`).
+    None,
+}
+
+/// `logging`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// Driver.
+    pub driver: Option<String>,
+    /// Options.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Build {
+    /// The build's Dockerfile as a path, unless it is inline.
+    pub fn dockerfile_path(&self) -> Option<PathBuf> {
+        if self.dockerfile_inline.is_some() {
+            return None;
+        }
+        Some(PathBuf::from(&self.context).join(self.dockerfile.as_deref().unwrap_or("Dockerfile")))
+    }
+}
