@@ -1,1 +1,14 @@
-//! rcompose-engine
+//! The seams between deciding and doing, and the walker that carries out any plan.
+//!
+//! Nothing here has an effect of its own: effects are behind [`Host`], talk is behind [`Events`].
+#![forbid(unsafe_code)]
+
+mod events;
+mod failure;
+mod host;
+mod walker;
+
+pub use events::{Events, NoEvents, StepEvent};
+pub use failure::{FailureKind, StepFailure};
+pub use host::{ExecSpec, Host, HostEvent, ProbeOutcome, SignalOutcome, Started};
+pub use walker::{StepRunner, WalkReport, walk};

@@ -1,0 +1,141 @@
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rcompose_model::Signal;
+use rcompose_plan::{BoundPort, ContainerId, ContainerSpec, LocalOp, Observed};
+use serde::{Deserialize, Serialize};
+
+use crate::StepFailure;
+
+/// A process to run inside a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecSpec {
+    /// What.
+    pub argv: Vec<String>,
+    /// Added to the container's environment; replaces equal names.
+    pub env: Vec<(String, String)>,
+    /// `user[:group]`; the container's when `None`.
+    pub user: Option<String>,
+    /// Working directory; the container's when `None`.
+    pub cwd: Option<String>,
+    /// With a terminal of (rows, columns).
+    pub tty: Option<(u16, u16)>,
+    /// With stdin.
+    pub stdin: bool,
+    /// All capabilities.
+    pub privileged: bool,
+}
+
+/// A process that was started, with the ends of its pipes or its terminal.
+#[derive(Debug)]
+pub struct Started {
+    /// Host's PID.
+    pub pid: i32,
+    /// Terminal, instead of the three pipes.
+    pub console: Option<OwnedFd>,
+    /// Write end of stdin.
+    pub stdin: Option<OwnedFd>,
+    /// Read end of stdout.
+    pub stdout: Option<OwnedFd>,
+    /// Read end of stderr.
+    pub stderr: Option<OwnedFd>,
+    /// Published ports as they came out.
+    pub ports: Vec<BoundPort>,
+    /// What could not be honoured, one line each.
+    pub notes: Vec<String>,
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalOutcome {
+    /// It was sent and the process handles it.
+    Sent,
+    /// PID 1 of the container has no handler for it: the kernel drops it (`pid_namespaces(7)`).
+    Ineffective,
+    /// There is no process.
+    Gone,
+}
+
+/// How a probe ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeOutcome {
+    /// Status; -1 when it timed out or could not be run.
+    pub exit_code: i32,
+    /// At most 4096 bytes of its output.
+    pub output: String,
+}
+
+/// What the machine reports of its own accord.
+#[derive(Debug)]
+pub enum HostEvent {
+    /// A container's PID 1 ended.
+    ContainerExited {
+        /// Which.
+        id: ContainerId,
+        /// As a shell's `$?`.
+        code: i32,
+        /// Nanoseconds since 1970.
+        at: i64,
+        /// The out-of-memory killer struck.
+        oom_killed: bool,
+    },
+    /// A process started by exec ended.
+    ExecExited {
+        /// Host's PID.
+        pid: i32,
+        /// As a shell's `$?`.
+        code: i32,
+    },
+    /// A container that a former supervisor left running, with its log pipes.
+    Adopted {
+        /// Which.
+        id: ContainerId,
+        /// Its process and pipes.
+        started: Started,
+    },
+}
+
+/// One machine: does one step at a time, decides nothing.
+///
+/// Implementations run on one thread (a current-thread loop); futures need not be `Send`.
+#[expect(
+    async_fn_in_trait,
+    reason = "one thread by design; no caller needs Send futures"
+)]
+pub trait Host {
+    /// Networks, volumes, container records: everything of [`LocalOp`] but starting, stopping, waiting.
+    async fn run(&self, op: &LocalOp) -> Result<(), StepFailure>;
+
+    /// Starts a container's process, its network, ports and names. With `attach`, the pipes
+    /// (and a terminal of (rows, columns)) are for a person, not for the log.
+    async fn start(
+        &self,
+        spec: &ContainerSpec,
+        attach: Option<Option<(u16, u16)>>,
+    ) -> Result<Started, StepFailure>;
+
+    /// Releases what a container's running held (ports, names, cgroup) once its process has ended.
+    async fn release(&self, spec: &ContainerSpec);
+
+    /// Sends a signal to a container's PID 1.
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<SignalOutcome, StepFailure>;
+
+    /// Freezes or thaws a container.
+    async fn freeze(&self, id: &ContainerId, frozen: bool) -> Result<(), StepFailure>;
+
+    /// Starts a process in a running container.
+    async fn exec(&self, spec: &ContainerSpec, exec: &ExecSpec) -> Result<Started, StepFailure>;
+
+    /// Sends a signal to a process started by [`Host::exec`].
+    async fn signal_exec(&self, pid: i32, signal: Signal) -> Result<(), StepFailure>;
+
+    /// Runs a health probe to its end.
+    async fn probe(&self, spec: &ContainerSpec, argv: &[String], timeout: Duration)
+    -> ProbeOutcome;
+
+    /// The next thing the machine reports; `None` when the machine is gone (the keeper died).
+    async fn next_event(&self) -> Option<HostEvent>;
+
+    /// The records and states as they are.
+    async fn observe(&self) -> Result<Observed, StepFailure>;
+}
