@@ -5,10 +5,12 @@
 
 mod events;
 mod failure;
+mod frame;
 mod host;
 mod walker;
 
 pub use events::{Events, NoEvents, StepEvent};
 pub use failure::{FailureKind, StepFailure};
+pub use frame::{FrameBuffer, FrameError, encode_frame, send_frame_bytes};
 pub use host::{ExecSpec, Host, HostEvent, ProbeOutcome, SignalOutcome, Started};
 pub use walker::{StepRunner, WalkReport, walk};

@@ -1,7 +1,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::frame::{self, FrameBuffer, FrameError};
+use rcompose_engine::{FrameBuffer, FrameError, encode_frame, send_frame_bytes};
+
 use crate::{Request, Response};
 
 /// Why talking with the supervisor failed.
@@ -30,10 +31,10 @@ impl Client {
 
     /// Sends a request whole.
     pub fn send(&mut self, request: &Request) -> Result<(), ClientError> {
-        let bytes = frame::encode(request)?;
+        let bytes = encode_frame(request)?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let n = frame::send_some(self.stream.as_fd(), rest, &[]).map_err(FrameError::from)?;
+            let n = send_frame_bytes(self.stream.as_fd(), rest, &[]).map_err(FrameError::from)?;
             rest = &rest[n..];
         }
         Ok(())

@@ -4,11 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod client;
-mod frame;
 mod logfile;
 mod protocol;
 
 pub use client::{Client, ClientError};
-pub use frame::{FrameBuffer, FrameError};
 pub use logfile::{LogEntry, LogReader, LogStream, LogWriter};
 pub use protocol::{Attach, LifeEvent, ProjectMeta, Request, Response};

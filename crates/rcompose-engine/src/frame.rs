@@ -45,7 +45,7 @@ pub struct FrameBuffer {
 }
 
 /// A message's bytes, ready to send.
-pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+pub fn encode_frame(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
     let mut out = vec![0; 4];
     serde_json::to_writer(&mut out, message)?;
     let len = out.len() - 4;
@@ -55,7 +55,7 @@ pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
 }
 
 /// Sends as much as the socket takes; returns how many bytes went. Descriptors go with the first.
-pub(crate) fn send_some(
+pub fn send_frame_bytes(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
