@@ -1,8 +1,11 @@
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcompose_model::Signal;
-use rcompose_plan::{BoundPort, ContainerId, ContainerSpec, LocalOp, Observed};
+use rcompose_plan::{
+    BoundPort, ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::StepFailure;
@@ -138,4 +141,32 @@ pub trait Host {
 
     /// The records and states as they are.
     async fn observe(&self) -> Result<Observed, StepFailure>;
+
+    /// Takes what a plan needs from the machine for itself alone: subnets, uplinks. False when
+    /// somebody else was faster: the plan must be made anew.
+    fn claim(&self, plan: &Plan) -> Result<bool, StepFailure>;
+
+    /// Generation of the records.
+    fn generation(&self) -> u64;
+
+    /// Counts the records' generation up; a plan made before is refused from now on.
+    fn advance(&self) -> Result<(), StepFailure>;
+
+    /// Keeps what is known of the project besides its resources.
+    fn keep_meta(&self, working_dir: &Path, config_files: &[PathBuf]);
+
+    /// Keeps a container's state for other processes to read.
+    fn save_state(&self, id: &ContainerId, state: &ContainerState) -> Result<(), StepFailure>;
+
+    /// Where a container's log is.
+    fn log_path(&self, id: &ContainerId) -> PathBuf;
+
+    /// The log of an ended container is complete: its pipes may go.
+    fn forget(&self, id: &ContainerId);
+
+    /// True when nobody can come any more: the caller ends and must not serve another client.
+    fn seal(&self) -> bool;
+
+    /// The process that outlives this one by a moment, for clients that wait for the end of everything.
+    fn keeper_pid(&self) -> i32;
 }

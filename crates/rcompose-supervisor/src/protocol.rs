@@ -111,6 +111,8 @@ pub enum Response {
         failures: Vec<(usize, StepFailure)>,
         /// Steps not tried.
         skipped: usize,
+        /// Nothing of the project is left: this process is ending, and its keeper (this PID) too.
+        ending: Option<i32>,
     },
     /// From here on everything that happens is sent.
     Following,

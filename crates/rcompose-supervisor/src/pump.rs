@@ -1,0 +1,124 @@
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rcompose_engine::Host;
+use rcompose_plan::ContainerId;
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::core::{Core, now};
+use crate::{LogStream, LogWriter, Response};
+
+/// The longest entry, bytes: a longer line goes on in the next entry (docker's json-file does the same).
+const MAX_LINE: usize = 16384;
+
+/// Writer and unfinished lines of one container's two streams.
+#[derive(Debug)]
+pub(crate) struct ContainerLog {
+    writer: RefCell<LogWriter>,
+}
+
+impl ContainerLog {
+    pub(crate) fn open(path: &std::path::Path) -> std::io::Result<Rc<Self>> {
+        Ok(Rc::new(Self {
+            writer: RefCell::new(LogWriter::open(path)?),
+        }))
+    }
+}
+
+/// Reads a pipe (or terminal) to its end into the log and to the followers.
+///
+/// A write error (full disk) is noted once in the container's state and reading goes on: a
+/// container must not hang on a full pipe because its log can't be kept.
+pub(crate) async fn pump<H: Host>(
+    core: Rc<Core<H>>,
+    id: ContainerId,
+    log: Rc<ContainerLog>,
+    stream: LogStream,
+    fd: OwnedFd,
+) {
+    if rustix::io::ioctl_fionbio(&fd, true).is_err() {
+        return;
+    }
+    let Ok(fd) = AsyncFd::register_with_interest(fd, Interest::READABLE) else {
+        return;
+    };
+    let mut pending: Vec<u8> = Vec::new();
+    loop {
+        let read = fd
+            .async_io(Interest::READABLE, |fd| {
+                let mut chunk = [0u8; 16384];
+                let n = rustix::io::read(fd, &mut chunk)?;
+                pending.extend_from_slice(&chunk[..n]);
+                Ok(n)
+            })
+            .await;
+        match read {
+            Ok(0) => break,
+            Ok(_) => drain_lines(&core, &id, &log, stream, &mut pending),
+            // A terminal whose last process has gone reads as EIO.
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::IO) => break,
+            Err(_) => break,
+        }
+    }
+    if !pending.is_empty() {
+        emit(&core, &id, &log, stream, true, &pending);
+    }
+}
+
+fn drain_lines<H: Host>(
+    core: &Core<H>,
+    id: &ContainerId,
+    log: &ContainerLog,
+    stream: LogStream,
+    pending: &mut Vec<u8>,
+) {
+    let mut start = 0;
+    while let Some(n) = pending[start..].iter().position(|b| *b == b'\n') {
+        emit(core, id, log, stream, false, &pending[start..start + n]);
+        start += n + 1;
+    }
+    while pending.len() - start >= MAX_LINE {
+        emit(
+            core,
+            id,
+            log,
+            stream,
+            true,
+            &pending[start..start + MAX_LINE],
+        );
+        start += MAX_LINE;
+    }
+    pending.drain(..start);
+    if pending.is_empty() {
+        pending.shrink_to(4096);
+    }
+}
+
+fn emit<H: Host>(
+    core: &Core<H>,
+    id: &ContainerId,
+    log: &ContainerLog,
+    stream: LogStream,
+    partial: bool,
+    text: &[u8],
+) {
+    let at = now();
+    match log.writer.borrow_mut().append(at, stream, partial, text) {
+        Ok(offset) => {
+            if core.has_followers() {
+                core.publish(&Response::Log {
+                    container: id.clone(),
+                    stream,
+                    at,
+                    text: String::from_utf8_lossy(text).into_owned(),
+                    partial,
+                    offset,
+                });
+            }
+        }
+        Err(e) => core.note_log_failure(id, &e),
+    }
+}
