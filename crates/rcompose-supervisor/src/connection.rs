@@ -1,31 +1,29 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 
 use rcompose_engine::{FrameBuffer, FrameError, encode_frame, send_frame_bytes};
 use rustix::io::Errno;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 
 use crate::{Request, Response};
 
 /// The supervisor's end of a client's connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: AsyncFd<UnixStream>,
+    socket: UnixStream,
     incoming: RefCell<FrameBuffer>,
     /// One message at a time: parts of two must not mix.
     sending: tokio::sync::Mutex<()>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: UnixStream) -> std::io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        Ok(Self {
-            socket: AsyncFd::register(stream)?,
+    pub(crate) fn new(socket: UnixStream) -> Self {
+        Self {
+            socket,
             incoming: RefCell::default(),
             sending: tokio::sync::Mutex::new(()),
-        })
+        }
     }
 
     /// The next request; `None` when the client has closed.
@@ -63,8 +61,9 @@ impl Connection {
             let fds = if sent == 0 { fds } else { &[] };
             sent += self
                 .socket
-                .async_io(Interest::WRITABLE, |s| {
-                    send_frame_bytes(s.as_fd(), &bytes[sent..], fds).map_err(std::io::Error::from)
+                .async_io(Interest::WRITABLE, || {
+                    send_frame_bytes(self.socket.as_fd(), &bytes[sent..], fds)
+                        .map_err(std::io::Error::from)
                 })
                 .await
                 .map_err(socket_error)?;

@@ -28,7 +28,7 @@ pub async fn serve<H: Host + 'static>(host: H, listener: UnixListener) -> std::i
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
-                let connection = Connection::new(stream.into_std()?)?;
+                let connection = Connection::new(stream);
                 let busy = Busy::new(&core);
                 let core = core.clone();
                 tokio::task::spawn_local(async move {
