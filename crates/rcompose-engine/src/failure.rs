@@ -38,14 +38,7 @@ pub struct StepFailure {
 impl StepFailure {
     /// A failure of a kind with its message.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            hint: None,
-            origin: None,
-            detail: Vec::new(),
-            exit_code: None,
-        }
+        Self { kind, message: message.into(), hint: None, origin: None, detail: Vec::new(), exit_code: None }
     }
 
     /// The machine refused: `doing` failed by `cause` and its sources.

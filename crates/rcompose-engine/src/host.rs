@@ -3,9 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcompose_model::Signal;
-use rcompose_plan::{
-    BoundPort, ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan,
-};
+use rcompose_plan::{BoundPort, ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::StepFailure;
@@ -101,10 +99,7 @@ pub enum HostEvent {
 /// One machine: does one step at a time, decides nothing.
 ///
 /// Implementations run on one thread (a current-thread loop); futures need not be `Send`.
-#[expect(
-    async_fn_in_trait,
-    reason = "one thread by design; no caller needs Send futures"
-)]
+#[expect(async_fn_in_trait, reason = "one thread by design; no caller needs Send futures")]
 pub trait Host {
     /// Networks, volumes, container records: everything of [`LocalOp`] but starting, stopping, waiting.
     async fn run(&self, op: &LocalOp) -> Result<(), StepFailure>;
@@ -133,8 +128,7 @@ pub trait Host {
     async fn signal_exec(&self, pid: i32, signal: Signal) -> Result<(), StepFailure>;
 
     /// Runs a health probe to its end.
-    async fn probe(&self, spec: &ContainerSpec, argv: &[String], timeout: Duration)
-    -> ProbeOutcome;
+    async fn probe(&self, spec: &ContainerSpec, argv: &[String], timeout: Duration) -> ProbeOutcome;
 
     /// The next thing the machine reports; `None` when the machine is gone (the keeper died).
     async fn next_event(&self) -> Option<HostEvent>;

@@ -7,10 +7,7 @@ use rcompose_plan::{Plan, PlanStep, StepId};
 use crate::{Events, StepEvent, StepFailure};
 
 /// Carries out single steps; waits are steps, too.
-#[expect(
-    async_fn_in_trait,
-    reason = "one thread by design; no caller needs Send futures"
-)]
+#[expect(async_fn_in_trait, reason = "one thread by design; no caller needs Send futures")]
 pub trait StepRunner {
     /// Does one step to its end.
     async fn step(&self, id: StepId, step: &PlanStep) -> Result<(), StepFailure>;
@@ -44,11 +41,7 @@ pub async fn walk<R: StepRunner>(plan: &Plan, runner: &R, events: &dyn Events) -
     let n = plan.steps.len();
     let mut report = WalkReport::default();
     let mut fate = vec![Fate::Open; n];
-    let mut missing: Vec<usize> = plan
-        .steps
-        .iter()
-        .map(|s| s.after.len() + s.after_any.len())
-        .collect();
+    let mut missing: Vec<usize> = plan.steps.iter().map(|s| s.after.len() + s.after_any.len()).collect();
     let mut dependants: Vec<Vec<StepId>> = vec![Vec::new(); n];
     for (i, s) in plan.steps.iter().enumerate() {
         for &d in s.after.iter().chain(&s.after_any) {
@@ -85,10 +78,7 @@ pub async fn walk<R: StepRunner>(plan: &Plan, runner: &R, events: &dyn Events) -
             }
             Err(failure) => {
                 fate[i] = Fate::Lost;
-                events.event(StepEvent::Failed {
-                    step: i,
-                    failure: failure.clone(),
-                });
+                events.event(StepEvent::Failed { step: i, failure: failure.clone() });
                 report.failures.push((i, failure));
             }
         }
@@ -97,12 +87,7 @@ pub async fn walk<R: StepRunner>(plan: &Plan, runner: &R, events: &dyn Events) -
     report
 }
 
-fn settle(
-    done: StepId,
-    dependants: &[Vec<StepId>],
-    missing: &mut [usize],
-    ready: &mut Vec<StepId>,
-) {
+fn settle(done: StepId, dependants: &[Vec<StepId>], missing: &mut [usize], ready: &mut Vec<StepId>) {
     for &d in dependants[done].iter().rev() {
         missing[d] -= 1;
         if missing[d] == 0 {
@@ -146,42 +131,24 @@ mod tests {
     }
 
     fn run(steps: Vec<PlanStep>, bad: Vec<StepId>) -> (Vec<StepId>, WalkReport) {
-        let plan = Plan {
-            steps,
-            ..Plan::default()
-        };
-        let r = Recorder {
-            seen: RefCell::default(),
-            bad,
-        };
-        let rt = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let plan = Plan { steps, ..Plan::default() };
+        let r = Recorder { seen: RefCell::default(), bad };
+        let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let report = rt.block_on(walk(&plan, &r, &NoEvents));
         (r.seen.into_inner(), report)
     }
 
     #[test]
     fn order_holds() {
-        let (seen, report) = run(
-            vec![step(&[], &[]), step(&[0], &[]), step(&[0, 1], &[])],
-            vec![],
-        );
+        let (seen, report) = run(vec![step(&[], &[]), step(&[0], &[]), step(&[0, 1], &[])], vec![]);
         assert_eq!(seen, [0, 1, 2]);
         assert_eq!(report, WalkReport::default());
     }
 
     #[test]
     fn a_failure_takes_its_dependants_and_no_others() {
-        let (seen, report) = run(
-            vec![
-                step(&[], &[]),
-                step(&[0], &[]),
-                step(&[], &[0]),
-                step(&[], &[]),
-            ],
-            vec![0],
-        );
+        let (seen, report) =
+            run(vec![step(&[], &[]), step(&[0], &[]), step(&[], &[0]), step(&[], &[])], vec![0]);
         assert!(!seen.contains(&1) && seen.contains(&2) && seen.contains(&3));
         assert_eq!(report.failures.len(), 1);
         assert_eq!(report.skipped, 1);

@@ -24,7 +24,7 @@ pub use port::{PortMapping, PortProtocol};
 pub use project::{FileObject, FileSource, Project};
 pub use resources::{Resources, Ulimit};
 pub use service::{
-    Build, Dependency, DependencyCondition, FileMount, Logging, NamespaceMode, PullPolicy,
-    RestartPolicy, Service,
+    Build, Dependency, DependencyCondition, FileMount, Logging, NamespaceMode, PullPolicy, RestartPolicy,
+    Service,
 };
 pub use signal::{Signal, SignalError};

@@ -23,14 +23,8 @@ impl ProjectName {
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
         let ok = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
-        if ok {
-            Ok(Self(name))
-        } else {
-            Err(NameError::Project(name))
-        }
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
+        if ok { Ok(Self(name)) } else { Err(NameError::Project(name)) }
     }
 
     /// Lower-cases and drops what a project name can't have, as docker compose
@@ -61,14 +55,8 @@ impl ServiceName {
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
         let ok = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-        if ok {
-            Ok(Self(name))
-        } else {
-            Err(NameError::Service(name))
-        }
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if ok { Ok(Self(name)) } else { Err(NameError::Service(name)) }
     }
 
     /// The name as text.
@@ -115,11 +103,7 @@ mod tests {
         for bad in ["", "App", "-a", "a b", "_a"] {
             assert!(ProjectName::new(bad).is_err(), "{bad}");
         }
-        for (from, to) in [
-            ("My.App Dir", "myappdir"),
-            ("My_App 2", "my_app2"),
-            ("--x", "x"),
-        ] {
+        for (from, to) in [("My.App Dir", "myappdir"), ("My_App 2", "my_app2"), ("--x", "x")] {
             assert_eq!(ProjectName::normalized(from).unwrap().as_str(), to);
         }
     }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Healthcheck, Mount, NetworkMode, Origin, PortMapping, Resources, ServiceName, Signal, Ulimit,
-};
+use crate::{Healthcheck, Mount, NetworkMode, Origin, PortMapping, Resources, ServiceName, Signal, Ulimit};
 
 /// A service, every value in its final type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

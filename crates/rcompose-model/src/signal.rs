@@ -11,9 +11,9 @@ pub struct Signal(i32);
 pub struct SignalError(String);
 
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
-    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 impl Signal {
@@ -30,11 +30,7 @@ impl Signal {
     pub fn parse(text: &str) -> Result<Self, SignalError> {
         let err = || SignalError(text.to_owned());
         if let Ok(n) = text.parse::<i32>() {
-            return if (1..=64).contains(&n) {
-                Ok(Self(n))
-            } else {
-                Err(err())
-            };
+            return if (1..=64).contains(&n) { Ok(Self(n)) } else { Err(err()) };
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -59,11 +55,7 @@ impl Signal {
             None => return Err(err()),
         };
         let n = base + sign * offset;
-        if (34..=64).contains(&n) {
-            Ok(Self(n))
-        } else {
-            Err(err())
-        }
+        if (34..=64).contains(&n) { Ok(Self(n)) } else { Err(err()) }
     }
 
     /// Takes a number known to be a signal (1–64).
@@ -92,13 +84,7 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        for (text, n) in [
-            ("TERM", 15),
-            ("SIGINT", 2),
-            ("sigusr1", 10),
-            ("9", 9),
-            ("SIGRTMIN+3", 37),
-        ] {
+        for (text, n) in [("TERM", 15), ("SIGINT", 2), ("sigusr1", 10), ("9", 9), ("SIGRTMIN+3", 37)] {
             assert_eq!(Signal::parse(text).unwrap().number(), n);
         }
         for bad in ["", "0", "65", "SIGFOO", "RTMIN-1"] {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rcompose_engine::{Events, FailureKind, Host, Started, StepEvent, StepFailure, StepRunner};
 use rcompose_plan::{
-    ContainerId, ContainerState, ContainerStatus, HealthStatus, LocalOp, PlanStep, StepId,
-    WaitCondition,
+    ContainerId, ContainerState, ContainerStatus, HealthStatus, LocalOp, PlanStep, StepId, WaitCondition,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -46,21 +45,14 @@ impl<H: Host + 'static> StepRunner for Applier<H> {
         match &step.op {
             LocalOp::CreateContainer { spec, .. } => {
                 core.host.run(&step.op).await?;
-                let state = ContainerState {
-                    created_at: now(),
-                    ..ContainerState::default()
-                };
+                let state = ContainerState { created_at: now(), ..ContainerState::default() };
                 core.insert(spec.id.clone(), (**spec).clone(), state);
                 core.update(&spec.id, |_| ());
                 core.life(&spec.id, LifeEvent::Created);
                 Ok(())
             }
             LocalOp::StartContainer { id: container } => self.start(id, container).await,
-            LocalOp::WaitFor {
-                id,
-                condition,
-                timeout,
-            } => self.wait_for(id, *condition, *timeout).await,
+            LocalOp::WaitFor { id, condition, timeout } => self.wait_for(id, *condition, *timeout).await,
             LocalOp::StopContainer { id, grace } => life::stop(core, id, *grace).await,
             LocalOp::KillContainer { id, signal } => life::kill(core, id, *signal).await,
             LocalOp::PauseContainer { id } => life::pause(core, id, true).await,
@@ -139,10 +131,7 @@ impl<H: Host + 'static> Applier<H> {
             FailureKind::User,
             match condition {
                 WaitCondition::CompletedSuccessfully => {
-                    format!(
-                        "service \"{}\" didn't complete successfully: {reason}",
-                        spec.service
-                    )
+                    format!("service \"{}\" didn't complete successfully: {reason}", spec.service)
                 }
                 _ => format!("container {} {reason}", spec.name),
             },
@@ -155,18 +144,10 @@ impl<H: Host + 'static> Applier<H> {
 
     /// Adds what helps to see why: the last probe's output and the last log lines.
     fn explain(&self, id: &ContainerId, failure: &mut StepFailure) {
-        let probe = self
-            .core
-            .state(id)
-            .and_then(|s| s.health)
-            .and_then(|h| h.log.last().cloned());
+        let probe = self.core.state(id).and_then(|s| s.health).and_then(|h| h.log.last().cloned());
         if let Some(p) = probe {
-            failure
-                .detail
-                .push(format!("the last health probe ended with {}:", p.exit_code));
-            failure
-                .detail
-                .extend(p.output.lines().map(|l| format!("  {l}")));
+            failure.detail.push(format!("the last health probe ended with {}:", p.exit_code));
+            failure.detail.extend(p.output.lines().map(|l| format!("  {l}")));
         }
         let mut last = std::collections::VecDeque::new();
         if let Ok(Some(mut log)) = LogReader::open(&self.core.host.log_path(id)) {
@@ -179,19 +160,13 @@ impl<H: Host + 'static> Applier<H> {
         }
         if !last.is_empty() {
             failure.detail.push("the last log lines:".to_owned());
-            failure
-                .detail
-                .extend(last.into_iter().map(|l| format!("  {l}")));
+            failure.detail.extend(last.into_iter().map(|l| format!("  {l}")));
         }
     }
 }
 
 /// Whether a wait is over, and how; `None`: not yet.
-fn verdict(
-    s: &ContainerState,
-    condition: WaitCondition,
-    has_check: bool,
-) -> Option<Result<(), String>> {
+fn verdict(s: &ContainerState, condition: WaitCondition, has_check: bool) -> Option<Result<(), String>> {
     use ContainerStatus::{Created, Exited, Paused, Removing, Restarting, Running};
     let code = s.exit_code.unwrap_or(0);
     let exited = || Err(format!("exited ({code})"));
@@ -203,10 +178,7 @@ fn verdict(
     };
     match (condition, s.status) {
         (_, Removing) => Some(Err("is being removed".to_owned())),
-        (_, Created) => s
-            .error
-            .as_ref()
-            .map(|e| Err(format!("could not be started: {e}"))),
+        (_, Created) => s.error.as_ref().map(|e| Err(format!("could not be started: {e}"))),
         (WaitCondition::Started, Running | Paused | Exited | Restarting) => Some(Ok(())),
         (WaitCondition::Healthy, Running | Paused) if !has_check => {
             Some(Err("has no healthcheck configured".to_owned()))

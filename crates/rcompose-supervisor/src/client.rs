@@ -23,10 +23,7 @@ pub struct Client {
 impl Client {
     /// Takes a connected socket.
     pub fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
-            buffer: FrameBuffer::default(),
-        }
+        Self { stream, buffer: FrameBuffer::default() }
     }
 
     /// Sends a request whole.
@@ -47,11 +44,7 @@ impl Client {
                 return Ok(Some(r));
             }
             if self.buffer.fill(&self.stream)? == 0 {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(FrameError::Truncated.into())
-                };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated.into()) };
             }
         }
     }
@@ -64,7 +57,11 @@ impl Client {
         };
         let count = match &response {
             Response::Attached { tty, stdin, .. } | Response::ExecStarted { tty, stdin } => {
-                if *tty { 1 } else { 2 + usize::from(*stdin) }
+                if *tty {
+                    1
+                } else {
+                    2 + usize::from(*stdin)
+                }
             }
             _ => 0,
         };

@@ -19,11 +19,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(socket: UnixStream) -> Self {
-        Self {
-            socket,
-            incoming: RefCell::default(),
-            sending: tokio::sync::Mutex::new(()),
-        }
+        Self { socket, incoming: RefCell::default(), sending: tokio::sync::Mutex::new(()) }
     }
 
     /// The next request; `None` when the client has closed.
@@ -34,11 +30,9 @@ impl Connection {
             }
             let got = self
                 .socket
-                .async_io(Interest::READABLE, |s| {
-                    match self.incoming.borrow_mut().fill(s) {
-                        Err(FrameError::Socket(e)) => Err(e.into()),
-                        other => Ok(other),
-                    }
+                .async_io(Interest::READABLE, || match self.incoming.borrow_mut().fill(&self.socket) {
+                    Err(FrameError::Socket(e)) => Err(e.into()),
+                    other => Ok(other),
                 })
                 .await
                 .map_err(socket_error)??;
@@ -49,11 +43,7 @@ impl Connection {
     }
 
     /// Sends a response with its descriptors.
-    pub(crate) async fn send(
-        &self,
-        response: &Response,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(), FrameError> {
+    pub(crate) async fn send(&self, response: &Response, fds: &[BorrowedFd<'_>]) -> Result<(), FrameError> {
         let bytes = encode_frame(response)?;
         let _turn = self.sending.lock().await;
         let mut sent = 0;
@@ -62,8 +52,7 @@ impl Connection {
             sent += self
                 .socket
                 .async_io(Interest::WRITABLE, || {
-                    send_frame_bytes(self.socket.as_fd(), &bytes[sent..], fds)
-                        .map_err(std::io::Error::from)
+                    send_frame_bytes(self.socket.as_fd(), &bytes[sent..], fds).map_err(std::io::Error::from)
                 })
                 .await
                 .map_err(socket_error)?;

@@ -103,26 +103,16 @@ impl<H: Host> Core<H> {
     }
 
     pub(crate) fn known(&self, id: &ContainerId) -> Result<Rc<ContainerSpec>, StepFailure> {
-        self.spec(id).ok_or_else(|| {
-            StepFailure::new(
-                FailureKind::User,
-                format!("no such container: {}", id.short()),
-            )
-        })
+        self.spec(id)
+            .ok_or_else(|| StepFailure::new(FailureKind::User, format!("no such container: {}", id.short())))
     }
 
     pub(crate) fn state(&self, id: &ContainerId) -> Option<ContainerState> {
-        self.containers
-            .borrow()
-            .get(id)
-            .map(|l| l.state.borrow().clone())
+        self.containers.borrow().get(id).map(|l| l.state.borrow().clone())
     }
 
     pub(crate) fn status(&self, id: &ContainerId) -> Option<ContainerStatus> {
-        self.containers
-            .borrow()
-            .get(id)
-            .map(|l| l.state.borrow().status)
+        self.containers.borrow().get(id).map(|l| l.state.borrow().status)
     }
 
     pub(crate) fn health_status(&self, id: &ContainerId) -> Option<HealthStatus> {
@@ -133,10 +123,7 @@ impl<H: Host> Core<H> {
     }
 
     pub(crate) fn watch(&self, id: &ContainerId) -> Option<watch::Receiver<ContainerState>> {
-        self.containers
-            .borrow()
-            .get(id)
-            .map(|l| l.state.subscribe())
+        self.containers.borrow().get(id).map(|l| l.state.subscribe())
     }
 
     /// Changes a container's state, keeps it on disk, wakes who waits for it.
@@ -177,12 +164,7 @@ impl<H: Host> Core<H> {
         life: bool,
     ) -> mpsc::Receiver<Response> {
         let (queue, receiver) = mpsc::channel(FOLLOWER_QUEUE);
-        self.followers.borrow_mut().push(Follower {
-            queue,
-            containers,
-            logs,
-            life,
-        });
+        self.followers.borrow_mut().push(Follower { queue, containers, logs, life });
         receiver
     }
 
@@ -201,16 +183,8 @@ impl<H: Host> Core<H> {
     }
 
     pub(crate) fn life(&self, id: &ContainerId, event: LifeEvent) {
-        let service = self
-            .spec(id)
-            .map(|s| s.service.to_string())
-            .unwrap_or_default();
-        self.publish(&Response::Life {
-            container: id.clone(),
-            service,
-            at: now(),
-            event,
-        });
+        let service = self.spec(id).map(|s| s.service.to_string()).unwrap_or_default();
+        self.publish(&Response::Life { container: id.clone(), service, at: now(), event });
     }
 
     /// A channel that receives the status of an exec's process, also if it has already ended.
@@ -238,9 +212,7 @@ impl<H: Host> Core<H> {
             && !self.containers.borrow().values().any(|l| {
                 matches!(
                     l.state.borrow().status,
-                    ContainerStatus::Running
-                        | ContainerStatus::Paused
-                        | ContainerStatus::Restarting
+                    ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting
                 )
             })
     }
@@ -251,12 +223,7 @@ pub(crate) async fn handle_events<H: Host + 'static>(core: Rc<Core<H>>) {
     while let Some(event) = core.host.next_event().await {
         match event {
             HostEvent::ExecExited { pid, code } => core.exec_exited(pid, code),
-            HostEvent::ContainerExited {
-                id,
-                code,
-                at,
-                oom_killed,
-            } => {
+            HostEvent::ContainerExited { id, code, at, oom_killed } => {
                 let core = core.clone();
                 tokio::task::spawn_local(async move {
                     crate::life::ended(core, id, code, at, oom_killed).await;

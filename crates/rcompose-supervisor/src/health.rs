@@ -62,20 +62,14 @@ pub(crate) async fn watch_health<H: Host>(core: Rc<Core<H>>, id: ContainerId) {
                 HealthStatus::Unhealthy => "unhealthy",
                 HealthStatus::Starting => "starting",
             };
-            core.life(
-                &id,
-                LifeEvent::Health {
-                    status: status.to_owned(),
-                },
-            );
+            core.life(&id, LifeEvent::Health { status: status.to_owned() });
         }
         if counts {
-            let interval =
-                if in_start_period && core.health_status(&id) == Some(HealthStatus::Starting) {
-                    health.start_interval
-                } else {
-                    health.interval
-                };
+            let interval = if in_start_period && core.health_status(&id) == Some(HealthStatus::Starting) {
+                health.start_interval
+            } else {
+                health.interval
+            };
             scheduled = Instant::now() + interval;
         } else if core.health_status(&id) == Some(HealthStatus::Healthy) {
             scheduled = Instant::now() + health.interval;
@@ -84,11 +78,7 @@ pub(crate) async fn watch_health<H: Host>(core: Rc<Core<H>>, id: ContainerId) {
 }
 
 fn first_interval(health: &HealthSpec) -> Duration {
-    if health.start_period.is_zero() {
-        health.interval
-    } else {
-        health.start_interval
-    }
+    if health.start_period.is_zero() { health.interval } else { health.start_interval }
 }
 
 /// Takes one result in; the new verdict if it changed.

@@ -25,10 +25,7 @@ pub(crate) async fn start<H: Host + 'static>(
 ) -> Result<Option<Started>, StepFailure> {
     let spec = core.known(id)?;
     cancel_restart(core, id);
-    if matches!(
-        core.status(id),
-        Some(ContainerStatus::Running | ContainerStatus::Paused)
-    ) {
+    if matches!(core.status(id), Some(ContainerStatus::Running | ContainerStatus::Paused)) {
         return Ok(None);
     }
     if let Some(live) = core.containers.borrow_mut().get_mut(id) {
@@ -39,11 +36,8 @@ pub(crate) async fn start<H: Host + 'static>(
         Ok(s) => s,
         Err(failure) => {
             core.update(id, |s| {
-                s.status = if s.started_at.is_some() {
-                    ContainerStatus::Exited
-                } else {
-                    ContainerStatus::Created
-                };
+                s.status =
+                    if s.started_at.is_some() { ContainerStatus::Exited } else { ContainerStatus::Created };
                 s.error = Some(failure.message.clone());
                 s.exit_code = failure.exit_code.or(s.exit_code);
             });
@@ -76,10 +70,7 @@ fn begin_pumps<H: Host + 'static>(core: &Rc<Core<H>>, id: &ContainerId, started:
         Err(e) => return core.note_log_failure(id, &e),
     };
     let ends = [
-        (
-            LogStream::Stdout,
-            started.console.take().or_else(|| started.stdout.take()),
-        ),
+        (LogStream::Stdout, started.console.take().or_else(|| started.stdout.take())),
         (LogStream::Stderr, started.stderr.take()),
     ];
     let mut pumps = Vec::new();
@@ -108,11 +99,7 @@ fn begin_health<H: Host + 'static>(core: &Rc<Core<H>>, id: &ContainerId) {
 }
 
 /// A container that ran on while there was no supervisor.
-pub(crate) fn adopted<H: Host + 'static>(
-    core: &Rc<Core<H>>,
-    id: &ContainerId,
-    mut started: Started,
-) {
+pub(crate) fn adopted<H: Host + 'static>(core: &Rc<Core<H>>, id: &ContainerId, mut started: Started) {
     core.update(id, |s| {
         if !matches!(s.status, ContainerStatus::Running | ContainerStatus::Paused) {
             s.status = ContainerStatus::Running;
@@ -149,11 +136,7 @@ pub(crate) async fn ended<H: Host + 'static>(
     }
     core.host.forget(&id);
     core.host.release(&spec).await;
-    let stopping = core
-        .containers
-        .borrow()
-        .get(&id)
-        .is_some_and(|l| l.stopping);
+    let stopping = core.containers.borrow().get(&id).is_some_and(|l| l.stopping);
     let delay = core
         .update(&id, |s| {
             let ran_for = between(s.started_at, at);
@@ -167,22 +150,11 @@ pub(crate) async fn ended<H: Host + 'static>(
                 s.restart_count = s.restart_count.min(0);
             }
             let delay = restart_delay(spec.restart, code, s.restart_count, ran_for, stopping);
-            s.status = if delay.is_some() {
-                ContainerStatus::Restarting
-            } else {
-                ContainerStatus::Exited
-            };
+            s.status = if delay.is_some() { ContainerStatus::Restarting } else { ContainerStatus::Exited };
             delay
         })
         .flatten();
-    core.life(
-        &id,
-        LifeEvent::Exited {
-            code,
-            restarting: delay.is_some(),
-            stopped: stopping,
-        },
-    );
+    core.life(&id, LifeEvent::Exited { code, restarting: delay.is_some(), stopped: stopping });
     if let Some(delay) = delay {
         let task = tokio::task::spawn_local(restart_later(core.clone(), id.clone(), delay));
         if let Some(live) = core.containers.borrow_mut().get_mut(&id) {
@@ -214,8 +186,7 @@ async fn restart_later<H: Host + 'static>(core: Rc<Core<H>>, id: ContainerId, de
             })
             .flatten();
         if let Some(d) = again {
-            let next =
-                tokio::task::spawn_local(Box::pin(restart_later(core.clone(), id.clone(), d)));
+            let next = tokio::task::spawn_local(Box::pin(restart_later(core.clone(), id.clone(), d)));
             if let Some(live) = core.containers.borrow_mut().get_mut(&id) {
                 live.restart = Some(next);
             }
@@ -225,11 +196,7 @@ async fn restart_later<H: Host + 'static>(core: Rc<Core<H>>, id: ContainerId, de
 }
 
 fn cancel_restart<H: Host>(core: &Core<H>, id: &ContainerId) {
-    let task = core
-        .containers
-        .borrow_mut()
-        .get_mut(id)
-        .and_then(|l| l.restart.take());
+    let task = core.containers.borrow_mut().get_mut(id).and_then(|l| l.restart.take());
     if let Some(t) = task {
         t.abort();
         core.update(id, |s| s.status = ContainerStatus::Exited);
@@ -264,10 +231,7 @@ pub(crate) async fn stop<H: Host>(
 }
 
 /// SIGKILL, and the end of it.
-pub(crate) async fn kill_and_wait<H: Host>(
-    core: &Rc<Core<H>>,
-    id: &ContainerId,
-) -> Result<(), StepFailure> {
+pub(crate) async fn kill_and_wait<H: Host>(core: &Rc<Core<H>>, id: &ContainerId) -> Result<(), StepFailure> {
     mark_stopping(core, id);
     if core.host.signal(id, Signal::KILL).await? == SignalOutcome::Gone {
         // Its end is on the way here.
@@ -290,10 +254,7 @@ pub(crate) async fn kill<H: Host>(
 ) -> Result<(), StepFailure> {
     core.known(id)?;
     cancel_restart(core, id);
-    if !matches!(
-        core.status(id),
-        Some(ContainerStatus::Running | ContainerStatus::Paused)
-    ) {
+    if !matches!(core.status(id), Some(ContainerStatus::Running | ContainerStatus::Paused)) {
         return Ok(());
     }
     if signal == Signal::KILL {
@@ -324,20 +285,9 @@ pub(crate) async fn pause<H: Host>(
     }
     core.host.freeze(id, frozen).await?;
     core.update(id, |s| {
-        s.status = if frozen {
-            ContainerStatus::Paused
-        } else {
-            ContainerStatus::Running
-        };
+        s.status = if frozen { ContainerStatus::Paused } else { ContainerStatus::Running };
     });
-    core.life(
-        id,
-        if frozen {
-            LifeEvent::Paused
-        } else {
-            LifeEvent::Unpaused
-        },
-    );
+    core.life(id, if frozen { LifeEvent::Paused } else { LifeEvent::Unpaused });
     Ok(())
 }
 
@@ -352,19 +302,11 @@ pub(crate) async fn remove<H: Host>(
     }
     mark_stopping(core, id);
     cancel_restart(core, id);
-    if matches!(
-        core.status(id),
-        Some(ContainerStatus::Running | ContainerStatus::Paused)
-    ) {
+    if matches!(core.status(id), Some(ContainerStatus::Running | ContainerStatus::Paused)) {
         kill_and_wait(core, id).await?;
     }
     core.update(id, |s| s.status = ContainerStatus::Removing);
-    core.host
-        .run(&LocalOp::RemoveContainer {
-            id: id.clone(),
-            volumes,
-        })
-        .await?;
+    core.host.run(&LocalOp::RemoveContainer { id: id.clone(), volumes }).await?;
     core.life(id, LifeEvent::Removed);
     core.containers.borrow_mut().remove(id);
     Ok(())
@@ -381,9 +323,7 @@ async fn wait_end<H: Host>(core: &Core<H>, id: &ContainerId, patience: Duration)
     let Some(mut rx) = core.watch(id) else {
         return true;
     };
-    tokio::time::timeout(patience, until(&mut rx, has_ended))
-        .await
-        .is_ok()
+    tokio::time::timeout(patience, until(&mut rx, has_ended)).await.is_ok()
 }
 
 /// Waits until the state is as asked; returns at once if the container goes away.

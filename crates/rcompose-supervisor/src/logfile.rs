@@ -43,11 +43,7 @@ pub struct LogWriter {
 impl LogWriter {
     /// Opens or makes the file. A last line that was cut off by a crash is ended first.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .read(true)
-            .open(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
         let mut offset = file.seek(SeekFrom::End(0))?;
         if offset > 0 {
             let mut last = [0u8];
@@ -58,27 +54,13 @@ impl LogWriter {
                 offset += 1;
             }
         }
-        Ok(Self {
-            file,
-            offset,
-            line: Vec::new(),
-        })
+        Ok(Self { file, offset, line: Vec::new() })
     }
 
     /// Appends one entry; returns the file's new length.
-    pub fn append(
-        &mut self,
-        at: i64,
-        stream: LogStream,
-        partial: bool,
-        text: &[u8],
-    ) -> io::Result<u64> {
+    pub fn append(&mut self, at: i64, stream: LogStream, partial: bool, text: &[u8]) -> io::Result<u64> {
         self.line.clear();
-        let s = if stream == LogStream::Stdout {
-            'o'
-        } else {
-            'e'
-        };
+        let s = if stream == LogStream::Stdout { 'o' } else { 'e' };
         let p = if partial { 'P' } else { 'F' };
         write!(self.line, "{at} {s} {p} ")?;
         self.line.extend_from_slice(text);
@@ -151,13 +133,7 @@ fn parse(line: &[u8], offset: u64) -> Option<LogEntry> {
         b'F' => false,
         _ => return None,
     };
-    Some(LogEntry {
-        at,
-        stream,
-        partial,
-        text: text.to_vec(),
-        offset,
-    })
+    Some(LogEntry { at, stream, partial, text: text.to_vec(), offset })
 }
 
 #[cfg(test)]
@@ -174,10 +150,7 @@ mod tests {
         let end2 = w.append(6, LogStream::Stderr, true, b"").unwrap();
         let mut r = LogReader::open(&path).unwrap().unwrap();
         let a = r.next_entry().unwrap().unwrap();
-        assert_eq!(
-            (a.at, a.stream, a.partial, &a.text[..]),
-            (5, LogStream::Stdout, false, &b"a  b"[..])
-        );
+        assert_eq!((a.at, a.stream, a.partial, &a.text[..]), (5, LogStream::Stdout, false, &b"a  b"[..]));
         assert_eq!(a.offset, end1);
         let b = r.next_entry().unwrap().unwrap();
         assert!(b.partial && b.text.is_empty() && b.offset == end2);

@@ -1,12 +1,11 @@
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rcompose_engine::Host;
 use rcompose_plan::ContainerId;
-use rustix::io::Errno;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 
 use crate::core::{Core, now};
 use crate::{LogStream, LogWriter, Response};
@@ -22,9 +21,7 @@ pub(crate) struct ContainerLog {
 
 impl ContainerLog {
     pub(crate) fn open(path: &std::path::Path) -> std::io::Result<Rc<Self>> {
-        Ok(Rc::new(Self {
-            writer: RefCell::new(LogWriter::open(path)?),
-        }))
+        Ok(Rc::new(Self { writer: RefCell::new(LogWriter::open(path)?) }))
     }
 }
 
@@ -42,24 +39,22 @@ pub(crate) async fn pump<H: Host>(
     if rustix::io::ioctl_fionbio(&fd, true).is_err() {
         return;
     }
-    let Ok(fd) = AsyncFd::register_with_interest(fd, Interest::READABLE) else {
-        return;
-    };
+    // Not checked: a terminal is no pipe, but is read alike.
+    let Ok(pipe) = Receiver::from_owned_fd_unchecked(fd) else { return };
     let mut pending: Vec<u8> = Vec::new();
     loop {
-        let read = fd
-            .async_io(Interest::READABLE, |fd| {
-                let mut chunk = [0u8; 16384];
-                let n = rustix::io::read(fd, &mut chunk)?;
-                pending.extend_from_slice(&chunk[..n]);
-                Ok(n)
-            })
-            .await;
-        match read {
+        if pipe.readable().await.is_err() {
+            break;
+        }
+        let mut chunk = [0u8; 16384];
+        match pipe.try_read(&mut chunk) {
             Ok(0) => break,
-            Ok(_) => drain_lines(&core, &id, &log, stream, &mut pending),
-            // A terminal whose last process has gone reads as EIO.
-            Err(e) if Errno::from_io_error(&e) == Some(Errno::IO) => break,
+            Ok(n) => {
+                pending.extend_from_slice(&chunk[..n]);
+                drain_lines(&core, &id, &log, stream, &mut pending);
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            // A terminal whose last process has gone reads as EIO: its end.
             Err(_) => break,
         }
     }
@@ -81,14 +76,7 @@ fn drain_lines<H: Host>(
         start += n + 1;
     }
     while pending.len() - start >= MAX_LINE {
-        emit(
-            core,
-            id,
-            log,
-            stream,
-            true,
-            &pending[start..start + MAX_LINE],
-        );
+        emit(core, id, log, stream, true, &pending[start..start + MAX_LINE]);
         start += MAX_LINE;
     }
     pending.drain(..start);

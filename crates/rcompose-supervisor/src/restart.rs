@@ -41,24 +41,12 @@ mod tests {
         let short = Duration::ZERO;
         let on_failure = RestartPolicy::OnFailure(Some(3));
         assert_eq!(restart_delay(RestartPolicy::No, 1, 0, short, false), None);
-        assert_eq!(
-            restart_delay(RestartPolicy::Always, 0, 0, short, true),
-            None
-        );
-        assert_eq!(
-            restart_delay(RestartPolicy::Always, 0, 1, short, false),
-            Some(FIRST_DELAY * 2)
-        );
+        assert_eq!(restart_delay(RestartPolicy::Always, 0, 0, short, true), None);
+        assert_eq!(restart_delay(RestartPolicy::Always, 0, 1, short, false), Some(FIRST_DELAY * 2));
         assert_eq!(restart_delay(on_failure, 0, 0, short, false), None);
         assert!(restart_delay(on_failure, 1, 2, short, false).is_some());
         assert_eq!(restart_delay(on_failure, 1, 3, short, false), None);
-        assert_eq!(
-            restart_delay(RestartPolicy::Always, 1, 40, short, false),
-            Some(LONGEST_DELAY)
-        );
-        assert_eq!(
-            restart_delay(RestartPolicy::Always, 1, 40, GOOD_RUN, false),
-            Some(FIRST_DELAY)
-        );
+        assert_eq!(restart_delay(RestartPolicy::Always, 1, 40, short, false), Some(LONGEST_DELAY));
+        assert_eq!(restart_delay(RestartPolicy::Always, 1, 40, GOOD_RUN, false), Some(FIRST_DELAY));
     }
 }

@@ -73,11 +73,7 @@ async fn client<H: Host + 'static>(
                 connection.send(&answer, &[]).await?;
                 connection.recv().await?
             }
-            Request::Follow {
-                containers,
-                logs,
-                life,
-            } => {
+            Request::Follow { containers, logs, life } => {
                 let queue = core.follow(containers, logs, life);
                 // Who only looks on does not keep the project alive.
                 busy = None;
@@ -115,11 +111,7 @@ async fn apply<H: Host + 'static>(
 ) -> Result<Option<Request>, FrameError> {
     let _turn = core.applying.lock().await;
     let fresh = plan.generation == core.host.generation();
-    let claimed = if fresh {
-        core.host.claim(&plan).unwrap_or(false)
-    } else {
-        false
-    };
+    let claimed = if fresh { core.host.claim(&plan).unwrap_or(false) } else { false };
     if !fresh || !claimed || core.host.advance().is_err() {
         connection.send(&Response::Stale, &[]).await?;
         return connection.recv().await;
@@ -172,11 +164,7 @@ async fn apply<H: Host + 'static>(
     if let (Some(started), Some(attach)) = (applier.attached.borrow_mut().take(), &attach) {
         send_attached(connection, attach, &started).await?;
     }
-    let ending = core
-        .containers
-        .borrow()
-        .is_empty()
-        .then(|| core.host.keeper_pid());
+    let ending = core.containers.borrow().is_empty().then(|| core.host.keeper_pid());
     let applied = Response::Applied {
         success: report.failures.is_empty() && report.skipped == 0,
         failures: report.failures,
@@ -226,11 +214,7 @@ fn ends(started: &Started) -> Vec<BorrowedFd<'_>> {
     if let Some(c) = &started.console {
         return vec![c.as_fd()];
     }
-    [&started.stdin, &started.stdout, &started.stderr]
-        .into_iter()
-        .flatten()
-        .map(AsFd::as_fd)
-        .collect()
+    [&started.stdin, &started.stdout, &started.stderr].into_iter().flatten().map(AsFd::as_fd).collect()
 }
 
 /// Runs a process in a container; returns the request that came after it.
@@ -253,10 +237,7 @@ async fn exec<H: Host + 'static>(
     };
     let pid = started.pid;
     let mut exit = core.exec_exit(pid);
-    let response = Response::ExecStarted {
-        tty: started.console.is_some(),
-        stdin: started.stdin.is_some(),
-    };
+    let response = Response::ExecStarted { tty: started.console.is_some(), stdin: started.stdin.is_some() };
     connection.send(&response, &ends(&started)).await?;
     drop(started);
     loop {
