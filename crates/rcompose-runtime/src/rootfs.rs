@@ -76,6 +76,7 @@ impl Root {
             Root::Directory(path) => (sys::open_tree(path, true).at(stage, path.to_bytes())?, path),
             Root::Overlay { lowers, upper, work, legacy } => {
                 let fs = sys::fsopen(c"overlay").at(stage, b"overlay")?;
+                sys::fsconfig_string(fs, c"source", c"overlay").at(stage, b"overlay")?;
                 for lower in lowers {
                     match sys::fsconfig_string(fs, c"lowerdir+", lower) {
                         // Before Linux 6.5 the key doesn't exist.

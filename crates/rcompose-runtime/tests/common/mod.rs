@@ -13,28 +13,28 @@ use rcompose_runtime::seccomp::Filter;
 use rcompose_runtime::*;
 use rustix::process::{WaitOptions, waitpid};
 
-pub struct Box {
-    pub dir: tempfile::TempDir,
-    pub rootfs: Rootfs,
-    pub cgroup: CgroupPath,
-    pub spec: Spec,
-    pub request: fn(&mut CreateRequest<'_>),
+pub(crate) struct Box {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) rootfs: Rootfs,
+    pub(crate) cgroup: CgroupPath,
+    pub(crate) spec: Spec,
+    pub(crate) request: fn(&mut CreateRequest<'_>),
 }
 
-pub struct Ended {
-    pub code: i32,
-    pub output: String,
-    pub error: Option<ChildError>,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) output: String,
+    pub(crate) error: Option<ChildError>,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl Box {
-    pub fn new(script: &str) -> Box {
+    pub(crate) fn new(script: &str) -> Box {
         Self::with(&["/bin/sh", "-c", script])
     }
 
-    pub fn with(args: &[&str]) -> Box {
+    pub(crate) fn with(args: &[&str]) -> Box {
         let dir = tempfile::tempdir().unwrap();
         let lower = dir.path().join("lower");
         for name in ["bin", "etc", "tmp"] {
@@ -63,15 +63,15 @@ impl Box {
         Box { dir, rootfs, cgroup: CgroupPath::new(&name).unwrap(), spec, request: |_| {} }
     }
 
-    pub fn process(&mut self) -> &mut oci_spec::runtime::Process {
+    pub(crate) fn process(&mut self) -> &mut oci_spec::runtime::Process {
         self.spec.process_mut().as_mut().unwrap()
     }
 
-    pub fn filter(&self) -> Filter {
+    pub(crate) fn filter(&self) -> Filter {
         Filter::docker_default(&docker_capabilities())
     }
 
-    pub fn create(&self) -> (Created, PipeReader) {
+    pub(crate) fn create(&self) -> (Created, PipeReader) {
         let (reader, writer) = std::io::pipe().unwrap();
         let filter = self.filter();
         let mut request = CreateRequest {
@@ -92,13 +92,13 @@ impl Box {
         (create(&request).unwrap(), reader)
     }
 
-    pub fn start(&self) -> (Created, PipeReader) {
+    pub(crate) fn start(&self) -> (Created, PipeReader) {
         let (created, reader) = self.create();
         go(&created);
         (created, reader)
     }
 
-    pub fn run(&self) -> Ended {
+    pub(crate) fn run(&self) -> Ended {
         let (created, mut reader) = self.start();
         let error = status(&created);
         let mut output = String::new();
@@ -114,7 +114,7 @@ impl Box {
         Ended { code: wait(created.pid), output, error }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -130,17 +130,17 @@ impl Drop for Box {
     }
 }
 
-pub fn go(created: &Created) {
+pub(crate) fn go(created: &Created) {
     let _ = rustix::io::write(&created.go, &[1]);
 }
 
-pub fn status(created: &Created) -> Option<ChildError> {
+pub(crate) fn status(created: &Created) -> Option<ChildError> {
     let mut bytes = Vec::new();
     fs::File::from(created.status.try_clone().unwrap()).read_to_end(&mut bytes).unwrap();
     read_status(&bytes)
 }
 
-pub fn wait(pid: rustix::process::Pid) -> i32 {
+pub(crate) fn wait(pid: rustix::process::Pid) -> i32 {
     let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
     status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap())
 }
