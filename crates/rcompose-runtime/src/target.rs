@@ -15,41 +15,42 @@ pub(crate) fn open_or_make(path: &CStr, directory: bool) -> Result<i32> {
         Err(libc::ENOENT) => {}
         other => return other,
     }
-    make_parents(path.to_bytes())?;
-    if directory {
-        match sys::mkdir(path, 0o755) {
-            Ok(()) | Err(libc::EEXIST) => {}
-            Err(errno) => return Err(errno),
+    match make(path, directory) {
+        // A dangling link, as distributions have for /etc/resolv.conf: what it points to is made.
+        Err(libc::EEXIST | libc::ENOENT) => {
+            let mut buffer = [0u8; 2 * PATH_MAX];
+            let place = behind(path, &mut buffer)?;
+            match make(place, directory) {
+                Ok(()) | Err(libc::EEXIST) => {}
+                Err(errno) => return Err(errno),
+            }
         }
-    } else {
-        make_file(path)?;
+        other => other?,
     }
     sys::open_in_root(path, libc::O_PATH)
 }
 
-fn make_file(path: &CStr) -> Result {
-    let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_NOCTTY;
-    let mut result = sys::open(path, flags, 0o755);
-    if result == Err(libc::ENOENT) {
-        // A dangling link, as distributions have for /etc/resolv.conf: what it points to is made.
-        let mut link = [0u8; PATH_MAX];
-        let length =
-            sys::sys!(SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), PATH_MAX - 1)?;
-        let link = &link[..length];
-        if link.first() == Some(&b'/') {
-            make_parents(link)?;
-        } else {
-            let bytes = path.to_bytes();
-            let parent = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
-            let mut joined = [0u8; 2 * PATH_MAX];
-            joined[..parent].copy_from_slice(&bytes[..parent]);
-            joined[parent..parent + length].copy_from_slice(link);
-            make_parents(&joined[..parent + length])?;
-        }
-        result = sys::open(path, flags, 0o755);
+fn make(path: &CStr, directory: bool) -> Result {
+    make_parents(path.to_bytes())?;
+    if directory {
+        return sys::mkdir(path, 0o755);
     }
-    sys::close(result?);
-    Ok(())
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_NOCTTY;
+    sys::open(path, flags, 0o755).map(sys::close)
+}
+
+/// Where a symbolic link points, as a path from the root.
+fn behind<'a>(path: &CStr, buffer: &'a mut [u8; 2 * PATH_MAX]) -> Result<&'a CStr> {
+    let bytes = path.to_bytes();
+    let mut link = [0u8; PATH_MAX];
+    let length = sys::sys!(SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), PATH_MAX - 1)?;
+    let parent = match link[0] {
+        b'/' => 0,
+        _ => bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1),
+    };
+    buffer[..parent].copy_from_slice(&bytes[..parent]);
+    buffer[parent..parent + length].copy_from_slice(&link[..length]);
+    CStr::from_bytes_until_nul(buffer).map_err(|_| libc::ENAMETOOLONG)
 }
 
 /// Makes every directory above `path`.
