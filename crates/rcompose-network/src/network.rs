@@ -1,0 +1,206 @@
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::net::if_::if_nametoindex;
+use rustix::io::Errno;
+
+use crate::link::{self, VethEnd};
+use crate::netlink::{APPEND, Batch, CREATE, EXCL, Netlink};
+use crate::netns::{in_netns, is_pinned, open_network, pin_new, unpin};
+use crate::pool::{UplinkPair, mac_of};
+use crate::{Ipv4Net, NetError, host};
+
+/// The bridge in a network's namespace. Its index is chosen, so that nothing needs looking up.
+pub(crate) const BRIDGE: &str = "br0";
+pub(crate) const BRIDGE_INDEX: u32 = 2;
+/// The uplink's end in a network's namespace.
+pub(crate) const UPLINK: &str = "up0";
+const UPLINK_INDEX: u32 = 3;
+
+/// Everything about a network that its making needs. Plain data; equal specs make equal networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// The name for messages.
+    pub name: String,
+    /// The containers' subnet.
+    pub subnet: Ipv4Net,
+    /// The bridge's address in it.
+    pub gateway: Ipv4Addr,
+    /// Largest packet in bytes; the kernel's 1500 if not given.
+    pub mtu: Option<u32>,
+    /// The uplink's two addresses.
+    pub uplink: UplinkPair,
+    /// The uplink's end in the host's namespace; at most 15 bytes, and with the project's hash in it.
+    pub host_link: String,
+    /// `IFLA_GROUP` of the links: the project's number.
+    pub group: u32,
+    /// The file that the namespace is bind-mounted on. Parents are made.
+    pub pin: PathBuf,
+}
+
+/// A network that exists. It lives by its pin; an open handle keeps the namespace alive beyond the pin's removal,
+/// so drop it for a removal that is to take effect.
+#[derive(Debug)]
+pub struct NetworkHandle {
+    /// The network's own namespace.
+    pub netns: OwnedFd,
+}
+
+/// Makes a network: namespace, uplink, bridge, addresses, and the host's route to the subnet. Call it in the
+/// host's network namespace. A complete one is returned as it is; a half-made one (a crash) is made anew. Rules
+/// are separate ([`crate::NetworkRules`]). If another network has the same subnet, its route stays the one in
+/// use until it goes.
+pub fn create_network(spec: &NetworkSpec) -> Result<NetworkHandle, NetError> {
+    if is_pinned(&spec.pin).unwrap_or(false) {
+        let netns = open_network(&spec.pin)?;
+        if is_complete(spec, &netns)? {
+            return Ok(NetworkHandle { netns });
+        }
+    }
+    unpin(&spec.pin)?;
+    let netns = match pin_new(&spec.pin).and_then(|netns| build(spec, &netns).map(|()| netns)) {
+        Ok(netns) => netns,
+        Err(e) => {
+            let mut errors = vec![e];
+            errors.extend(unpin(&spec.pin).err());
+            NetError::collect(errors)?;
+            unreachable!("there is at least one error")
+        }
+    };
+    Ok(NetworkHandle { netns })
+}
+
+/// Removes a network. Whatever is already gone is fine, every part is tried. The host's route goes at once, the
+/// namespace with all its links and rules as soon as nobody has it open: the kernel clears it in the background,
+/// some 40 ms for the uplink's host end to disappear. Containers that are still attached lose their links.
+pub fn remove_network(spec: &NetworkSpec) -> Result<(), NetError> {
+    let mut errors = Vec::new();
+    errors.extend(remove_route(spec).err());
+    errors.extend(unpin(&spec.pin).err());
+    NetError::collect(errors)
+}
+
+fn remove_route(spec: &NetworkSpec) -> Result<(), NetError> {
+    let Ok(index) = if_nametoindex(spec.host_link.as_str()) else {
+        return Ok(());
+    };
+    let mut batch = Batch::default();
+    batch.push(
+        link::DELROUTE,
+        0,
+        &link::route(Some(spec.subnet), spec.uplink.inside, index),
+        format!("remove the host's route to network {}", spec.name),
+    );
+    batch.unless(Errno::SRCH.raw_os_error());
+    match Netlink::route()?.run(&batch) {
+        // The link went away in between, and the route with it.
+        Err(e) if e.errno() == Some(Errno::NODEV.raw_os_error()) => Ok(()),
+        other => other,
+    }
+}
+
+/// The default route inside is the last thing that [`build`] makes.
+fn is_complete(spec: &NetworkSpec, netns: impl AsFd) -> Result<bool, NetError> {
+    if if_nametoindex(spec.host_link.as_str()).is_err() {
+        return Ok(false);
+    }
+    in_netns(netns, || host::has_default_route(spec.uplink.host))
+}
+
+fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
+    let inside = in_netns(netns, || {
+        // IPv6 off before there are links: no link-local addresses, no duplicate address detection.
+        set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", true)?;
+        set_sysctl("/proc/sys/net/ipv4/ip_forward", false)?;
+        Netlink::route()
+    })?;
+    let host = Netlink::route()?;
+    add_uplink(spec, netns, &host)?;
+
+    let index = if_nametoindex(spec.host_link.as_str())
+        .map_err(|e| NetError::kernel(format!("find link {}", spec.host_link), e))?;
+    let mut batch = Batch::default();
+    batch.push(
+        link::NEWADDR,
+        CREATE | EXCL,
+        &link::address(index, spec.uplink.host, 31),
+        format!("give {} to link {}", spec.uplink.host, spec.host_link),
+    );
+    batch.push(
+        link::NEWROUTE,
+        CREATE | APPEND,
+        &link::route(Some(spec.subnet), spec.uplink.inside, index),
+        format!("route {} to network {}", spec.subnet, spec.name),
+    );
+    host.run(&batch)?;
+
+    let of = |what: &str| format!("{what} of network {}", spec.name);
+    let mut batch = Batch::default();
+    batch.push(
+        link::NEWLINK,
+        CREATE | EXCL,
+        &link::bridge(BRIDGE, BRIDGE_INDEX, mac_of(spec.gateway), spec.mtu),
+        of("create the bridge"),
+    );
+    batch.push(link::SETLINK, 0, &link::set_up(link::LOOPBACK), of("set up the loopback"));
+    batch.push(link::SETLINK, 0, &link::set_up(UPLINK_INDEX), of("set up the uplink"));
+    batch.push(
+        link::NEWADDR,
+        CREATE | EXCL,
+        &link::address(BRIDGE_INDEX, spec.gateway, spec.subnet.prefix()),
+        of("set the gateway"),
+    );
+    batch.push(
+        link::NEWADDR,
+        CREATE | EXCL,
+        &link::address(UPLINK_INDEX, spec.uplink.inside, 31),
+        of("set the uplink's address"),
+    );
+    batch.push(
+        link::NEWROUTE,
+        CREATE | EXCL,
+        &link::route(None, spec.uplink.host, UPLINK_INDEX),
+        of("set the default route"),
+    );
+    inside.run(&batch)
+}
+
+/// The uplink's veth pair. A link of the same name is a remnant of a namespace that is just dying; deleting it
+/// waits for that.
+fn add_uplink(spec: &NetworkSpec, netns: &OwnedFd, host: &Netlink) -> Result<(), NetError> {
+    let end =
+        |name, index| VethEnd { name, index, mac: None, master: None, group: spec.group, mtu: spec.mtu };
+    let mut create = Batch::default();
+    create.push(
+        link::NEWLINK,
+        CREATE | EXCL,
+        &link::veth(&end(&spec.host_link, None), &end(UPLINK, Some(UPLINK_INDEX)), netns.as_fd()),
+        format!("create uplink {} of network {}", spec.host_link, spec.name),
+    );
+    match host.run(&create) {
+        Err(e) if e.errno() == Some(Errno::EXIST.raw_os_error()) => {
+            let mut delete = Batch::default();
+            delete.push(
+                link::DELLINK,
+                0,
+                &link::named(&spec.host_link),
+                format!("remove the old link {}", spec.host_link),
+            );
+            delete.unless(Errno::NODEV.raw_os_error());
+            host.run(&delete)?;
+            host.run(&create)
+        }
+        other => other,
+    }
+}
+
+fn set_sysctl(path: &'static str, optional: bool) -> Result<(), NetError> {
+    match fs::write(path, "1") {
+        // A kernel without IPv6 has nothing to switch off.
+        Err(e) if optional && e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|source| NetError::File { action: "write 1 to", path: path.into(), source }),
+    }
+}

@@ -1,0 +1,176 @@
+//! Every way that traffic goes, on the real kernel.
+
+mod common;
+
+use std::net::Ipv4Addr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::*;
+use rcompose_network::*;
+
+const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const LAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+
+#[test]
+fn traffic_looks_as_in_docker() {
+    machine(|directory| {
+        let lan = lan();
+        let a = Net::new(directory, 0, "172.18.0.0/16", 2);
+        let b = Net::new(directory, 1, "172.19.0.0/16", 1);
+        a.rules(false, &[(8080, 0, 80)]).apply(&a.netns).unwrap();
+        b.rules(false, &[]).apply(&b.netns).unwrap();
+        host_rules(&[&a, &b], vec![a.published(8080)]).apply().unwrap();
+        let (web, web_ip) = &a.containers[0];
+        let (peer, peer_ip) = &a.containers[1];
+        let (stranger, _) = &b.containers[0];
+        let host = here();
+        whoami(web, 80);
+        whoami(&host, 9000);
+        whoami(&lan, 9000);
+
+        let text = |a: Ipv4Addr| Some(a.to_string());
+        let gateway = text(a.spec.gateway);
+        assert_eq!(seen_from(peer, (*web_ip, 80)), text(*peer_ip), "container to container");
+        assert_eq!(seen_from(&host, (*web_ip, 80)), gateway, "host to container");
+        assert_eq!(seen_from(&host, (HOST, 8080)), gateway, "host to published port");
+        assert_eq!(seen_from(&lan, (HOST, 8080)), text(LAN), "LAN to published port");
+        assert_eq!(seen_from(web, (HOST, 8080)), gateway, "hairpin to itself");
+        assert_eq!(seen_from(peer, (HOST, 8080)), gateway, "hairpin to a neighbour");
+        assert_eq!(seen_from(peer, (a.spec.gateway, 8080)), gateway, "by the gateway's address");
+        assert_eq!(seen_from(web, (LAN, 9000)), text(HOST), "container to LAN");
+        assert!(seen_from(web, (HOST, 9000)).is_some(), "container to host");
+        assert!(seen_from(web, (a.spec.gateway, 9000)).is_some(), "the gateway is the host");
+        assert_eq!(seen_from(stranger, (HOST, 8080)), gateway, "another network, by the published port");
+        assert_eq!(seen_from(stranger, (*web_ip, 80)), None, "networks are apart");
+        in_netns(&lan, || {
+            sh("ip route add 172.18.0.0/16 via 192.0.2.1");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen_from(&lan, (*web_ip, 80)), None, "no way in from the LAN");
+
+        a.rules(true, &[]).apply(&a.netns).unwrap();
+        assert_eq!(seen_from(web, (LAN, 9000)), None, "internal: no way out");
+        assert_eq!(seen_from(&host, (*web_ip, 80)), gateway, "internal: the host may");
+
+        HostRules::remove("rcompose-0a1b2c3d").unwrap();
+        HostRules::remove("rcompose-0a1b2c3d").unwrap();
+        assert_eq!(sh("nft list ruleset").trim(), "");
+    });
+}
+
+#[test]
+fn removal_leaves_nothing_and_creation_is_idempotent() {
+    machine(|directory| {
+        let path = directory.to_owned();
+        let before = sh("ip -o link; ip route");
+        let net = Net::new(directory, 0, "172.18.0.0/16", 2);
+        let again = create_network(&net.spec).unwrap();
+        drop(again);
+        assert!(sh("ip route").contains("172.18.0.0/16 via 100.127.0.1"));
+        assert!(host_networks().unwrap().contains(&net.spec.subnet));
+        assert!(host_networks().unwrap().contains(&net.spec.uplink.subnet()));
+
+        // Equal subnets side by side: the route of the first stays until it goes.
+        let twin = Net::new(directory, 1, "172.18.0.0/16", 1);
+        let (spec, twin_spec) = (net.spec.clone(), twin.spec.clone());
+        drop(net);
+        remove_network(&spec).unwrap();
+        remove_network(&spec).unwrap();
+        assert!(sh("ip route get 172.18.0.2").contains("100.127.0.3"));
+
+        // At once again under the same name, while the kernel still clears the old one.
+        let net = Net::new(directory, 0, "172.18.0.0/16", 1);
+        detach(&net.attachments()).unwrap();
+        detach(&net.attachments()).unwrap();
+        drop((net, twin));
+
+        // What a crash leaves: a namespace with nothing in it, and a file with no namespace.
+        remove_network(&spec).unwrap();
+        remove_network(&twin_spec).unwrap();
+        std::fs::write(&spec.pin, "").unwrap();
+        drop(create_network(&spec).unwrap());
+        remove_network(&spec).unwrap();
+
+        assert!(!spec.pin.exists() && !twin_spec.pin.exists());
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(!mounts.contains(path.to_str().unwrap()));
+        let end = Instant::now() + Duration::from_secs(5);
+        while sh("ip -o link; ip route") != before {
+            assert!(Instant::now() < end, "left: {}", sh("ip -o link; ip route"));
+            sleep(Duration::from_millis(20));
+        }
+    });
+}
+
+#[test]
+fn a_taken_name_is_an_error_that_leaves_the_others() {
+    machine(|directory| {
+        let net = Net::new(directory, 0, "172.18.0.0/16", 1);
+        let error = attach(&net.attachments()).unwrap_err().to_string();
+        assert_eq!(error, "failed to create veth pair v0 for 172.18.0.2");
+        whoami(&net.containers[0].0, 80);
+        assert!(seen_from(&here(), (net.containers[0].1, 80)).is_some());
+    });
+}
+
+#[test]
+fn other_people_s_forward_chains_open_and_close() {
+    machine(|_| {
+        sh(
+            "nft add table ip filter && nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }' && nft add chain ip filter DOCKER-USER && nft add chain ip filter OTHER",
+        );
+        let before = sh("nft list ruleset");
+        assert!(open_forward("rc0a1b2c3du", "rcompose-0a1b2c3d").unwrap());
+        assert!(!open_forward("rc0a1b2c3du", "rcompose-0a1b2c3d").unwrap());
+        let open = sh("nft list ruleset");
+        assert_eq!(open.matches("comment \"rcompose-0a1b2c3d\"").count(), 4, "{open}");
+        assert!(open.contains("oifname \"rc0a1b2c3du*\" accept"), "{open}");
+        close_forward("rcompose-0a1b2c3d").unwrap();
+        close_forward("rcompose-0a1b2c3d").unwrap();
+        assert_eq!(sh("nft list ruleset"), before);
+    });
+}
+
+#[test]
+fn quick() {
+    machine(|directory| {
+        let median = |mut times: Vec<Duration>| {
+            times.sort();
+            times[times.len() / 2]
+        };
+        let (mut made, mut attached, mut firewalled, mut removed) = (vec![], vec![], vec![], vec![]);
+        for n in 0..7 {
+            let spec = spec(directory, n, "172.18.0.0/16");
+            let start = Instant::now();
+            let netns = create_network(&spec).unwrap().netns;
+            made.push(start.elapsed());
+            let mut pool = IpPool::new(spec.subnet, spec.gateway, []);
+            let net = Net {
+                containers: (0..30).map(|_| (new_netns().unwrap(), pool.allocate().unwrap())).collect(),
+                netns,
+                spec,
+            };
+            let start = Instant::now();
+            attach(&net.attachments()).unwrap();
+            attached.push(start.elapsed());
+            let start = Instant::now();
+            net.rules(false, &[(80, 0, 80)]).apply(&net.netns).unwrap();
+            host_rules(&[&net], vec![net.published(80)]).apply().unwrap();
+            firewalled.push(start.elapsed());
+            let spec = net.spec.clone();
+            drop(net);
+            let start = Instant::now();
+            remove_network(&spec).unwrap();
+            removed.push(start.elapsed());
+        }
+        println!(
+            "medians of 7: network {:?}, 30 containers attached {:?}, rules {:?}, removed {:?}",
+            median(made),
+            median(attached),
+            median(firewalled),
+            median(removed)
+        );
+    });
+}
