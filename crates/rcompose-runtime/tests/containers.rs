@@ -198,6 +198,10 @@ fn exec_into_a_container() {
     assert!(output.starts_with("sleep") && output.contains("a80425fb"), "{output}");
     assert!(run("tty", Some(WinSize { rows: 1, columns: 1 })).1.starts_with("/dev/pts/0"));
     assert!(container.cgroup.stats().unwrap().memory_bytes.unwrap() > 0);
+    let recorded: Vec<std::path::PathBuf> = container.cgroup.directories().map(Into::into).collect();
+    let name = format!("rcompose-test/{}", recorded[0].file_name().unwrap().to_str().unwrap());
+    let again = rcompose_runtime::cgroup::CgroupPath::from_record(&name, &recorded).unwrap();
+    assert!(again.directories().eq(container.cgroup.directories()));
     container.cgroup.freeze().unwrap();
     container.cgroup.thaw().unwrap();
     assert_eq!(container.cgroup.pids().unwrap(), [created.pid]);

@@ -99,6 +99,33 @@ impl CgroupPath {
         Ok(CgroupPath { v1, v2, name: name.into(), layout })
     }
 
+    /// The cgroup that another process, perhaps elsewhere in the hierarchies, recorded as `name` and
+    /// [`CgroupPath::directories`]. Directories in hierarchies that are no longer mounted are left out.
+    pub fn from_record(name: &str, directories: &[PathBuf]) -> Result<CgroupPath, CgroupError> {
+        let mut path = CgroupPath::new(name)?;
+        path.v1 = path
+            .layout
+            .v1
+            .iter()
+            .filter_map(|hierarchy| {
+                let directory =
+                    directories.iter().find(|directory| directory.starts_with(&hierarchy.mount))?;
+                Some((hierarchy.controllers.clone(), directory.clone()))
+            })
+            .collect();
+        path.v2 = path
+            .layout
+            .v2
+            .as_ref()
+            .and_then(|(mount, _)| {
+                directories.iter().find(|directory| {
+                    directory.starts_with(mount) && !path.v1.iter().any(|(_, known)| known == *directory)
+                })
+            })
+            .cloned();
+        Ok(path)
+    }
+
     /// Every directory, for the record.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         self.v1.iter().map(|(_, path)| path.as_path()).chain(self.v2.as_deref())
