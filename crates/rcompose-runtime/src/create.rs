@@ -74,7 +74,8 @@ pub struct Created {
 
 /// Makes the container's process and returns at once; the child goes on by itself up to the point where it waits for `go`.
 ///
-/// With a terminal it waits until that is there. On failure nothing is left: no process, no cgroup.
+/// What fails in the child is told by `status`, or, if it fails before this function is done with it, by
+/// [`CreateError::Child`]: callers treat the two alike. With a terminal it waits until that is there. On failure nothing is left: no process, no cgroup.
 pub fn create(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
     let mut warnings = request.cgroup.create(resources(request.spec))?;
     let result = create_in(request);
@@ -170,10 +171,7 @@ fn finish(
             let Started { pid, pidfd, go, status, warnings, .. } = started;
             Ok(Created { pid, pidfd, netns, go, status, console, warnings })
         }
-        Err(error) => {
-            started.abandon();
-            Err(error)
-        }
+        Err(error) => Err(started.abandon(error)),
     }
 }
 

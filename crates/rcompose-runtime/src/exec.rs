@@ -103,9 +103,6 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Executed, CreateError> {
                 warnings: started.warnings,
             })
         }
-        Err(error) => {
-            started.abandon();
-            Err(error)
-        }
+        Err(error) => Err(started.abandon(error)),
     }
 }

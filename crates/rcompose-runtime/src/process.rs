@@ -210,6 +210,8 @@ pub(crate) fn adjust_oom_score(process: &Process, pid: i32) -> Result<Option<War
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
             Ok(Some(Warning(format!("oom_score_adj can't be lowered to {score} here"))))
         }
+        // It ended already, and `status` says why.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
         Err(error) => Err(CreateError::path("write", path)(error)),
     }
 }

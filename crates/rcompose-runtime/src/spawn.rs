@@ -93,13 +93,19 @@ impl Started {
         }
     }
 
-    /// Takes a child back that can't be handed out.
-    pub(crate) fn abandon(self) {
+    /// Takes a child back that can't be handed out. A child that failed by itself knows the reason better than `error`,
+    /// which may only say that its /proc entries are gone.
+    pub(crate) fn abandon(self, error: CreateError) -> CreateError {
         // It is our child, not reaped: both can only succeed, or find that it ended already.
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::empty())
         {}
+        match (error, console::last_words(&self.status)) {
+            (error @ CreateError::Child(_), _) => error,
+            (_, Ok(Some(reason))) => CreateError::Child(reason),
+            (error, _) => error,
+        }
     }
 }
 

@@ -72,6 +72,10 @@ impl Box {
     }
 
     pub(crate) fn create(&self) -> (Created, PipeReader) {
+        self.try_create().unwrap()
+    }
+
+    fn try_create(&self) -> Result<(Created, PipeReader), CreateError> {
         let (reader, writer) = std::io::pipe().unwrap();
         let filter = self.filter();
         let mut request = CreateRequest {
@@ -89,7 +93,7 @@ impl Box {
             pdeathsig: true,
         };
         (self.request)(&mut request);
-        (create(&request).unwrap(), reader)
+        create(&request).map(|created| (created, reader))
     }
 
     pub(crate) fn start(&self) -> (Created, PipeReader) {
@@ -99,7 +103,14 @@ impl Box {
     }
 
     pub(crate) fn run(&self) -> Ended {
-        let (created, mut reader) = self.start();
+        let (created, mut reader) = match self.try_create() {
+            Ok(made) => made,
+            Err(CreateError::Child(error)) => {
+                return Ended { code: error.exit_code(), output: String::new(), error: Some(error) };
+            }
+            Err(error) => panic!("{error}"),
+        };
+        go(&created);
         let error = status(&created);
         let mut output = String::new();
         match &created.console {
