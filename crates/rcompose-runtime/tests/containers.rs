@@ -121,9 +121,9 @@ fn injected_files_binds_and_links() {
 fn read_only_root() {
     let mut container = Box::new("touch /x; pwd");
     container.spec.root_mut().as_mut().unwrap().set_readonly(Some(true));
-    container.process().set_cwd("/work/dir".into());
+    container.process().set_cwd("/srv/dir".into());
     let output = container.run().output;
-    assert!(output.contains("Read-only") && output.ends_with("/work/dir\n"), "{output}");
+    assert!(output.contains("Read-only") && output.ends_with("/srv/dir\n"), "{output}");
 }
 
 #[test]
