@@ -73,6 +73,8 @@ pub enum HostEvent {
     ContainerExited {
         /// Which.
         id: ContainerId,
+        /// The PID that it had: an end is only of that start.
+        pid: i32,
         /// As a shell's `$?`.
         code: i32,
         /// Nanoseconds since 1970.

@@ -1,1 +1,29 @@
-//! rcompose-machine
+//! Does one step on this Linux machine, and remembers it.
+#![forbid(unsafe_code)]
+
+mod bundle;
+mod claims;
+mod dirs;
+mod error;
+mod etc;
+mod files;
+mod keeper;
+mod launch;
+mod link;
+mod local_host;
+mod net;
+mod observe;
+mod places;
+mod records;
+mod volumes;
+mod wire;
+
+pub use dirs::Dirs;
+pub use error::{LaunchError, StateError};
+pub use keeper::keeper_main;
+pub use launch::{connect, connect_existing, wait_for_end};
+pub use local_host::LocalHost;
+pub use observe::observe;
+pub use records::{
+    ProjectMeta, ProjectRecord, images_in_use, list_projects, list_volumes, read_project, read_volume,
+};

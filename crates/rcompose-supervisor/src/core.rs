@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,6 +40,15 @@ pub(crate) struct Live {
     pub(crate) log_failed: bool,
 }
 
+/// How a container's process ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) pid: i32,
+    pub(crate) code: i32,
+    pub(crate) at: i64,
+    pub(crate) oom_killed: bool,
+}
+
 struct Follower {
     queue: mpsc::Sender<Response>,
     containers: Vec<ContainerId>,
@@ -55,6 +64,9 @@ pub(crate) struct Core<H> {
     followers: RefCell<Vec<Follower>>,
     execs: RefCell<HashMap<i32, oneshot::Sender<i32>>>,
     early_exec_exits: RefCell<HashMap<i32, i32>>,
+    /// Containers that are being started, and the ends of those that were faster than we.
+    pub(crate) starting: RefCell<BTreeSet<ContainerId>>,
+    pub(crate) early_ends: RefCell<BTreeMap<ContainerId, End>>,
     /// Connections that ask for something; followers don't count.
     pub(crate) busy: Cell<usize>,
     /// Something ended: look whether anything is left to do.
@@ -70,6 +82,8 @@ impl<H: Host + 'static> Core<H> {
             followers: RefCell::default(),
             execs: RefCell::default(),
             early_exec_exits: RefCell::default(),
+            starting: RefCell::default(),
+            early_ends: RefCell::default(),
             busy: Cell::new(0),
             idle_check: Notify::new(),
         })
@@ -223,11 +237,14 @@ pub(crate) async fn handle_events<H: Host + 'static>(core: Rc<Core<H>>) {
     while let Some(event) = core.host.next_event().await {
         match event {
             HostEvent::ExecExited { pid, code } => core.exec_exited(pid, code),
-            HostEvent::ContainerExited { id, code, at, oom_killed } => {
-                let core = core.clone();
-                tokio::task::spawn_local(async move {
-                    crate::life::ended(core, id, code, at, oom_killed).await;
-                });
+            HostEvent::ContainerExited { id, pid, code, at, oom_killed } => {
+                let end = End { pid, code, at, oom_killed };
+                // Its start may not have been taken in yet: then it goes on from there.
+                if core.starting.borrow().contains(&id) {
+                    core.early_ends.borrow_mut().insert(id, end);
+                } else {
+                    tokio::task::spawn_local(crate::life::ended(core.clone(), id, end));
+                }
             }
             HostEvent::Adopted { id, started } => crate::life::adopted(&core, &id, started),
         }

@@ -8,7 +8,7 @@ use rcompose_model::Signal;
 use rcompose_plan::{ContainerId, ContainerState, ContainerStatus, HealthState, LocalOp};
 use tokio::sync::watch;
 
-use crate::core::{Core, between, now};
+use crate::core::{Core, End, between, now};
 use crate::health::watch_health;
 use crate::pump::{ContainerLog, pump};
 use crate::restart::restart_delay;
@@ -32,12 +32,19 @@ pub(crate) async fn start<H: Host + 'static>(
         live.stopping = false;
         live.log_failed = false;
     }
-    let mut started = match core.host.start(&spec, attach).await {
+    core.starting.borrow_mut().insert(id.clone());
+    let result = core.host.start(&spec, attach).await;
+    core.starting.borrow_mut().remove(id);
+    let early_end = core.early_ends.borrow_mut().remove(id);
+    let mut started = match result {
         Ok(s) => s,
         Err(failure) => {
+            core.host.forget(id);
             core.update(id, |s| {
-                s.status =
-                    if s.started_at.is_some() { ContainerStatus::Exited } else { ContainerStatus::Created };
+                s.status = match s.started_at {
+                    Some(_) => ContainerStatus::Exited,
+                    None => ContainerStatus::Created,
+                };
                 s.error = Some(failure.message.clone());
                 s.exit_code = failure.exit_code.or(s.exit_code);
             });
@@ -61,6 +68,9 @@ pub(crate) async fn start<H: Host + 'static>(
     }
     begin_health(core, id);
     core.life(id, LifeEvent::Started);
+    if let Some(end) = early_end {
+        tokio::task::spawn_local(ended(core.clone(), id.clone(), end));
+    }
     Ok(Some(started))
 }
 
@@ -114,14 +124,13 @@ pub(crate) fn adopted<H: Host + 'static>(core: &Rc<Core<H>>, id: &ContainerId, m
 }
 
 /// A container's PID 1 has ended: complete its log, release what it held, decide on a restart.
-pub(crate) async fn ended<H: Host + 'static>(
-    core: Rc<Core<H>>,
-    id: ContainerId,
-    code: i32,
-    at: i64,
-    oom_killed: bool,
-) {
+pub(crate) async fn ended<H: Host + 'static>(core: Rc<Core<H>>, id: ContainerId, end: End) {
+    let End { pid, code, at, oom_killed } = end;
     let Some(spec) = core.spec(&id) else { return };
+    if core.state(&id).is_none_or(|s| s.pid != Some(pid)) {
+        // A start that failed after its process was there.
+        return;
+    }
     let pumps = {
         let mut all = core.containers.borrow_mut();
         let Some(live) = all.get_mut(&id) else { return };
@@ -147,7 +156,7 @@ pub(crate) async fn ended<H: Host + 'static>(
             s.ports.clear();
             s.stopped_by_user = stopping;
             if ran_for >= Duration::from_secs(10) {
-                s.restart_count = s.restart_count.min(0);
+                s.restart_count = 0;
             }
             let delay = restart_delay(spec.restart, code, s.restart_count, ran_for, stopping);
             s.status = if delay.is_some() { ContainerStatus::Restarting } else { ContainerStatus::Exited };

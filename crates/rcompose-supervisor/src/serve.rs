@@ -161,7 +161,8 @@ async fn apply<H: Host + 'static>(
     while let Ok(event) = incoming.try_recv() {
         connection.send(&Response::Step { event }, &[]).await?;
     }
-    if let (Some(started), Some(attach)) = (applier.attached.borrow_mut().take(), &attach) {
+    let started = applier.attached.borrow_mut().take();
+    if let (Some(started), Some(attach)) = (started, &attach) {
         send_attached(connection, attach, &started).await?;
     }
     let ending = core.containers.borrow().is_empty().then(|| core.host.keeper_pid());
