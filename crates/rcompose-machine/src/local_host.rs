@@ -33,6 +33,9 @@ use crate::{Dirs, ProjectMeta, StateError, claims, etc, volumes};
 /// The most of a probe's output that is kept, bytes: docker's limit.
 const PROBE_OUTPUT: usize = 4096;
 
+/// How long rules of ended containers stay, so that many are taken back at once.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
+
 /// This machine, for one project.
 pub struct LocalHost {
     dirs: Dirs,
@@ -41,7 +44,9 @@ pub struct LocalHost {
     keeper_pid: i32,
     events: tokio::sync::Mutex<mpsc::UnboundedReceiver<HostEvent>>,
     file: RefCell<ProjectFile>,
-    networks: Networks,
+    networks: Rc<Networks>,
+    /// Rules of ended containers are about to be taken back.
+    settling: Rc<Cell<bool>>,
     running: RefCell<BTreeMap<ContainerId, Running>>,
     execs: RefCell<HashMap<i32, OwnedFd>>,
     /// Containers that the keeper still has; the others' records say more than is true.
@@ -87,7 +92,8 @@ impl LocalHost {
             keeper_pid,
             events: tokio::sync::Mutex::new(events),
             file: RefCell::new(file),
-            networks,
+            networks: Rc::new(networks),
+            settling: Rc::default(),
             running: RefCell::default(),
             execs: RefCell::default(),
             found: RefCell::new(found),
@@ -290,6 +296,22 @@ impl LocalHost {
             .map_err(|e| StepFailure::environment("let the host forward packets", &e))
     }
 
+    /// Takes back the rules of ended containers, those of many in one step: a stack that goes down, or a
+    /// container that is started again at once, costs no change at all.
+    fn settle_rules_soon(&self) {
+        if self.settling.replace(true) {
+            return;
+        }
+        let (networks, settling) = (self.networks.clone(), self.settling.clone());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(SETTLE_AFTER).await;
+            settling.set(false);
+            if let Err(e) = networks.settle_rules() {
+                eprintln!("supervisor: {e}");
+            }
+        });
+    }
+
     /// Takes containers over that a former supervisor started.
     fn adopt(&self, found: Found) -> Option<HostEvent> {
         let Found { id, pid, exited, mut fds } = found;
@@ -438,8 +460,8 @@ impl Host for LocalHost {
 
     async fn release(&self, spec: &ContainerSpec) {
         self.running.borrow_mut().remove(&spec.id);
-        if let Err(e) = self.networks.disconnect(&spec.id) {
-            eprintln!("supervisor: {e}");
+        if self.networks.disconnect(&spec.id) {
+            self.settle_rules_soon();
         }
         remove_cgroup(&self.container_dir(&spec.id));
     }

@@ -32,6 +32,9 @@ struct Inner {
     nets: BTreeMap<String, Net>,
     members: BTreeMap<ContainerId, Member>,
     upstreams: Option<Arc<[SocketAddr]>>,
+    /// Rules in force, as far as this process set them.
+    host_rules: Option<HostRules>,
+    network_rules: BTreeMap<String, NetworkRules>,
 }
 
 struct Net {
@@ -119,18 +122,25 @@ impl Networks {
         self.inner.borrow_mut().nets.insert(spec.name.clone(), net);
         rcompose_network::open_forward(&self.prefix(), &self.table())
             .map_err(|e| failure("open the host's forward chains", &e))?;
-        self.apply_network(&spec.name)?;
-        self.apply_host()
+        // Its rules come with its first container, together with the ports: each change of a table costs the
+        // kernel a grace period.
+        Ok(())
     }
 
     /// Removes a network; whatever is already gone is fine.
     pub(crate) fn remove(&self, name: &str) -> Result<(), StepFailure> {
-        let Some(net) = self.inner.borrow_mut().nets.remove(name) else { return Ok(()) };
+        let net = {
+            let mut inner = self.inner.borrow_mut();
+            inner.network_rules.remove(name);
+            inner.nets.remove(name)
+        };
+        let Some(net) = net else { return Ok(()) };
         let kernel = self.kernel_spec(&net.spec)?;
         drop(net);
         let removed = rcompose_network::remove_network(&kernel)
             .map_err(|e| failure(format!("remove network {name}"), &e));
         let rules = if self.inner.borrow().nets.is_empty() {
+            self.inner.borrow_mut().host_rules = None;
             HostRules::remove(&self.table())
                 .and_then(|()| rcompose_network::close_forward(&self.table()))
                 .map_err(|e| failure("remove the host's rules", &e))
@@ -317,7 +327,6 @@ impl Networks {
         let upstreams = self.upstreams(spec)?;
         let server = DnsServer::start(netns, Arc::new(NameTable::default()), upstreams)
             .map_err(|e| failure(format!("serve names to container {}", spec.name), &e))?;
-        let mut networks = BTreeSet::new();
         {
             let mut inner = self.inner.borrow_mut();
             let Inner { nets, members, .. } = &mut *inner;
@@ -327,36 +336,36 @@ impl Networks {
                     let Some(net) = nets.get(&h.network) else { continue };
                     let target = SocketAddrV4::new(Self::uplink(&net.spec).inside, h.relay_port);
                     h.holder.serve(target).map_err(|e| failure("serve a published port", &e))?;
-                    networks.insert(h.network.clone());
                 }
             }
         }
         self.refresh_names();
-        if !networks.is_empty() {
-            for n in &networks {
-                self.apply_network(n)?;
-            }
-            self.apply_host()?;
+        for e in &spec.endpoints {
+            self.apply_network(&e.network)?;
         }
-        Ok(())
+        self.apply_host()
     }
 
-    /// A container without a process has no ports and no name.
-    pub(crate) fn disconnect(&self, id: &ContainerId) -> Result<(), StepFailure> {
-        let Some(member) = self.inner.borrow_mut().members.remove(id) else { return Ok(()) };
-        let networks: BTreeSet<String> = member.ports.iter().map(|h| h.network.clone()).collect();
+    /// A container without a process has no ports and no name. True when rules are left that are to be
+    /// taken back by [`Networks::settle_rules`].
+    pub(crate) fn disconnect(&self, id: &ContainerId) -> bool {
+        let Some(member) = self.inner.borrow_mut().members.remove(id) else { return false };
+        let had_ports = !member.ports.is_empty();
         let named = member.dns.is_some();
         drop(member);
         if named {
             self.refresh_names();
         }
-        if networks.is_empty() {
-            return Ok(());
-        }
-        for n in &networks {
+        had_ports
+    }
+
+    /// Brings the rules in line with the containers that run.
+    pub(crate) fn settle_rules(&self) -> Result<(), StepFailure> {
+        let names: Vec<String> = self.inner.borrow().nets.keys().cloned().collect();
+        for n in &names {
             self.apply_network(n)?;
         }
-        self.apply_host()
+        if names.is_empty() { Ok(()) } else { self.apply_host() }
     }
 
     fn upstreams(&self, spec: &ContainerSpec) -> Result<Arc<[SocketAddr]>, StepFailure> {
@@ -408,7 +417,13 @@ impl Networks {
                 })
                 .collect(),
         };
-        rules.apply(handle.as_fd()).map_err(|e| failure(format!("set the rules of network {name}"), &e))
+        if inner.network_rules.get(name) == Some(&rules) {
+            return Ok(());
+        }
+        rules.apply(handle.as_fd()).map_err(|e| failure(format!("set the rules of network {name}"), &e))?;
+        drop(inner);
+        self.inner.borrow_mut().network_rules.insert(name.to_owned(), rules);
+        Ok(())
     }
 
     fn apply_host(&self) -> Result<(), StepFailure> {
@@ -437,7 +452,13 @@ impl Networks {
             })
             .collect();
         let rules = HostRules { table: self.table(), link_prefix: self.prefix(), uplinks, published };
-        rules.apply().map_err(|e| failure("set the host's rules", &e))
+        if inner.host_rules.as_ref() == Some(&rules) {
+            return Ok(());
+        }
+        rules.apply().map_err(|e| failure("set the host's rules", &e))?;
+        drop(inner);
+        self.inner.borrow_mut().host_rules = Some(rules);
+        Ok(())
     }
 }
 

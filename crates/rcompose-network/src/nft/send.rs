@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 
 use netlink_sys::Socket;
@@ -6,7 +8,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size_force;
 use super::encode::{Attributes, encode_rule};
 use super::rule::{Rule, Table};
 use crate::NetError;
-use crate::netlink::{ACK, APPEND, CREATE, Netlink, REQUEST, errno, messages, put_header};
+use crate::netlink::{ACK, APPEND, CREATE, EXCL, Netlink, REQUEST, errno, messages, put_header};
 
 const SUBSYSTEM: u16 = 10 << 8;
 const BATCH_BEGIN: u16 = 16;
@@ -36,13 +38,19 @@ pub(crate) struct Transaction {
     wire: Vec<u8>,
     actions: Vec<String>,
     last: usize,
+    destroys: bool,
 }
 
 impl Transaction {
     /// Replaces a whole table: made if missing, emptied by deletion, made anew. One atomic step for traffic.
     pub(crate) fn replace(&mut self, table: &Table) {
         self.drop_table(&table.name);
-        self.push(NEWTABLE, CREATE, IPV4, format!("create table {}", table.name), |a| {
+        self.create(table, 0);
+    }
+
+    /// Makes a whole table; `EXCL` refuses one that is there.
+    fn create(&mut self, table: &Table, exclusive: u16) {
+        self.push(NEWTABLE, CREATE | exclusive, IPV4, format!("create table {}", table.name), |a| {
             a.text(1, &table.name);
         });
         for chain in &table.chains {
@@ -97,6 +105,11 @@ impl Transaction {
         }
     }
 
+    /// Whether the kernel has something to destroy afterwards.
+    fn destroys(&self) -> bool {
+        self.destroys
+    }
+
     fn push(
         &mut self,
         kind: u16,
@@ -105,6 +118,7 @@ impl Transaction {
         action: String,
         fill: impl FnOnce(&mut Attributes),
     ) {
+        self.destroys |= matches!(kind, DELTABLE | DELRULE);
         let mut body = Attributes(vec![family, 0, 0, 0]);
         fill(&mut body);
         self.actions.push(action);
@@ -136,6 +150,14 @@ impl Transaction {
         let netlink = Netlink::netfilter()?;
         make_room(netlink.socket(), wire.len())?;
         netlink.send(&wire)?;
+        let result = self.answers(&netlink, last);
+        if self.destroys() {
+            linger(netlink);
+        }
+        result
+    }
+
+    fn answers(&self, netlink: &Netlink, last: u32) -> Result<(), NetError> {
         loop {
             let reply = netlink.receive()?;
             for (kind, seq, body) in messages(&reply) {
@@ -158,6 +180,22 @@ impl Transaction {
     }
 }
 
+/// Closing a netfilter socket waits until the kernel has destroyed what was deleted (an RCU grace period and more, some
+/// 10 ms, with the firewall's lock held). So the sockets of the last few deletions stay open: by the time one is
+/// closed its destruction is long over.
+fn linger(netlink: Netlink) {
+    const MOST: usize = 8;
+    thread_local! {
+        static LINGERING: RefCell<VecDeque<Netlink>> = const { RefCell::new(VecDeque::new()) };
+    }
+    LINGERING.with_borrow_mut(|sockets| {
+        sockets.push_back(netlink);
+        if sockets.len() > MOST {
+            sockets.pop_front();
+        }
+    });
+}
+
 /// A batch must fit into the send buffer whole. The forced size is not bound by net.core.wmem_max (socket(7)).
 fn make_room(socket: &Socket, length: usize) -> Result<(), NetError> {
     const DEFAULT: usize = 128 * 1024;
@@ -171,6 +209,13 @@ fn make_room(socket: &Socket, length: usize) -> Result<(), NetError> {
 
 /// Puts a table in force in the calling thread's namespace, in place of one of the same name.
 pub(crate) fn apply(table: &Table) -> Result<(), NetError> {
+    // Nearly always there is none yet; then nothing is deleted, and nothing has to be waited for.
+    let mut fresh = Transaction::default();
+    fresh.create(table, EXCL);
+    match fresh.commit() {
+        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST.raw_os_error()) => {}
+        other => return other,
+    }
     let mut transaction = Transaction::default();
     transaction.replace(table);
     transaction.commit()
