@@ -1,6 +1,7 @@
 //! Does one step on this Linux machine, and remembers it.
 #![forbid(unsafe_code)]
 
+mod build;
 mod bundle;
 mod claims;
 mod dirs;
@@ -18,6 +19,7 @@ mod records;
 mod volumes;
 mod wire;
 
+pub use build::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner, build_helper_main};
 pub use dirs::Dirs;
 pub use error::{LaunchError, StateError};
 pub use keeper::keeper_main;

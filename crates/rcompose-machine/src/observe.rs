@@ -23,7 +23,7 @@ pub fn observe(dirs: &Dirs, project: &ProjectName) -> Result<Observed, StateErro
     Ok(observed)
 }
 
-fn host_facts(dirs: &Dirs) -> Result<HostFacts, StateError> {
+pub(crate) fn host_facts(dirs: &Dirs) -> Result<HostFacts, StateError> {
     let mut facts = HostFacts { root_hash: dirs.root_hash(), ..HostFacts::default() };
     for claim in list_dir(&dirs.claims())? {
         match parse_claim(&claim) {

@@ -1,0 +1,319 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rcompose_engine::{FailureKind, StepFailure};
+use rcompose_model::{Origin, Resources, RestartPolicy, ServiceName, Signal};
+use rcompose_plan::{
+    ContainerId, ContainerSpec, DnsSettings, ImageRef, MountSource, MountSpec, NetNs, NsMode,
+};
+use rcompose_runtime::cgroup::CgroupPath;
+use rcompose_runtime::seccomp::Filter;
+use rcompose_runtime::{CreateError, CreateRequest, InjectedFile, Rootfs, read_status};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::network::{BuildNet, resolv_conf};
+use super::wire::{Kind, send};
+use super::{BuildNetwork, BuildStep};
+use crate::Dirs;
+use crate::bundle::{self, Places};
+use crate::files::{make_dir, remove_tree, write_atomic};
+
+/// Runs as a build's helper: steps come in on standard input, output and statuses go out on standard output, until
+/// the end of the input. Returns the exit status.
+pub fn build_helper_main(dirs: &Dirs) -> i32 {
+    match serve(dirs) {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("build: {e}");
+            1
+        }
+    }
+}
+
+fn serve(dirs: &Dirs) -> io::Result<()> {
+    // Ctrl-C is the builder's to handle: it closes our input.
+    drop(rustix::process::setsid().map_err(io::Error::from));
+    let mut net = None;
+    let mut input = io::stdin().lock();
+    let mut number = 0u64;
+    loop {
+        let mut head = [0u8; 4];
+        match input.read_exact(&mut head) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            other => other?,
+        }
+        let mut json = vec![0; u32::from_le_bytes(head) as usize];
+        input.read_exact(&mut json)?;
+        let step: BuildStep = serde_json::from_slice(&json)?;
+        number += 1;
+        let result = run(dirs, &step, number, &mut net);
+        let mut output = io::stdout().lock();
+        match result {
+            Ok(Some(code)) => send(&mut output, Kind::Exit, code.to_string().as_bytes())?,
+            Ok(None) => return Ok(()),
+            Err(failure) => send(&mut output, Kind::Failure, &serde_json::to_vec(&failure)?)?,
+        }
+    }
+}
+
+/// Runs one step. `None`: the builder has gone, the step was killed.
+fn run(
+    dirs: &Dirs,
+    step: &BuildStep,
+    number: u64,
+    net: &mut Option<BuildNet>,
+) -> Result<Option<i32>, StepFailure> {
+    if step.network == BuildNetwork::Default && net.is_none() {
+        *net = Some(BuildNet::make(dirs)?);
+    }
+    let name = format!("rcompose-{}/build/{}-{number}", dirs.root_hash(), std::process::id());
+    let files = dirs.run.join("build-files").join(format!("{}-{number}", std::process::id()));
+    let cgroup =
+        CgroupPath::new(&name).map_err(|e| StepFailure::environment("find a build step's cgroup", &e))?;
+    let result = run_in(step, net.as_ref(), &files, &cgroup);
+    if let Err(e) = cgroup.kill() {
+        eprintln!("build: {e}");
+    }
+    if let Err(e) = cgroup.remove() {
+        eprintln!("build: {e}");
+    }
+    remove_tree(&files)?;
+    result
+}
+
+fn run_in(
+    step: &BuildStep,
+    net: Option<&BuildNet>,
+    files: &Path,
+    cgroup: &CgroupPath,
+) -> Result<Option<i32>, StepFailure> {
+    write_files(step, files)?;
+    let spec = container(step)?;
+    let places = Places {
+        upper: step.upper.clone(),
+        mounts: step.mounts.iter().map(|m| m.source.clone()).collect(),
+        files: Vec::new(),
+        joined: Vec::new(),
+    };
+    let oci = bundle::oci_spec(&spec, &places)?;
+    let user = oci.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
+    let fail = |e: rustix::io::Errno| StepFailure::environment("run a build step", &e);
+    let stdin = stdin(step, files)?;
+    let (out_read, out_write) = pipe(user).map_err(fail)?;
+    let (err_read, err_write) = pipe(user).map_err(fail)?;
+    let filter = Filter::docker_default(&bundle::capabilities(&spec)?);
+    let rootfs =
+        Rootfs::Overlay { lowers: step.lowers.clone(), upper: step.upper.clone(), work: step.work.clone() };
+    let request = CreateRequest {
+        id: spec.id.as_str(),
+        spec: &oci,
+        rootfs: &rootfs,
+        stdin: stdin.as_ref().map(AsFd::as_fd),
+        stdout: Some(out_write.as_fd()),
+        stderr: Some(err_write.as_fd()),
+        terminal: None,
+        init: false,
+        cgroup,
+        files: ["hosts", "resolv.conf"]
+            .map(|f| InjectedFile { path: Path::new("/etc").join(f), source: files.join(f) })
+            .to_vec(),
+        seccomp: Some(&filter),
+        pdeathsig: true,
+    };
+    let created = match rcompose_runtime::create(&request) {
+        Ok(c) => c,
+        Err(CreateError::Child(c)) => return Err(child_failure(step, &c)),
+        Err(e) => return Err(StepFailure::environment("run a build step", &e)),
+    };
+    drop((out_write, err_write));
+    let connected = match (step.network, net) {
+        (BuildNetwork::Default, Some(net)) => net.connect(&created.netns),
+        (BuildNetwork::None, _) => rcompose_network::loopback_up(&created.netns)
+            .map_err(|e| StepFailure::environment("bring up loopback", &e)),
+        _ => Ok(()),
+    };
+    let pid = created.pid;
+    if let Err(failure) = connected {
+        drop(created);
+        reap(pid)?;
+        return Err(failure);
+    }
+    rustix::io::write(&created.go, b"g").map_err(fail)?;
+    let mut status = Vec::new();
+    fs::File::from(created.status)
+        .read_to_end(&mut status)
+        .map_err(|e| StepFailure::environment("run a build step", &e))?;
+    if let Some(child) = read_status(&status) {
+        reap(pid)?;
+        return Err(child_failure(step, &child));
+    }
+    let finished = relay(&created.pidfd, [out_read, err_read])
+        .map_err(|e| StepFailure::environment("read a build step's output", &e))?;
+    if !finished {
+        cgroup.kill().map_err(|e| StepFailure::environment("end a build step", &e))?;
+    }
+    let code = reap(pid)?;
+    Ok(finished.then_some(code))
+}
+
+fn reap(pid: rustix::process::Pid) -> Result<i32, StepFailure> {
+    use rustix::process::{WaitOptions, waitpid};
+    let ended = waitpid(Some(pid), WaitOptions::empty())
+        .map_err(|e| StepFailure::environment("wait for a build step", &e))?;
+    let code = ended.and_then(|(_, s)| s.exit_status().or_else(|| s.terminating_signal().map(|n| 128 + n)));
+    Ok(code.unwrap_or(255))
+}
+
+fn child_failure(step: &BuildStep, child: &rcompose_runtime::ChildError) -> StepFailure {
+    let what = step.argv.first().map(String::as_str).unwrap_or_default();
+    let mut f = StepFailure::new(FailureKind::User, format!("cannot run {what:?}: {child}"));
+    f.exit_code = Some(child.exit_code());
+    f
+}
+
+fn pipe(owner: (u32, u32)) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (uid, gid) = (rustix::fs::Uid::from_raw(owner.0), rustix::fs::Gid::from_raw(owner.1));
+    rustix::fs::fchown(&write, Some(uid), Some(gid))?;
+    Ok((read, write))
+}
+
+fn stdin(step: &BuildStep, files: &Path) -> Result<Option<OwnedFd>, StepFailure> {
+    let Some(bytes) = &step.stdin else { return Ok(None) };
+    let path = files.join("stdin");
+    write_atomic(&path, bytes, 0o600)?;
+    let file = fs::File::open(&path).map_err(|e| crate::StateError::read(&path, e))?;
+    Ok(Some(file.into()))
+}
+
+fn write_files(step: &BuildStep, files: &Path) -> Result<(), StepFailure> {
+    make_dir(files)?;
+    let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+    for (name, address) in &step.extra_hosts {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    if step.network == BuildNetwork::Host {
+        hosts.push_str(&crate::etc::host_file("/etc/hosts")?);
+    }
+    let resolv = match step.network {
+        BuildNetwork::Default => resolv_conf()?,
+        BuildNetwork::Host => crate::etc::host_file("/etc/resolv.conf")?,
+        BuildNetwork::None => String::new(),
+    };
+    write_atomic(&files.join("hosts"), hosts.as_bytes(), 0o644)?;
+    write_atomic(&files.join("resolv.conf"), resolv.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// Copies the output until the process has ended and its pipes are empty; false when the builder has gone.
+fn relay(pidfd: &OwnedFd, pipes: [OwnedFd; 2]) -> io::Result<bool> {
+    for p in &pipes {
+        rustix::io::ioctl_fionbio(p, true)?;
+    }
+    let input = io::stdin();
+    let mut open = [true, true];
+    loop {
+        let mut fds = vec![
+            PollFd::new(pidfd, PollFlags::IN),
+            PollFd::from_borrowed_fd(input.as_fd(), PollFlags::empty()),
+        ];
+        let readers: Vec<usize> = (0..2).filter(|i| open[*i]).collect();
+        fds.extend(readers.iter().map(|i| PollFd::new(&pipes[*i], PollFlags::IN)));
+        match poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other?,
+        };
+        let ended = !fds[0].revents().is_empty();
+        let gone = fds[1].revents().intersects(PollFlags::HUP | PollFlags::ERR);
+        drop(fds);
+        for i in 0..2 {
+            let kind = if i == 0 { Kind::Stdout } else { Kind::Stderr };
+            while open[i] {
+                let mut chunk = [0u8; 16384];
+                match rustix::io::read(&pipes[i], &mut chunk) {
+                    Ok(0) => open[i] = false,
+                    Ok(n) => match send(&mut io::stdout().lock(), kind, &chunk[..n]) {
+                        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+                        other => other?,
+                    },
+                    Err(rustix::io::Errno::AGAIN) => break,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        io::stdout().flush()?;
+        if ended {
+            return Ok(true);
+        }
+        if gone {
+            return Ok(false);
+        }
+    }
+}
+
+fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
+    let service = ServiceName::new("build").map_err(|e| StepFailure::environment("name a build step", &e))?;
+    let mounts = step.mounts.iter().map(|m| MountSpec {
+        source: match &m.source {
+            Some(path) => MountSource::Bind { path: path.clone(), create: false, propagation: None },
+            None => MountSource::Tmpfs { size: m.size, mode: None, options: vec!["exec".into()] },
+        },
+        target: m.target.clone(),
+        read_only: m.read_only,
+    });
+    Ok(ContainerSpec {
+        id: ContainerId::derive(&[&step.upper.to_string_lossy()]),
+        name: "a build step".to_owned(),
+        service,
+        number: 1,
+        oneoff: true,
+        auto_remove: true,
+        config_hash: String::new(),
+        image: ImageRef { reference: "the stage".into(), id: String::new(), layers: step.lowers.clone() },
+        argv: step.argv.clone(),
+        env: step.env.clone(),
+        user: step.user.clone(),
+        groups: Vec::new(),
+        cwd: step.cwd.clone(),
+        hostname: "buildkitsandbox".to_owned(),
+        domainname: String::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        mounts: mounts.collect(),
+        files: Vec::new(),
+        net: if step.network == BuildNetwork::Host { NetNs::Host } else { NetNs::Own },
+        endpoints: Vec::new(),
+        ports: Vec::new(),
+        exposed: Vec::new(),
+        extra_hosts: Vec::new(),
+        dns: DnsSettings::default(),
+        health: None,
+        restart: RestartPolicy::No,
+        stop_signal: Signal::TERM,
+        stop_grace: Duration::ZERO,
+        resources: Resources::default(),
+        ulimits: Vec::new(),
+        read_only: false,
+        cap_add: Vec::new(),
+        cap_drop: Vec::new(),
+        privileged: false,
+        security_opt: Vec::new(),
+        shm_size: step.shm_size.unwrap_or(0),
+        sysctls: BTreeMap::new(),
+        devices: Vec::new(),
+        tty: false,
+        stdin_open: false,
+        init: false,
+        pid: NsMode::Own,
+        ipc: NsMode::Own,
+        uts: NsMode::Own,
+        cgroup_parent: None,
+        origin: Origin::default(),
+        attribute_origins: BTreeMap::new(),
+    })
+}

@@ -1,0 +1,76 @@
+//! Running a build's steps: a helper process with one thread makes the containers, since a builder has many.
+
+mod helper;
+mod network;
+mod runner;
+mod wire;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use helper::build_helper_main;
+pub use runner::ProcessStepRunner;
+
+/// One RUN.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct BuildStep {
+    /// Lower directories, top first.
+    pub lowers: Vec<PathBuf>,
+    /// Receives the changes.
+    pub upper: PathBuf,
+    /// Overlayfs' work directory, on the same file system.
+    pub work: PathBuf,
+    /// What is executed.
+    pub argv: Vec<String>,
+    /// Environment, in order.
+    pub env: Vec<(String, String)>,
+    /// `user[:group]`; empty is root.
+    pub user: String,
+    /// Working directory.
+    pub cwd: String,
+    /// Network.
+    pub network: BuildNetwork,
+    /// Lines of /etc/hosts: name, address.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of /dev/shm; 64 MiB when `None`.
+    pub shm_size: Option<u64>,
+    /// `--mount`s.
+    pub mounts: Vec<BuildMount>,
+    /// Standard input, e.g. a heredoc for an interpreter.
+    pub stdin: Option<Vec<u8>>,
+}
+
+/// Network of a RUN.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BuildNetwork {
+    /// A network of its own with a way out.
+    #[default]
+    Default,
+    /// The host's.
+    Host,
+    /// None.
+    None,
+}
+
+/// A mount of a RUN.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildMount {
+    /// Absolute path in the container.
+    pub target: String,
+    /// Directory or file of the host; `None` is memory.
+    pub source: Option<PathBuf>,
+    /// Read-only.
+    pub read_only: bool,
+    /// Bytes, of memory.
+    pub size: Option<u64>,
+}
+
+/// Where a RUN's output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
