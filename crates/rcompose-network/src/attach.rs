@@ -21,7 +21,7 @@ pub struct Attachment<'a> {
     pub network: BorrowedFd<'a>,
     /// The interface's name in the container: `eth0` for the first network, and so on.
     pub interface: String,
-    /// The interface's index in the container: 2 for the first network, and so on.
+    /// The interface's index in the container, unused there: 2 for the first network, and so on.
     pub index: u32,
     /// The container's address.
     pub address: Ipv4Addr,
@@ -59,7 +59,7 @@ fn make_pairs(batch: &[Attachment<'_>]) -> Result<(), NetError> {
         for a in &group {
             let near = VethEnd {
                 name: &a.host_end,
-                index: None,
+                index: Some(near_index(a)),
                 mac: None,
                 master: Some(BRIDGE_INDEX),
                 group: a.group,
@@ -113,6 +113,14 @@ fn configure(batch: &[Attachment<'_>]) -> Result<(), NetError> {
         in_netns(group[0].container, Netlink::route)?.run(&messages)?;
     }
     Ok(())
+}
+
+/// The index of the bridge's end. It has to be chosen, or the kernel doesn't honour the chosen index of the
+/// container's end (veth_newlink); the place of the address in the subnet makes it unique in the network.
+fn near_index(a: &Attachment<'_>) -> u32 {
+    const BASE: u32 = 0x1_0000;
+    let host_bits = u32::MAX.checked_shr(a.prefix.into()).unwrap_or(0);
+    BASE + (a.address.to_bits() & host_bits & 0x0fff_ffff)
 }
 
 /// Sets the loopback up, for a container that is in no network.

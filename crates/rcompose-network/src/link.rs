@@ -21,7 +21,6 @@ pub(crate) const SETLINK: u16 = 19;
 pub(crate) const NEWADDR: u16 = 20;
 pub(crate) const GETADDR: u16 = 22;
 pub(crate) const NEWROUTE: u16 = 24;
-pub(crate) const DELROUTE: u16 = 25;
 pub(crate) const GETROUTE: u16 = 26;
 
 /// The loopback device's index in every namespace.

@@ -9,16 +9,17 @@ use rustix::io::Errno;
 
 use crate::link::{self, VethEnd};
 use crate::netlink::{APPEND, Batch, CREATE, EXCL, Netlink};
-use crate::netns::{in_netns, is_pinned, open_network, pin_new, unpin};
+use crate::netns::{current_netns, in_netns, is_pinned, open_network, pin_new, unpin};
 use crate::pool::{UplinkPair, mac_of};
 use crate::{Ipv4Net, NetError, host};
 
-/// The bridge in a network's namespace. Its index is chosen, so that nothing needs looking up.
+/// The bridge in a network's namespace. Its index is chosen, so that nothing needs looking up; not a low one,
+/// since tunnel modules (ipip, sit, gre) may put a device of theirs into every new namespace.
 pub(crate) const BRIDGE: &str = "br0";
-pub(crate) const BRIDGE_INDEX: u32 = 2;
+pub(crate) const BRIDGE_INDEX: u32 = 100;
 /// The uplink's end in a network's namespace.
 pub(crate) const UPLINK: &str = "up0";
-const UPLINK_INDEX: u32 = 3;
+const UPLINK_INDEX: u32 = 101;
 
 /// Everything about a network that its making needs. Plain data; equal specs make equal networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,33 +74,12 @@ pub fn create_network(spec: &NetworkSpec) -> Result<NetworkHandle, NetError> {
     Ok(NetworkHandle { netns })
 }
 
-/// Removes a network. Whatever is already gone is fine, every part is tried. The host's route goes at once, the
-/// namespace with all its links and rules as soon as nobody has it open: the kernel clears it in the background,
-/// some 40 ms for the uplink's host end to disappear. Containers that are still attached lose their links.
+/// Removes a network: one umount. Whatever is already gone is fine. Its links, rules and the host's route go as
+/// soon as nobody has the namespace open; the kernel clears them in the background, which takes some 40 ms.
+/// Nothing here waits for that, nor for the lock on links that it holds meanwhile. Containers that are still
+/// attached lose their links.
 pub fn remove_network(spec: &NetworkSpec) -> Result<(), NetError> {
-    let mut errors = Vec::new();
-    errors.extend(remove_route(spec).err());
-    errors.extend(unpin(&spec.pin).err());
-    NetError::collect(errors)
-}
-
-fn remove_route(spec: &NetworkSpec) -> Result<(), NetError> {
-    let Ok(index) = if_nametoindex(spec.host_link.as_str()) else {
-        return Ok(());
-    };
-    let mut batch = Batch::default();
-    batch.push(
-        link::DELROUTE,
-        0,
-        &link::route(Some(spec.subnet), spec.uplink.inside, index),
-        format!("remove the host's route to network {}", spec.name),
-    );
-    batch.unless(Errno::SRCH.raw_os_error());
-    match Netlink::route()?.run(&batch) {
-        // The link went away in between, and the route with it.
-        Err(e) if e.errno() == Some(Errno::NODEV.raw_os_error()) => Ok(()),
-        other => other,
-    }
+    unpin(&spec.pin)
 }
 
 /// The default route inside is the last thing that [`build`] makes.
@@ -118,11 +98,32 @@ fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
         Netlink::route()
     })?;
     let host = Netlink::route()?;
-    add_uplink(spec, netns, &host)?;
+    add_uplink(spec, &host, &inside)?;
+    inside.run(&inner_links(spec))?;
+    host.run(&host_routes(spec)?)?;
+    let mut last = Batch::default();
+    last.push(
+        link::NEWROUTE,
+        CREATE | EXCL,
+        &link::route(None, spec.uplink.host, UPLINK_INDEX),
+        format!("set the default route of network {}", spec.name),
+    );
+    inside.run(&last)
+}
 
+fn host_routes(spec: &NetworkSpec) -> Result<Batch, NetError> {
     let index = if_nametoindex(spec.host_link.as_str())
         .map_err(|e| NetError::kernel(format!("find link {}", spec.host_link), e))?;
     let mut batch = Batch::default();
+    batch.push(
+        link::SETLINK,
+        0,
+        &link::without_link_local(index),
+        format!("keep IPv6 off link {}", spec.host_link),
+    );
+    // A kernel without IPv6 has nothing to keep off.
+    batch.unless(Errno::AFNOSUPPORT.raw_os_error());
+    batch.push(link::SETLINK, 0, &link::set_up(index), format!("set up link {}", spec.host_link));
     batch.push(
         link::NEWADDR,
         CREATE | EXCL,
@@ -135,8 +136,10 @@ fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
         &link::route(Some(spec.subnet), spec.uplink.inside, index),
         format!("route {} to network {}", spec.subnet, spec.name),
     );
-    host.run(&batch)?;
+    Ok(batch)
+}
 
+fn inner_links(spec: &NetworkSpec) -> Batch {
     let of = |what: &str| format!("{what} of network {}", spec.name);
     let mut batch = Batch::default();
     batch.push(
@@ -146,7 +149,6 @@ fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
         of("create the bridge"),
     );
     batch.push(link::SETLINK, 0, &link::set_up(link::LOOPBACK), of("set up the loopback"));
-    batch.push(link::SETLINK, 0, &link::set_up(UPLINK_INDEX), of("set up the uplink"));
     batch.push(
         link::NEWADDR,
         CREATE | EXCL,
@@ -159,28 +161,24 @@ fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
         &link::address(UPLINK_INDEX, spec.uplink.inside, 31),
         of("set the uplink's address"),
     );
-    batch.push(
-        link::NEWROUTE,
-        CREATE | EXCL,
-        &link::route(None, spec.uplink.host, UPLINK_INDEX),
-        of("set the default route"),
-    );
-    inside.run(&batch)
+    batch
 }
 
-/// The uplink's veth pair. A link of the same name is a remnant of a namespace that is just dying; deleting it
-/// waits for that.
-fn add_uplink(spec: &NetworkSpec, netns: &OwnedFd, host: &Netlink) -> Result<(), NetError> {
+/// The uplink's veth pair, made from inside: the kernel honours a chosen index only for the near end, or for both
+/// (veth_newlink). A host link of the same name is a remnant of a namespace that is just dying; deleting it waits
+/// for that.
+fn add_uplink(spec: &NetworkSpec, host: &Netlink, inside: &Netlink) -> Result<(), NetError> {
     let end =
         |name, index| VethEnd { name, index, mac: None, master: None, group: spec.group, mtu: spec.mtu };
+    let here = current_netns()?;
     let mut create = Batch::default();
     create.push(
         link::NEWLINK,
         CREATE | EXCL,
-        &link::veth(&end(&spec.host_link, None), &end(UPLINK, Some(UPLINK_INDEX)), netns.as_fd()),
+        &link::veth(&end(UPLINK, Some(UPLINK_INDEX)), &end(&spec.host_link, None), here.as_fd()),
         format!("create uplink {} of network {}", spec.host_link, spec.name),
     );
-    match host.run(&create) {
+    match inside.run(&create) {
         Err(e) if e.errno() == Some(Errno::EXIST.raw_os_error()) => {
             let mut delete = Batch::default();
             delete.push(
@@ -191,7 +189,7 @@ fn add_uplink(spec: &NetworkSpec, netns: &OwnedFd, host: &Netlink) -> Result<(),
             );
             delete.unless(Errno::NODEV.raw_os_error());
             host.run(&delete)?;
-            host.run(&create)
+            inside.run(&create)
         }
         other => other,
     }

@@ -3,10 +3,9 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
@@ -125,34 +124,6 @@ pub(crate) fn host_rules(nets: &[&Net], published: Vec<Published>) -> HostRules 
     }
 }
 
-/// A machine in the "LAN" 192.0.2.0/24: it is .9, the host is .1.
-pub(crate) fn lan() -> OwnedFd {
-    let lan = new_netns().unwrap();
-    sh(
-        "ip link add lan0 type veth peer name eth0 && ip addr add 192.0.2.1/24 dev lan0 && ip link set lan0 up",
-    );
-    move_link("eth0", &lan);
-    in_netns(&lan, || {
-        sh("ip link set lo up && ip addr add 192.0.2.9/24 dev eth0 && ip link set eth0 up");
-        Ok(())
-    })
-    .unwrap();
-    lan
-}
-
-fn move_link(name: &str, to: &OwnedFd) {
-    // `ip link set netns` takes a path that it opens itself; a child inherits nothing, so by /proc.
-    let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(to));
-    sh(&format!("ip link set {name} netns {path}"));
-}
-
-/// A shell line in the calling thread's namespaces; its output.
-pub(crate) fn sh(line: &str) -> String {
-    let out = Command::new("sh").args(["-c", line]).output().unwrap();
-    assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
-}
-
 /// Starts a server in a namespace that tells each client the address it sees.
 pub(crate) fn whoami(netns: &OwnedFd, port: u16) {
     let listener = in_netns(netns, || {
@@ -168,11 +139,6 @@ pub(crate) fn whoami(netns: &OwnedFd, port: u16) {
             let _ = client.write_all(peer.ip().to_string().as_bytes());
         }
     });
-}
-
-/// What [`whoami`] says to a client in a namespace; `None` if it can't be reached.
-pub(crate) fn seen_from(netns: &OwnedFd, to: (Ipv4Addr, u16)) -> Option<String> {
-    in_netns(netns, || Ok(ask(SocketAddrV4::new(to.0, to.1).into()))).unwrap()
 }
 
 pub(crate) fn ask(to: SocketAddr) -> Option<String> {
