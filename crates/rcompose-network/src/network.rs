@@ -11,7 +11,7 @@ use crate::link::{self, VethEnd};
 use crate::netlink::{APPEND, Batch, CREATE, EXCL, Netlink};
 use crate::netns::{current_netns, in_netns, is_pinned, open_network, pin_new, unpin};
 use crate::pool::{UplinkPair, mac_of};
-use crate::{Ipv4Net, NetError, host};
+use crate::{Ipv4Net, NetError, host, nft};
 
 /// The bridge in a network's namespace. Its index is chosen, so that nothing needs looking up; not a low one,
 /// since tunnel modules (ipip, sit, gre) may put a device of theirs into every new namespace.
@@ -79,6 +79,7 @@ pub fn create_network(spec: &NetworkSpec) -> Result<NetworkHandle, NetError> {
 /// Nothing here waits for that, nor for the lock on links that it holds meanwhile. Containers that are still
 /// attached lose their links.
 pub fn remove_network(spec: &NetworkSpec) -> Result<(), NetError> {
+    nft::release();
     unpin(&spec.pin)
 }
 

@@ -112,6 +112,28 @@ fn removal_leaves_nothing_and_creation_is_idempotent() {
 }
 
 #[test]
+fn changed_rules_do_not_keep_a_removed_network_or_container_alive() {
+    machine(|directory| {
+        let before = sh("ip -o link; ip route");
+        let net = Net::new(directory, 0, "172.18.0.0/16", 1);
+        // A container in no network of ours: its link to the host ends with its namespace.
+        let alone = new_netns().unwrap();
+        sh("ip link add witness type veth peer name far");
+        move_link("far", &alone);
+        for _ in 0..2 {
+            net.rules(false, &[(8080, 0, 80)]).apply(&net.netns).unwrap();
+            redirect_dns(&net.containers[0].0, 1053, 1053).unwrap();
+            redirect_dns(&alone, 1053, 1053).unwrap();
+            host_rules(&[&net], vec![]).apply().unwrap();
+        }
+        let spec = net.spec.clone();
+        drop((net, alone));
+        remove_network(&spec).unwrap();
+        eventually(|| sh("ip -o link; ip route") == before);
+    });
+}
+
+#[test]
 fn a_taken_name_is_an_error_that_leaves_the_others() {
     machine(|directory| {
         let net = Net::new(directory, 0, "172.18.0.0/16", 1);

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use crate::netns::in_netns;
-use crate::nft::{self, Action, Chain, Hook, Match, Rule, Table};
+use crate::nft::{self, Action, Chain, Hook, Match, Place, Rule, Table};
 use crate::{NetError, Protocol};
 
 /// The address that containers ask for names, as in Docker; real configurations name it.
@@ -11,7 +11,7 @@ pub const NAMESERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// Inside a container: 127.0.0.11:53 leads to the ports that [`crate::DnsServer`] really has, so that port 53
 /// stays free for the container's own server. Connection tracking gives the answers port 53 back.
 pub fn redirect_dns(container: impl AsFd, udp_port: u16, tcp_port: u16) -> Result<(), NetError> {
-    in_netns(container, || nft::apply(&table(udp_port, tcp_port)))
+    in_netns(container, || nft::apply(&table(udp_port, tcp_port), Place::Container))
 }
 
 fn table(udp_port: u16, tcp_port: u16) -> Table {

@@ -3,7 +3,7 @@
 
 use crate::NetError;
 use crate::netlink::Netlink;
-use crate::nft::{Action, Change, Match, Rule, Transaction, parse_attributes};
+use crate::nft::{Action, Change, Match, Place, Rule, Transaction, parse_attributes};
 
 const GETCHAIN: u16 = (10 << 8) | 4;
 const GETRULE: u16 = (10 << 8) | 7;
@@ -34,7 +34,7 @@ pub fn open_forward(link_prefix: &str, mark: &str) -> Result<bool, NetError> {
             transaction.change(chain.family, &chain.table, &chain.name, &change);
         }
     }
-    transaction.commit()?;
+    transaction.commit(Place::Host)?;
     Ok(added)
 }
 
@@ -45,7 +45,7 @@ pub fn close_forward(mark: &str) -> Result<(), NetError> {
         let change = Change::Delete { handle };
         transaction.change(chain.family, &chain.table, &chain.name, &change);
     }
-    transaction.commit()
+    transaction.commit(Place::Host)
 }
 
 /// A chain of any table.

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::nft::{self, Action, Chain, Hook, Match, Rule, Table};
+use crate::nft::{self, Action, Chain, Hook, Match, Place, Rule, Table};
 use crate::pool::UplinkPair;
 use crate::{Ipv4Net, NetError, Protocol};
 
@@ -49,7 +49,7 @@ pub struct Published {
 impl HostRules {
     /// Puts these rules in force, in place of the table's former ones, in one atomic step.
     pub fn apply(&self) -> Result<(), NetError> {
-        nft::apply(&self.render())
+        nft::apply(&self.render(), Place::Host)
     }
 
     /// Removes the whole table. A missing one is fine.

@@ -3,7 +3,7 @@ use std::os::fd::AsFd;
 
 use crate::netns::in_netns;
 use crate::network::{BRIDGE, UPLINK};
-use crate::nft::{self, Action, Chain, Hook, Match, Rule, Table};
+use crate::nft::{self, Action, Chain, Hook, Match, Place, Rule, Table};
 use crate::{Ipv4Net, NetError, Protocol, UplinkPair};
 
 /// The rules inside one network's namespace. They go with it.
@@ -37,7 +37,7 @@ pub struct Outlet {
 impl NetworkRules {
     /// Puts these rules in force inside the network, in place of the former ones, in one atomic step.
     pub fn apply(&self, network: impl AsFd) -> Result<(), NetError> {
-        in_netns(network, || nft::apply(&self.render()))
+        in_netns(network, || nft::apply(&self.render(), Place::Network))
     }
 
     fn render(&self) -> Table {

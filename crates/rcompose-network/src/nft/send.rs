@@ -1,6 +1,6 @@
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use netlink_sys::Socket;
 use rustix::net::sockopt::set_socket_send_buffer_size_force;
@@ -129,7 +129,7 @@ impl Transaction {
     }
 
     /// Sends everything in one piece from the calling thread's namespace.
-    pub(crate) fn commit(mut self) -> Result<(), NetError> {
+    pub(crate) fn commit(mut self, place: Place) -> Result<(), NetError> {
         if self.actions.is_empty() {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl Transaction {
         netlink.send(&wire)?;
         let result = self.answers(&netlink, last);
         if self.destroys() {
-            linger(netlink);
+            linger(place, netlink);
         }
         result
     }
@@ -180,20 +180,39 @@ impl Transaction {
     }
 }
 
+/// Whose namespace a transaction is for: it decides how long its socket may stay open, for an open socket keeps its
+/// namespace alive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It outlives us anyway.
+    Host,
+    /// Until [`release`] is called for its removal.
+    Network,
+    /// Must be able to die at any moment.
+    Container,
+}
+
+static LINGERING: Mutex<VecDeque<(Place, Netlink)>> = Mutex::new(VecDeque::new());
+
 /// Closing a netfilter socket waits until the kernel has destroyed what was deleted (an RCU grace period and more, some
 /// 10 ms, with the firewall's lock held). So the sockets of the last few deletions stay open: by the time one is
 /// closed its destruction is long over.
-fn linger(netlink: Netlink) {
+fn linger(place: Place, netlink: Netlink) {
     const MOST: usize = 8;
-    thread_local! {
-        static LINGERING: RefCell<VecDeque<Netlink>> = const { RefCell::new(VecDeque::new()) };
+    if place == Place::Container {
+        return;
     }
-    LINGERING.with_borrow_mut(|sockets| {
-        sockets.push_back(netlink);
-        if sockets.len() > MOST {
-            sockets.pop_front();
-        }
-    });
+    let mut sockets = LINGERING.lock().unwrap_or_else(PoisonError::into_inner);
+    sockets.push_back((place, netlink));
+    if sockets.len() > MOST {
+        sockets.pop_front();
+    }
+}
+
+/// Closes the lingering sockets in networks' namespaces, so that none keeps a network alive that is being removed.
+pub(crate) fn release() {
+    let mut sockets = LINGERING.lock().unwrap_or_else(PoisonError::into_inner);
+    sockets.retain(|(place, _)| *place != Place::Network);
 }
 
 /// A batch must fit into the send buffer whole. The forced size is not bound by net.core.wmem_max (socket(7)).
@@ -208,24 +227,24 @@ fn make_room(socket: &Socket, length: usize) -> Result<(), NetError> {
 }
 
 /// Puts a table in force in the calling thread's namespace, in place of one of the same name.
-pub(crate) fn apply(table: &Table) -> Result<(), NetError> {
+pub(crate) fn apply(table: &Table, place: Place) -> Result<(), NetError> {
     // Nearly always there is none yet; then nothing is deleted, and nothing has to be waited for.
     let mut fresh = Transaction::default();
     fresh.create(table, EXCL);
-    match fresh.commit() {
+    match fresh.commit(place) {
         Err(e) if e.errno() == Some(rustix::io::Errno::EXIST.raw_os_error()) => {}
         other => return other,
     }
     let mut transaction = Transaction::default();
     transaction.replace(table);
-    transaction.commit()
+    transaction.commit(place)
 }
 
 /// Removes a table; a missing one is fine.
 pub(crate) fn remove(name: &str) -> Result<(), NetError> {
     let mut transaction = Transaction::default();
     transaction.drop_table(name);
-    transaction.commit()
+    transaction.commit(Place::Host)
 }
 
 /// The attributes of a message body behind its `nfgenmsg`, or of a nest, as (type, value).
