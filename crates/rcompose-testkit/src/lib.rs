@@ -1,1 +1,8 @@
-//! rcompose-testkit
+//! For tests only: a machine that isn't there, and specs to run on it.
+#![forbid(unsafe_code)]
+
+mod fake_host;
+mod specs;
+
+pub use fake_host::{FakeHost, FakeProcess};
+pub use specs::{container_spec, plan_of};
