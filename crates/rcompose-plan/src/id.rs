@@ -14,11 +14,8 @@ impl ContainerId {
 
     /// Takes 64 hexadecimal digits that were printed by this program.
     pub fn from_text(text: &str) -> Option<Self> {
-        (text.len() == 64
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()))
-        .then(|| Self(text.to_owned()))
+        (text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()))
+            .then(|| Self(text.to_owned()))
     }
 
     /// All 64 digits.

@@ -14,16 +14,14 @@ mod spec;
 
 pub use desired::{Desired, ImageDefaults, ImageFacts, ImageHealth};
 pub use id::{ContainerId, hash_hex};
-pub use intent::{
-    CreateOptions, DownOptions, Intent, RecreatePolicy, RunOptions, ScopeOptions, UpOptions,
-};
+pub use intent::{CreateOptions, DownOptions, Intent, RecreatePolicy, RunOptions, ScopeOptions, UpOptions};
 pub use observed::{
-    BoundPort, ContainerState, ContainerStatus, HealthLogEntry, HealthState, HealthStatus,
-    HostFacts, Observed, ObservedContainer,
+    BoundPort, ContainerState, ContainerStatus, HealthLogEntry, HealthState, HealthStatus, HostFacts,
+    Observed, ObservedContainer,
 };
 pub use op::{LocalOp, WaitCondition};
 pub use plan::{Plan, PlanError, PlanStep, StepId};
 pub use spec::{
-    ContainerSpec, DnsSettings, EndpointSpec, FileContent, FileSpec, HealthSpec, ImageRef,
-    MountSource, MountSpec, NetNs, NetworkSpec, NsMode, PortSpec, VolumeSpec,
+    ContainerSpec, DnsSettings, EndpointSpec, FileContent, FileSpec, HealthSpec, ImageRef, MountSource,
+    MountSpec, NetNs, NetworkSpec, NsMode, PortSpec, VolumeSpec,
 };
