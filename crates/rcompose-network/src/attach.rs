@@ -42,7 +42,7 @@ pub struct Attachment<'a> {
 /// Connects containers: one send makes all veth pairs of a network, one more per container namespace sets its
 /// loopback and interface up and gives addresses and routes. If a part fails, all pairs of the call are removed.
 pub fn attach(batch: &[Attachment<'_>]) -> Result<(), NetError> {
-    if let Err(e) = make_pairs(batch).and_then(|()| configure(batch)) {
+    if let Err(e) = make_pairs(batch).and_then(|()| configure(batch)).and_then(|()| settle(batch)) {
         let mut errors = vec![e];
         // An end that is there by a clash of names is not ours to remove.
         if errors[0].errno() != Some(Errno::EXIST.raw_os_error()) {
@@ -111,6 +111,23 @@ fn configure(batch: &[Attachment<'_>]) -> Result<(), NetError> {
             }
         }
         in_netns(group[0].container, Netlink::route)?.run(&messages)?;
+    }
+    Ok(())
+}
+
+/// Returns when the bridge and its ends really pass packets, so that a container's first one isn't lost. Before Linux
+/// 6.8 there is nothing to ask, and the first packet may be lost if it comes within the first milliseconds.
+fn settle(batch: &[Attachment<'_>]) -> Result<(), NetError> {
+    for group in by(batch, |a| a.network) {
+        let mut messages = Batch::default();
+        for a in &group {
+            let label = format!("wait for link {}", a.host_end);
+            messages.push(link::GETLINK, 0, &link::settled(near_index(a)), label);
+        }
+        // The bridge comes last: its own carrier comes with its first port. Until it is in use the bridge drops the
+        // host's first ARP request, and the next one is a second later.
+        messages.push(link::GETLINK, 0, &link::settled(BRIDGE_INDEX), "wait for the bridge");
+        in_netns(group[0].network, Netlink::route)?.run_questions(&messages)?;
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -17,6 +17,7 @@ use crate::Ipv4Net;
 
 pub(crate) const NEWLINK: u16 = 16;
 pub(crate) const DELLINK: u16 = 17;
+pub(crate) const GETLINK: u16 = 18;
 pub(crate) const SETLINK: u16 = 19;
 pub(crate) const NEWADDR: u16 = 20;
 pub(crate) const GETADDR: u16 = 22;
@@ -75,6 +76,15 @@ pub(crate) fn bridge(name: &str, index: u32, mac: [u8; 6], mtu: Option<u32>) -> 
 /// Sets a link up.
 pub(crate) fn set_up(index: u32) -> LinkMessage {
     up(at(index))
+}
+
+/// Asks for a link without its counters. Since Linux 6.8 the answer waits until a carrier that just came is really in
+/// use (linkwatch_sync_dev in rtnl_getlink): before that the link drops what it is to send, and a bridge what is
+/// to pass it. A veth end that was up before its peer is in that state until a kernel worker gets the lock on links.
+pub(crate) fn settled(index: u32) -> LinkMessage {
+    let mut message = at(index);
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message
 }
 
 /// Keeps a link from giving itself an IPv6 link-local address. Must come before the link is up.

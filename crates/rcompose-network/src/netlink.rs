@@ -86,8 +86,18 @@ impl Netlink {
 
     /// Sends the whole batch and waits for every answer. All messages are tried; the errors come back together.
     pub(crate) fn run(&self, batch: &Batch) -> Result<(), NetError> {
+        self.run_by(batch, CHUNK)
+    }
+
+    /// [`Netlink::run`] for questions, of which the answers are long and queue up during a send; they are dropped.
+    pub(crate) fn run_questions(&self, batch: &Batch) -> Result<(), NetError> {
+        const QUESTIONS: usize = 16;
+        self.run_by(batch, QUESTIONS)
+    }
+
+    fn run_by(&self, batch: &Batch, at_a_time: usize) -> Result<(), NetError> {
         let mut errors = Vec::new();
-        for chunk in batch.messages.chunks(CHUNK) {
+        for chunk in batch.messages.chunks(at_a_time) {
             let mut wire = Vec::new();
             for (seq, message) in (1u32..).zip(chunk) {
                 put_header(&mut wire, message.kind, message.flags, seq, message.payload.len());

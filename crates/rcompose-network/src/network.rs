@@ -109,6 +109,10 @@ fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
         &link::route(None, spec.uplink.host, UPLINK_INDEX),
         format!("set the default route of network {}", spec.name),
     );
+    let mut settled = Batch::default();
+    let label = format!("wait for the uplink of network {}", spec.name);
+    settled.push(link::GETLINK, 0, &link::settled(UPLINK_INDEX), label);
+    inside.run_questions(&settled)?;
     inside.run(&last)
 }
 
