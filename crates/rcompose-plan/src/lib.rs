@@ -10,6 +10,7 @@ mod intent;
 mod observed;
 mod op;
 mod plan;
+mod planner;
 mod spec;
 
 pub use desired::{Desired, ImageDefaults, ImageFacts, ImageHealth};
@@ -21,6 +22,7 @@ pub use observed::{
 };
 pub use op::{LocalOp, WaitCondition};
 pub use plan::{Plan, PlanError, PlanStep, StepId};
+pub use planner::{config_hash, image_key, needed_services, plan, render};
 pub use spec::{
     ContainerSpec, DnsSettings, EndpointSpec, FileContent, FileSpec, HealthSpec, ImageRef, MountSource,
     MountSpec, NetNs, NetworkSpec, NsMode, PortSpec, VolumeSpec,

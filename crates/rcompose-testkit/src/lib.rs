@@ -5,4 +5,4 @@ mod fake_host;
 mod specs;
 
 pub use fake_host::{FakeHost, FakeProcess};
-pub use specs::{container_spec, plan_of};
+pub use specs::{container_spec, desired, plan_of, service, simulate};

@@ -1,0 +1,157 @@
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use rcompose_model::{NetworkDef, ProjectName};
+
+use crate::{NetworkSpec, Observed, PlanError, hash_hex};
+
+/// Docker's default pools: 172.17–172.31 by /16 (the first is the default bridge's), then 192.168 by /20.
+fn pools() -> impl Iterator<Item = (Ipv4Addr, u8)> {
+    let b = (18..=31).map(|n| (Ipv4Addr::new(172, n, 0, 0), 16));
+    let c = (0..16).map(|n| (Ipv4Addr::new(192, 168, n * 16, 0), 20));
+    // What docker does not have: room for more than thirty networks.
+    let a = (0..=255u8).flat_map(|m| (0..=255u8).map(move |n| (Ipv4Addr::new(10, m, n, 0), 24)));
+    b.chain(c).chain(a)
+}
+
+fn mask(prefix: u8) -> u32 {
+    if prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(prefix)) }
+}
+
+fn overlap(a: (Ipv4Addr, u8), b: (Ipv4Addr, u8)) -> bool {
+    let m = mask(a.1.min(b.1));
+    u32::from(a.0) & m == u32::from(b.0) & m
+}
+
+/// Chooses subnets and uplinks for networks that are to be made in this plan.
+pub(crate) struct Subnets {
+    used: Vec<(Ipv4Addr, u8)>,
+    uplinks: BTreeSet<u16>,
+}
+
+impl Subnets {
+    pub(crate) fn new(have: &Observed) -> Self {
+        let mut used = have.host.used_subnets.clone();
+        used.extend(have.networks.values().map(|n| (n.subnet, n.prefix)));
+        let mut uplinks: BTreeSet<u16> = have.host.used_uplinks.iter().copied().collect();
+        uplinks.extend(have.networks.values().map(|n| n.uplink));
+        Self { used, uplinks }
+    }
+
+    /// A network's spec with everything chosen. `had` is the one that it replaces: it keeps what it had.
+    pub(crate) fn network(
+        &mut self,
+        project: &ProjectName,
+        key: &str,
+        def: &NetworkDef,
+        had: Option<&NetworkSpec>,
+        root_hash: &str,
+    ) -> Result<NetworkSpec, PlanError> {
+        let refused = |message: String| PlanError::Refused { message, origin: Some(def.origin.clone()) };
+        let pool = def.ipam.config.iter().find(|p| p.subnet.as_deref().is_some_and(|s| !s.contains(':')));
+        let (subnet, prefix) = match (pool.and_then(|p| p.subnet.as_deref()), had) {
+            (Some(text), _) => {
+                parse_cidr(text).ok_or_else(|| refused(format!("network {key}: invalid subnet {text:?}")))?
+            }
+            (None, Some(had)) => (had.subnet, had.prefix),
+            (None, None) => pools()
+                .find(|p| !self.used.iter().any(|u| overlap(*p, *u)))
+                .ok_or_else(|| refused(format!("network {key}: no free subnet is left")))?,
+        };
+        self.used.push((subnet, prefix));
+        let gateway = match pool.and_then(|p| p.gateway.as_deref()) {
+            Some(text) => {
+                text.parse().map_err(|_| refused(format!("network {key}: invalid gateway {text:?}")))?
+            }
+            None => Ipv4Addr::from(u32::from(subnet) + 1),
+        };
+        let uplink = match had {
+            Some(h) => h.uplink,
+            None => (0..32768)
+                .find(|n| !self.uplinks.contains(n))
+                .ok_or_else(|| refused(format!("network {key}: no free uplink is left")))?,
+        };
+        self.uplinks.insert(uplink);
+        let mut labels = def.labels.clone();
+        labels.insert("com.docker.compose.network".into(), key.to_owned());
+        labels.insert("com.docker.compose.project".into(), project.to_string());
+        let mtu = def.driver_opts.get("com.docker.network.driver.mtu").and_then(|m| m.parse().ok());
+        Ok(NetworkSpec {
+            id: hash_hex(&[root_hash, project.as_str(), "network", &def.name]),
+            name: def.name.clone(),
+            key: key.to_owned(),
+            subnet,
+            prefix,
+            gateway,
+            internal: def.internal,
+            mtu,
+            uplink,
+            labels,
+            config_hash: network_hash(def),
+        })
+    }
+}
+
+/// Hash of what the file says of a network.
+pub(crate) fn network_hash(def: &NetworkDef) -> String {
+    let mut d = def.clone();
+    d.origin = rcompose_model::Origin::default();
+    hash_hex(&[&serde_json::to_string(&d).unwrap_or_default()])
+}
+
+fn parse_cidr(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (a, p) = text.split_once('/')?;
+    let (a, p): (Ipv4Addr, u8) = (a.parse().ok()?, p.parse().ok()?);
+    (p <= 30).then(|| (Ipv4Addr::from(u32::from(a) & mask(p)), p))
+}
+
+/// Addresses of one network that are taken.
+pub(crate) struct Addresses {
+    first: u32,
+    last: u32,
+    taken: BTreeSet<u32>,
+}
+
+impl Addresses {
+    pub(crate) fn new(network: &NetworkSpec, taken: impl Iterator<Item = Ipv4Addr>) -> Self {
+        let base = u32::from(network.subnet);
+        let mut taken: BTreeSet<u32> = taken.map(u32::from).collect();
+        taken.insert(u32::from(network.gateway));
+        Self { first: base + 1, last: base | !mask(network.prefix), taken }
+    }
+
+    pub(crate) fn reserve(&mut self, address: Ipv4Addr) -> bool {
+        self.taken.insert(address.into())
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Ipv4Addr> {
+        let free = (self.first..self.last).find(|a| !self.taken.contains(a))?;
+        self.taken.insert(free);
+        Some(free.into())
+    }
+
+    pub(crate) fn has(&self, address: Ipv4Addr) -> bool {
+        (self.first..self.last).contains(&u32::from(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_avoid_what_is_used() {
+        let mut have = Observed::default();
+        have.host.used_subnets.push((Ipv4Addr::new(172, 18, 3, 0), 24));
+        let mut s = Subnets::new(&have);
+        let project = ProjectName::new("p").unwrap();
+        let mut subnets = Vec::new();
+        for key in ["a", "b"] {
+            let def = NetworkDef { name: format!("p_{key}"), ..NetworkDef::default() };
+            let spec = s.network(&project, key, &def, None, "r").unwrap();
+            subnets.push((spec.subnet, spec.uplink, spec.gateway));
+        }
+        assert_eq!(subnets[0], (Ipv4Addr::new(172, 19, 0, 0), 0, Ipv4Addr::new(172, 19, 0, 1)));
+        assert_eq!(subnets[1], (Ipv4Addr::new(172, 20, 0, 0), 1, Ipv4Addr::new(172, 20, 0, 1)));
+    }
+}
