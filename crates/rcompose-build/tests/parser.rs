@@ -4,7 +4,7 @@ use rcompose_build::dockerfile::{Command, Kind, parse};
 
 fn errors(text: &str) -> Vec<String> {
     let all = parse(text).expect_err("an error");
-    all.into_iter().map(|e| format!("{e}{}", e.help.map(|h| format!(" ({h})")).unwrap_or_default())).collect()
+    all.into_iter().map(|e| { let help = e.help.as_ref().map(|h| format!(" ({h})")).unwrap_or_default(); format!("{e}{help}") }).collect()
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! The seams: what a build needs from outside, and what it says.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcompose_image::{Digest, ImageConfig, Platform, Reference};
+use serde::{Deserialize, Serialize};
+
+/// A failure beyond a seam.
+pub type OutsideError = Box<dyn Error + Send + Sync>;
+
+/// One RUN. It crosses a process boundary.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RunStep {
+    /// Lower directories, top first.
+    pub lowers: Vec<PathBuf>,
+    /// Receives the changes.
+    pub upper: PathBuf,
+    /// Overlayfs' work directory, on the same file system.
+    pub work: PathBuf,
+    /// What is executed.
+    pub argv: Vec<String>,
+    /// Environment, in order.
+    pub env: Vec<(String, String)>,
+    /// `user[:group]`; empty is root.
+    pub user: String,
+    /// Working directory.
+    pub cwd: String,
+    /// Network.
+    pub network: RunNetwork,
+    /// Lines of /etc/hosts: name, address.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of /dev/shm; 64 MiB when `None`.
+    pub shm_size: Option<u64>,
+    /// `--mount`s.
+    pub mounts: Vec<StepMount>,
+    /// Standard input, e.g. a heredoc for an interpreter.
+    pub stdin: Option<Vec<u8>>,
+}
+
+/// Network of a RUN.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunNetwork {
+    /// A network of its own with a way out.
+    #[default]
+    Default,
+    /// The host's.
+    Host,
+    /// None.
+    None,
+}
+
+/// A mount of a RUN.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepMount {
+    /// Absolute path in the container.
+    pub target: String,
+    /// Directory or file of the host; `None` is memory.
+    pub source: Option<PathBuf>,
+    /// Read-only.
+    pub read_only: bool,
+    /// Bytes, of memory.
+    pub size: Option<u64>,
+}
+
+/// Where a RUN's output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Runs one RUN.
+pub trait StepRunner: Sync {
+    /// Runs it to its end; the command's status.
+    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError>;
+}
+
+/// A layer being made.
+pub trait StagedLayer {
+    /// Receives the files, in overlayfs's form.
+    fn upper(&self) -> &Path;
+    /// Overlayfs' work directory, on the same file system.
+    fn work(&self) -> &Path;
+    /// Makes it a layer; its diff id. Dropped without this, nothing stays.
+    fn commit(self: Box<Self>) -> Result<Digest, OutsideError>;
+}
+
+/// The image store, as far as a build needs it.
+pub trait LayerStore: Sync {
+    /// The unpacked files of a layer by diff id, if it is there.
+    fn layer(&self, diff_id: &Digest) -> Result<Option<PathBuf>, OutsideError>;
+    /// A place for a new layer.
+    fn stage(&self) -> Result<Box<dyn StagedLayer + '_>, OutsideError>;
+    /// Keeps an image (its layers are `config.rootfs.diff_ids`) under all the names at once; its id.
+    fn put_image(&self, config: &ImageConfig, tags: &[Reference]) -> Result<Digest, OutsideError>;
+}
+
+/// A base image.
+#[derive(Debug, Clone)]
+pub struct BaseImage {
+    /// Its id.
+    pub id: Digest,
+    /// Its configuration; the layers are in the store.
+    pub config: ImageConfig,
+}
+
+/// Gives base images, from the store or a registry.
+pub trait ImageSource: Sync {
+    /// The image of a reference. `pull` asks the registry even if the store has one.
+    fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError>;
+}
+
+/// Hears what a build does. Called from several threads; `step` numbers are unique in a build.
+pub trait BuildEvents: Sync {
+    /// Something happened.
+    fn event(&self, event: BuildEvent<'_>);
+}
+
+/// What a build does.
+#[derive(Debug)]
+pub enum BuildEvent<'a> {
+    /// A step begins.
+    Started {
+        /// Number from 1.
+        step: usize,
+        /// `[build 2/4] RUN make`.
+        name: &'a str,
+        /// Dockerfile line.
+        line: usize,
+    },
+    /// A RUN wrote something.
+    Output {
+        /// Which.
+        step: usize,
+        /// Where.
+        stream: Stream,
+        /// What, not cut at lines.
+        bytes: &'a [u8],
+    },
+    /// A step is done.
+    Finished {
+        /// Which.
+        step: usize,
+        /// It was taken from the cache.
+        cached: bool,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A step failed; the error comes back from [`crate::build`].
+    Failed {
+        /// Which.
+        step: usize,
+        /// Why.
+        message: &'a str,
+    },
+    /// Something that is probably not meant.
+    Warning {
+        /// What.
+        message: &'a str,
+        /// Dockerfile line; 0 when there is none.
+        line: usize,
+    },
+}
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone)]
+pub enum DockerfileSource {
+    /// A file; absolute, or relative to the context.
+    Path(PathBuf),
+    /// Its text.
+    Inline(String),
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The context directory.
+    pub context: PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: DockerfileSource,
+    /// The stage to build; the last by default.
+    pub target: Option<String>,
+    /// `--build-arg`s; without a value they are as if not given.
+    pub args: BTreeMap<String, Option<String>>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Its names.
+    pub tags: Vec<Reference>,
+    /// Runs every step.
+    pub no_cache: bool,
+    /// Asks registries for newer base images.
+    pub pull: bool,
+    /// Network of RUN without `--network`.
+    pub network: RunNetwork,
+    /// Lines of /etc/hosts: name, address.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of /dev/shm.
+    pub shm_size: Option<u64>,
+    /// Directories by name for `--from` and FROM, `docker-image://…` as well.
+    pub additional_contexts: BTreeMap<String, String>,
+    /// Secrets by id: files that `RUN --mount=type=secret` shows.
+    pub secrets: BTreeMap<String, PathBuf>,
+    /// The platform; the host's by default.
+    pub platform: Option<Platform>,
+    /// Where step records, file digests and cache mounts are kept.
+    pub cache_root: PathBuf,
+    /// Seconds since the epoch for everything that is dated.
+    pub source_date_epoch: Option<u64>,
+}
+
+/// What was built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The image's id.
+    pub image: Digest,
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// Steps with a layer that were taken from the cache.
+    pub cached_steps: usize,
+    /// Steps with a layer that were done.
+    pub ran_steps: usize,
+}

@@ -1,0 +1,119 @@
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::dockerfile::{ParseError, Position};
+
+/// What kind of failure, for the exit code and the tone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildErrorKind {
+    /// The Dockerfile, the context or the request is wrong.
+    Input,
+    /// A RUN ended with another status than 0.
+    Step,
+    /// The machine, the store or a registry failed.
+    Environment,
+}
+
+/// Why there is no image: place, reason, remedy. The tags stay as they were.
+#[derive(Debug)]
+pub struct BuildError {
+    /// What kind.
+    pub kind: BuildErrorKind,
+    /// What.
+    pub message: String,
+    /// The Dockerfile, as it should be shown.
+    pub file: String,
+    /// From 1; 0 when there is no place.
+    pub line: usize,
+    /// From 1; 0 when there is no place.
+    pub column: usize,
+    /// The source line.
+    pub snippet: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+    /// The end of the failed step's output.
+    pub output_tail: String,
+    /// The failed step's status.
+    pub exit_status: Option<i32>,
+    /// Further errors of the same Dockerfile.
+    pub more: Vec<BuildError>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl BuildError {
+    /// Without a place yet.
+    pub fn new(kind: BuildErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            file: String::new(),
+            line: 0,
+            column: 0,
+            snippet: None,
+            help: None,
+            output_tail: String::new(),
+            exit_status: None,
+            more: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// The machine failed.
+    pub fn environment(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..Self::new(BuildErrorKind::Environment, message) }
+    }
+
+    /// The user's mistake.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(BuildErrorKind::Input, message)
+    }
+
+    pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
+        let help = (source.kind() == io::ErrorKind::StorageFull).then(|| "free some disk space".to_owned());
+        Self { help, ..Self::environment(format!("failed to {doing} {}", path.display()), source) }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the place, unless it has one.
+    pub(crate) fn place(mut self, file: &str, text: &str, at: Position) -> Self {
+        if self.line == 0 {
+            file.clone_into(&mut self.file);
+            (self.line, self.column) = (at.line, at.column);
+            self.snippet = text.lines().nth(at.line.saturating_sub(1)).map(str::to_owned);
+        }
+        self
+    }
+
+    pub(crate) fn from_parse(file: &str, text: &str, errors: Vec<ParseError>) -> Self {
+        let mut all = errors.into_iter().map(|e| {
+            let one = Self { help: e.help, ..Self::input(e.message) };
+            one.place(file, text, e.at)
+        });
+        let mut first = all.next().unwrap_or_else(|| Self::input("the Dockerfile is wrong"));
+        first.more = all.collect();
+        first
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
