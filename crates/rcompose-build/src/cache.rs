@@ -20,10 +20,12 @@ struct Record {
     version: u32,
     /// `None`: the step changes no files.
     layer: Option<Digest>,
+    /// RFC 3339.
+    created: String,
 }
 
-/// The outcome of a step.
-pub(crate) type Outcome = Option<Digest>;
+/// The outcome of a step: its layer if it made one, and when.
+pub(crate) type Outcome = (Option<Digest>, String);
 
 impl StepCache {
     pub(crate) fn open(cache_root: &Path) -> io::Result<Self> {
@@ -40,11 +42,12 @@ impl StepCache {
     pub(crate) fn get(&self, key: &Digest) -> Option<Outcome> {
         let bytes = fs::read(self.path(key)).ok()?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
-        (record.version == 1).then_some(record.layer)
+        (record.version == 1).then_some((record.layer, record.created))
     }
 
-    pub(crate) fn put(&self, key: &Digest, layer: Outcome) -> io::Result<()> {
-        write_atomic(&self.path(key), &serde_json::to_vec(&Record { version: 1, layer })?)
+    pub(crate) fn put(&self, key: &Digest, layer: Option<Digest>, created: &str) -> io::Result<()> {
+        let record = Record { version: 1, layer, created: created.to_owned() };
+        write_atomic(&self.path(key), &serde_json::to_vec(&record)?)
     }
 }
 

@@ -1,15 +1,29 @@
 //! From a Dockerfile to an image, through a content-addressed graph.
 #![forbid(unsafe_code)]
 
+mod api;
 mod apply;
+mod archive;
+mod cache;
+mod copy;
 mod digests;
 pub mod dockerfile;
 mod error;
 mod expand;
 mod ignore;
+mod plan;
+mod run;
 mod select;
+mod solve;
+mod stage;
+mod state;
 mod text;
 mod users;
 mod view;
 
+pub use api::{
+    BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
+    OutsideError, RunNetwork, RunStep, StagedLayer, StepMount, StepRunner, Stream,
+};
 pub use error::{BuildError, BuildErrorKind};
+pub use solve::build;

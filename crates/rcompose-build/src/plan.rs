@@ -1,0 +1,218 @@
+//! What each stage stands on, and which stages the target needs.
+
+use std::collections::BTreeMap;
+
+use rcompose_image::Platform;
+
+use crate::dockerfile::words::nearest;
+use crate::dockerfile::{Dockerfile, Instruction, Kind, Position};
+use crate::expand::expand;
+use crate::{BuildError, BuildRequest};
+
+/// What a name in FROM or `--from` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Base {
+    Scratch,
+    Stage(usize),
+    Image(String),
+    Context(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) bases: Vec<Base>,
+    pub(crate) platforms: Vec<Platform>,
+    pub(crate) target: usize,
+    /// In an order in which each follows what it needs.
+    pub(crate) needed: Vec<usize>,
+    pub(crate) globals: BTreeMap<String, String>,
+}
+
+type Located = (BuildError, Position);
+
+pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Located> {
+    let escape = file.directives.escape;
+    let host = Platform::host();
+    let wanted = req.platform.clone().unwrap_or_else(|| host.clone());
+    let mut globals = platform_args(&host, &wanted);
+    globals.insert("TARGETSTAGE".to_owned(), req.target.clone().unwrap_or_else(|| "default".to_owned()));
+    for arg in &file.global_args {
+        let Kind::Arg(pairs) = &arg.kind else { continue };
+        for (name, default) in pairs {
+            let given = req.args.get(name).cloned().flatten();
+            let value = match (given, default) {
+                (Some(v), _) => Some(v),
+                (None, Some(text)) => Some(
+                    expand(text, escape, &|n| globals.get(n).cloned())
+                        .map_err(|e| (BuildError::input(e), arg.at))?,
+                ),
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                globals.insert(name.clone(), value);
+            }
+        }
+    }
+    let (mut bases, mut platforms) = (Vec::new(), Vec::new());
+    for (number, stage) in file.stages.iter().enumerate() {
+        let failed = |e: String| (BuildError::input(e), stage.at);
+        let get = |n: &str| globals.get(n).cloned();
+        let image = expand(&stage.from.image, escape, &get).map_err(failed)?;
+        if image.trim().is_empty() {
+            let error = BuildError::input(format!("`{}` in FROM is empty after expansion", stage.from.image))
+                .help("declare the variable by ARG before the first FROM with a default, or give --build-arg");
+            return Err((error, stage.at));
+        }
+        bases.push(base(file, req, &image, number));
+        platforms.push(match &stage.from.platform {
+            None => wanted.clone(),
+            Some(text) => {
+                let text = expand(text, escape, &get).map_err(failed)?;
+                text.parse().map_err(|e| {
+                    (BuildError::environment(format!("wrong platform `{text}` in FROM"), e), stage.at)
+                })?
+            }
+        });
+    }
+    let target = target(file, req)?;
+    let mut plan = Plan { bases, platforms, target, needed: Vec::new(), globals };
+    let mut state = vec![Visit::New; file.stages.len()];
+    visit(file, req, &mut plan, target, &mut state)?;
+    Ok(plan)
+}
+
+fn base(file: &Dockerfile, req: &BuildRequest, image: &str, before: usize) -> Base {
+    if let Some(place) = req.additional_contexts.get(image) {
+        return named_context(place);
+    }
+    if let Some(n) = stage_named(file, image, before) {
+        return Base::Stage(n);
+    }
+    if image == "scratch" { Base::Scratch } else { Base::Image(image.to_owned()) }
+}
+
+fn named_context(place: &str) -> Base {
+    match place.strip_prefix("docker-image://") {
+        Some(image) => Base::Image(image.to_owned()),
+        None => Base::Context(place.to_owned()),
+    }
+}
+
+fn stage_named(file: &Dockerfile, name: &str, before: usize) -> Option<usize> {
+    let lower = name.to_lowercase();
+    file.stages[..before].iter().rposition(|s| s.from.name.as_deref() == Some(&lower))
+}
+
+/// What `--from` names, in a stage.
+pub(crate) fn from(
+    file: &Dockerfile,
+    req: &BuildRequest,
+    name: &str,
+    current: usize,
+) -> Result<Base, BuildError> {
+    if let Some(place) = req.additional_contexts.get(name) {
+        return Ok(named_context(place));
+    }
+    if let Ok(number) = name.parse::<usize>() {
+        if number < current {
+            return Ok(Base::Stage(number));
+        }
+        return Err(BuildError::input(format!("--from={number} isn't a stage before this one"))
+            .help(format!("stages before it: {}", stages(file, current))));
+    }
+    // Any stage by name, a later one too; cycles are found when stages are ordered.
+    let all = file.stages.len();
+    Ok(match stage_named(file, name, current).or_else(|| stage_named(file, name, all)) {
+        Some(n) => Base::Stage(n),
+        None if name == "scratch" => Base::Scratch,
+        None => Base::Image(name.to_owned()),
+    })
+}
+
+fn stages(file: &Dockerfile, before: usize) -> String {
+    let name = |(n, s): (usize, &crate::dockerfile::Stage)| s.from.name.clone().unwrap_or_else(|| n.to_string());
+    let all: Vec<String> = file.stages[..before].iter().enumerate().map(name).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+fn target(file: &Dockerfile, req: &BuildRequest) -> Result<usize, Located> {
+    let last = file.stages.len() - 1;
+    let Some(name) = &req.target else { return Ok(last) };
+    if let Some(n) = stage_named(file, name, last + 1) {
+        return Ok(n);
+    }
+    if let Some(n) = name.parse::<usize>().ok().filter(|n| *n <= last) {
+        return Ok(n);
+    }
+    let names = file.stages.iter().filter_map(|s| s.from.name.as_deref());
+    let hint = match nearest(name, names) {
+        Some(near) => format!("did you mean `{near}`? the stages are: {}", stages(file, last + 1)),
+        None => format!("the stages are: {}", stages(file, last + 1)),
+    };
+    let error = BuildError::input(format!("no stage `{name}` in the Dockerfile")).help(hint);
+    Err((error, Position { line: file.stages[last].at.line, column: 1 }))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Visit {
+    New,
+    Open,
+    Done,
+}
+
+fn visit(
+    file: &Dockerfile,
+    req: &BuildRequest,
+    plan: &mut Plan,
+    stage: usize,
+    state: &mut [Visit],
+) -> Result<(), Located> {
+    state[stage] = Visit::Open;
+    let mut needs: Vec<(usize, Position)> = Vec::new();
+    if let Base::Stage(n) = plan.bases[stage] {
+        needs.push((n, file.stages[stage].at));
+    }
+    for one in &file.stages[stage].instructions {
+        for name in froms(one) {
+            if let Base::Stage(n) = from(file, req, &name, stage).map_err(|e| (e, one.at))? {
+                needs.push((n, one.at));
+            }
+        }
+    }
+    for (need, at) in needs {
+        match state[need] {
+            Visit::Done => {}
+            Visit::New => visit(file, req, plan, need, state)?,
+            Visit::Open => {
+                let name = file.stages[need].from.name.clone().unwrap_or_else(|| need.to_string());
+                return Err((BuildError::input(format!("stage `{name}` needs itself: a cycle of stages")), at));
+            }
+        }
+    }
+    state[stage] = Visit::Done;
+    plan.needed.push(stage);
+    Ok(())
+}
+
+/// The `--from`s of an instruction.
+fn froms(one: &Instruction) -> Vec<String> {
+    match &one.kind {
+        Kind::Copy(copy) => copy.from.iter().cloned().collect(),
+        Kind::Run(run) => {
+            let value = |m: &String| m.split(',').find_map(|p| p.strip_prefix("from=").map(str::to_owned));
+            run.mounts.iter().filter_map(value).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn platform_args(build: &Platform, target: &Platform) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (prefix, p) in [("BUILD", build), ("TARGET", target)] {
+        all.insert(format!("{prefix}PLATFORM"), p.to_string());
+        all.insert(format!("{prefix}OS"), p.os.clone());
+        all.insert(format!("{prefix}ARCH"), p.architecture.clone());
+        all.insert(format!("{prefix}VARIANT"), p.variant.clone().unwrap_or_default());
+    }
+    all
+}

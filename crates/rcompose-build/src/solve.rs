@@ -1,0 +1,261 @@
+//! The whole build: stages in threads, each waiting for another only where it needs it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
+
+use rcompose_image::{Digest, Platform};
+
+use crate::cache::StepCache;
+use crate::digests::Digests;
+use crate::dockerfile::{Dockerfile, Kind, Position, parse};
+use crate::ignore::Ignore;
+use crate::plan::{Base, Plan, plan};
+use crate::select::Source;
+use crate::stage::run_stage;
+use crate::state::State;
+use crate::view::View;
+use crate::{
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource,
+    LayerStore, StepRunner,
+};
+
+/// What all stages share.
+pub(crate) struct Solve<'a> {
+    pub(crate) store: &'a dyn LayerStore,
+    pub(crate) req: &'a BuildRequest,
+    pub(crate) runner: &'a dyn StepRunner,
+    pub(crate) images: &'a dyn ImageSource,
+    pub(crate) events: &'a dyn BuildEvents,
+    pub(crate) file: Dockerfile,
+    pub(crate) plan: Plan,
+    pub(crate) steps: StepCache,
+    pub(crate) digests: Digests,
+    pub(crate) context: Source,
+    pub(crate) counter: AtomicUsize,
+    pub(crate) cached: AtomicUsize,
+    pub(crate) ran: AtomicUsize,
+    /// Something failed: stages stop at their next step.
+    pub(crate) stopped: AtomicBool,
+    text: String,
+    name: String,
+    done: Mutex<Vec<Option<Option<State>>>>,
+    change: Condvar,
+}
+
+/// Builds the target of a request. The tags move only when all has worked.
+///
+/// Errors: see [`BuildError`]; the store then has at most further layers that nothing refers to.
+pub fn build(
+    store: &dyn LayerStore,
+    req: &BuildRequest,
+    runner: &dyn StepRunner,
+    images: &dyn ImageSource,
+    events: &dyn BuildEvents,
+) -> Result<Built, BuildError> {
+    let (name, path, text) = dockerfile(req)?;
+    let file = parse(&text).map_err(|e| BuildError::from_parse(&name, &text, e))?;
+    let plan = plan(&file, req).map_err(|(e, at)| e.place(&name, &text, at))?;
+    warn_unused_args(&file, req, events);
+    let failed = |e| BuildError::io("open the build cache in", &req.cache_root, e);
+    let steps = StepCache::open(&req.cache_root).map_err(failed)?;
+    let digests = Digests::open(&req.cache_root);
+    let context = context(&req.context, path.as_deref(), "the build context")?;
+    let stages = file.stages.len();
+    let solve = Solve {
+        store,
+        req,
+        runner,
+        images,
+        events,
+        file,
+        plan,
+        steps,
+        digests,
+        context,
+        counter: AtomicUsize::new(0),
+        cached: AtomicUsize::new(0),
+        ran: AtomicUsize::new(0),
+        stopped: AtomicBool::new(false),
+        text,
+        name,
+        done: Mutex::new(vec![None; stages]),
+        change: Condvar::new(),
+    };
+    solve.run()
+}
+
+impl Solve<'_> {
+    fn run(&self) -> Result<Built, BuildError> {
+        let first: Mutex<Option<BuildError>> = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for &stage in &self.plan.needed {
+                let first = &first;
+                scope.spawn(move || {
+                    let result = run_stage(self, stage);
+                    let state = match result {
+                        Ok(state) => state,
+                        Err((error, at)) => {
+                            self.stopped.store(true, Ordering::Release);
+                            let error = error.place(&self.name, &self.text, at);
+                            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                            None
+                        }
+                    };
+                    self.lock()[stage] = Some(state);
+                    self.change.notify_all();
+                });
+            }
+        });
+        let saved = self.digests.save();
+        if let Some(error) = first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        saved.map_err(|e| BuildError::io("remember file digests in", &self.req.cache_root, e))?;
+        let state = self.lock()[self.plan.target].clone().flatten();
+        let mut state = state.ok_or_else(|| BuildError::input("the build was stopped"))?;
+        state.image.config.labels.extend(self.req.labels.clone());
+        state.image.created = state.created.clone();
+        let image = self
+            .store
+            .put_image(&state.image, &self.req.tags)
+            .map_err(|e| BuildError::environment("failed to keep the image", e))?;
+        Ok(Built {
+            image,
+            config: state.image,
+            cached_steps: self.cached.load(Ordering::Relaxed),
+            ran_steps: self.ran.load(Ordering::Relaxed),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Option<State>>>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another stage's end; `None` if it failed.
+    pub(crate) fn wait(&self, stage: usize) -> Option<State> {
+        let mut done = self.lock();
+        loop {
+            if let Some(state) = &done[stage] {
+                return state.clone();
+            }
+            done = self.change.wait(done).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(crate) fn image(&self, reference: &str, platform: &Platform) -> Result<BaseImage, BuildError> {
+        self.images.resolve(reference, platform, self.req.pull).map_err(|e| {
+            BuildError::environment(format!("failed to get the image `{reference}`"), e)
+        })
+    }
+
+    /// Unpacked directories of layers, top first. A layer that comes twice counts where it is topmost.
+    pub(crate) fn directories(&self, layers: &[Digest]) -> Result<Vec<PathBuf>, BuildError> {
+        let mut seen = Vec::new();
+        let mut paths = Vec::new();
+        for layer in layers.iter().rev() {
+            if seen.contains(layer) {
+                continue;
+            }
+            seen.push(*layer);
+            let path = self
+                .store
+                .layer(layer)
+                .map_err(|e| BuildError::environment(format!("failed to look up the layer {layer}"), e))?;
+            paths.push(path.ok_or_else(|| {
+                BuildError::environment(
+                    format!("the layer {layer} isn't in the store"),
+                    io::Error::from(io::ErrorKind::NotFound),
+                )
+            })?);
+        }
+        Ok(paths)
+    }
+
+    /// What `--from` reads; `None` when the other stage failed.
+    pub(crate) fn source(&self, base: &Base, platform: &Platform) -> Result<Option<Source>, BuildError> {
+        let (layers, name) = match base {
+            Base::Scratch => (Vec::new(), "scratch".to_owned()),
+            Base::Stage(n) => {
+                let Some(state) = self.wait(*n) else { return Ok(None) };
+                let name = self.file.stages[*n].from.name.clone().unwrap_or_else(|| n.to_string());
+                (state.image.rootfs.diff_ids, format!("stage `{name}`"))
+            }
+            Base::Image(reference) => {
+                let image = self.image(reference, platform)?;
+                (image.config.rootfs.diff_ids, format!("image `{reference}`"))
+            }
+            Base::Context(place) => {
+                return context(Path::new(place), None, &format!("context `{place}`")).map(Some);
+            }
+        };
+        let view = View::new(self.directories(&layers)?);
+        Ok(Some(Source { view, ignore: Ignore::default(), name, keep_owner: true }))
+    }
+}
+
+/// The Dockerfile: its name to show, its path, its text.
+fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), BuildError> {
+    let path = match &req.dockerfile {
+        DockerfileSource::Inline(text) => return Ok(("Dockerfile (inline)".to_owned(), None, text.clone())),
+        DockerfileSource::Path(path) => req.context.join(path),
+    };
+    let name = path.display().to_string();
+    let text = fs::read(&path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => BuildError::input(format!("there is no Dockerfile at {name}"))
+            .help("create it, or name another one by `dockerfile:`"),
+        _ => BuildError::io("read", &path, e),
+    })?;
+    let text = String::from_utf8(text).map_err(|e| BuildError::environment(format!("{name} isn't UTF-8"), e))?;
+    Ok((name, Some(path), text))
+}
+
+/// A directory as a source; `<Dockerfile>.dockerignore` wins over `.dockerignore`.
+fn context(directory: &Path, dockerfile: Option<&Path>, name: &str) -> Result<Source, BuildError> {
+    if !directory.is_dir() {
+        return Err(BuildError::input(format!("{name} {} isn't a directory", directory.display())));
+    }
+    let own = dockerfile.map(|d| {
+        let mut path = d.as_os_str().to_owned();
+        path.push(".dockerignore");
+        PathBuf::from(path)
+    });
+    let mut ignore = Ignore::default();
+    for path in own.into_iter().chain([directory.join(".dockerignore")]) {
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                ignore = Ignore::parse(&text);
+                break;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(BuildError::io("read", &path, e)),
+        }
+    }
+    let view = View::new(vec![directory.to_owned()]);
+    Ok(Source { view, ignore, name: name.to_owned(), keep_owner: false })
+}
+
+fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEvents) {
+    let all = file.global_args.iter().chain(file.stages.iter().flat_map(|s| &s.instructions));
+    let declared: Vec<&String> = all
+        .filter_map(|i| match &i.kind {
+            Kind::Arg(pairs) => Some(pairs.iter().map(|(n, _)| n)),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    for name in req.args.keys().filter(|n| !declared.contains(n) && !is_proxy(n)) {
+        let message = format!("the build argument `{name}` isn't used: no ARG declares it");
+        events.event(BuildEvent::Warning { message: &message, line: 0 });
+    }
+}
+
+/// Known without ARG, given to RUN, and not part of the cache key or the history (Dockerfile reference,
+/// "Predefined ARGs").
+pub(crate) fn is_proxy(name: &str) -> bool {
+    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"].contains(&name.to_uppercase().as_str())
+}
+
+/// An error with its instruction.
+pub(crate) type Located = (BuildError, Position);

@@ -1,0 +1,220 @@
+//! One stage, instruction by instruction.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use rcompose_image::{Digest, ImageConfig, Platform, rfc3339};
+
+use crate::apply::NewLayer;
+use crate::cache::Key;
+use crate::dockerfile::{Instruction, Kind, instruction_at};
+use crate::plan::Base;
+use crate::solve::{Located, Solve};
+use crate::state::State;
+use crate::view::{Found, View};
+use crate::{BuildError, BuildEvent, StagedLayer, users};
+
+/// A stage while it is built.
+pub(crate) struct Stage<'a> {
+    pub(crate) solve: &'a Solve<'a>,
+    pub(crate) number: usize,
+    pub(crate) state: State,
+    pub(crate) platform: Platform,
+    /// The layers' directories, top first.
+    pub(crate) lowers: Vec<PathBuf>,
+}
+
+/// How a step with a layer ended.
+pub(crate) enum Done {
+    Layer { cached: bool },
+    /// Another stage failed, and says so itself.
+    Stopped,
+}
+
+/// `None`: stopped because another stage failed.
+pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Option<State>, Located> {
+    let source = &solve.file.stages[number];
+    let at = |e| (e, source.at);
+    let escape = solve.file.directives.escape;
+    let platform = solve.plan.platforms[number].clone();
+    let mut triggers = Vec::new();
+    let state = match &solve.plan.bases[number] {
+        Base::Scratch => State::new(ImageConfig::new(&platform), Vec::new(), escape),
+        Base::Stage(n) => {
+            let Some(base) = solve.wait(*n) else { return Ok(None) };
+            let mut state = State::new(base.image, base.args, escape);
+            triggers = std::mem::take(&mut state.image.config.on_build);
+            state.created = base.created;
+            state
+        }
+        Base::Image(reference) => {
+            let mut config = solve.image(reference, &platform).map_err(at)?.config;
+            triggers = std::mem::take(&mut config.config.on_build);
+            State::new(config, Vec::new(), escape)
+        }
+        Base::Context(place) => {
+            let error = BuildError::input(format!("FROM can't use the directory `{place}` as an image"))
+                .help("use `docker-image://…` as the additional context");
+            return Err(at(error));
+        }
+    };
+    let lowers = solve.directories(&state.image.rootfs.diff_ids).map_err(at)?;
+    let mut stage = Stage { solve, number, state, platform, lowers };
+    let mut all: Vec<Instruction> = Vec::new();
+    for text in &triggers {
+        let one = instruction_at(text, source.at).map_err(|mut e| {
+            let first = e.remove(0);
+            at(BuildError::input(format!("ONBUILD of the base image: {}", first.message)))
+        })?;
+        all.push(one);
+    }
+    all.extend(source.instructions.iter().cloned());
+    let stepped = |k: &Kind| matches!(k, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_));
+    let of = all.iter().filter(|i| stepped(&i.kind)).count();
+    let mut index = 0;
+    for one in &all {
+        if solve.stopped.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        if !stepped(&one.kind) {
+            stage.configure(one).map_err(|e| (e, one.at))?;
+            continue;
+        }
+        index += 1;
+        if !stage.step(one, index, of).map_err(|e| (e, one.at))? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(stage.state))
+}
+
+impl Stage<'_> {
+    fn configure(&mut self, one: &Instruction) -> Result<(), BuildError> {
+        match &one.kind {
+            Kind::Arg(pairs) => self.state.declare(pairs, &self.solve.req.args, &self.solve.plan.globals),
+            other => self.state.configure(other),
+        }
+    }
+
+    /// False: stopped.
+    fn step(&mut self, one: &Instruction, index: usize, of: usize) -> Result<bool, BuildError> {
+        let solve = self.solve;
+        let step = solve.counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let stage = solve.file.stages[self.number].from.name.clone();
+        let stage = stage.unwrap_or_else(|| format!("stage-{}", self.number));
+        let name = format!("[{stage} {index}/{of}] {}", one.text);
+        solve.events.event(BuildEvent::Started { step, name: &name, line: one.at.line });
+        let begun = Instant::now();
+        let done = match &one.kind {
+            Kind::Run(run) => self.run(run, step),
+            Kind::Copy(copy) => self.copy(copy, false),
+            Kind::Add(copy) => self.copy(copy, true),
+            Kind::Workdir(path) => self.workdir(path),
+            _ => Ok(Done::Layer { cached: true }),
+        };
+        match done {
+            Ok(Done::Layer { cached }) => {
+                let counter = if cached { &solve.cached } else { &solve.ran };
+                counter.fetch_add(1, Ordering::Relaxed);
+                let duration = begun.elapsed();
+                solve.events.event(BuildEvent::Finished { step, cached, duration });
+                Ok(true)
+            }
+            Ok(Done::Stopped) => Ok(false),
+            Err(error) => {
+                solve.events.event(BuildEvent::Failed { step, message: &error.message });
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View::new(self.lowers.clone())
+    }
+
+    pub(crate) fn key(&self, kind: &str) -> Key {
+        Key::new(kind, &self.state.image.rootfs.diff_ids)
+    }
+
+    /// Takes a step from the cache, or does it. `make` fills a staged layer; false: it changes no files.
+    pub(crate) fn cached(
+        &mut self,
+        key: &Digest,
+        shown: String,
+        make: impl FnOnce(&Self, &dyn StagedLayer) -> Result<bool, BuildError>,
+    ) -> Result<Done, BuildError> {
+        let solve = self.solve;
+        if !solve.req.no_cache
+            && let Some((layer, created)) = solve.steps.get(key)
+            && let Some(path) = self.present(layer)?
+        {
+            self.push(layer.zip(path), created, shown);
+            return Ok(Done::Layer { cached: true });
+        }
+        let outside = |e| BuildError::environment("failed to make a layer", e);
+        let staged = solve.store.stage().map_err(outside)?;
+        let layer = if make(self, &*staged)? { Some(staged.commit().map_err(outside)?) } else { None };
+        let now = match solve.req.source_date_epoch {
+            Some(seconds) => SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            None => SystemTime::now(),
+        };
+        let created = rfc3339(now);
+        let path = self.present(layer)?.ok_or_else(|| {
+            BuildError::environment("a new layer is gone", std::io::Error::from(std::io::ErrorKind::NotFound))
+        })?;
+        solve
+            .steps
+            .put(key, layer, &created)
+            .map_err(|e| BuildError::io("write the build cache in", &solve.req.cache_root, e))?;
+        self.push(layer.zip(path), created, shown);
+        Ok(Done::Layer { cached: false })
+    }
+
+    /// `None`: the layer isn't in the store any more; `Some(None)`: there is no layer to look for.
+    fn present(&self, layer: Option<Digest>) -> Result<Option<Option<PathBuf>>, BuildError> {
+        let Some(layer) = layer else { return Ok(Some(None)) };
+        let found = self.solve.store.layer(&layer);
+        let path = found
+            .map_err(|e| BuildError::environment(format!("failed to look up the layer {layer}"), e))?;
+        Ok(path.map(Some))
+    }
+
+    fn push(&mut self, layer: Option<(Digest, PathBuf)>, created: String, shown: String) {
+        self.state.created = Some(created);
+        self.state.history(shown, layer.is_none());
+        if let Some((id, path)) = layer {
+            self.state.image.rootfs.diff_ids.push(id);
+            self.lowers.retain(|p| *p != path);
+            self.lowers.insert(0, path);
+        }
+    }
+
+    /// WORKDIR: the directory is made, owned by USER, if it isn't there.
+    fn workdir(&mut self, path: &str) -> Result<Done, BuildError> {
+        let path = self.state.expand(path)?;
+        if path.is_empty() {
+            return Err(BuildError::input("WORKDIR is empty after expansion"));
+        }
+        let path = crate::select::normal(&self.state.absolute(&path));
+        let shown = format!("WORKDIR {}", path.display());
+        self.state.image.config.working_dir = path.display().to_string();
+        let view = self.view();
+        let there = view.find(&path, true).map_err(|e| BuildError::io("look up", &path, e))?;
+        if matches!(&there, Found::Node(n) if n.is_dir()) || path == Path::new("/") {
+            self.state.history(shown, true);
+            return Ok(Done::Layer { cached: true });
+        }
+        let owner = users::resolve(&view, &self.state.image.config.user)?;
+        let mut key = self.key("workdir");
+        key.part(path.as_os_str().as_encoded_bytes());
+        key.part(format!("{owner:?}"));
+        self.cached(&key.finish(), shown, |stage, staged| {
+            let mut layer = NewLayer::new(staged.upper(), &stage.lowers);
+            let path = layer.resolve(&path)?;
+            layer.make_dir(&path, owner)?;
+            layer.finish()?;
+            Ok(true)
+        })
+    }
+}
