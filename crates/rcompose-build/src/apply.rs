@@ -76,7 +76,13 @@ impl NewLayer {
     }
 
     /// Copies one thing. `path` is its place with the links in its parents resolved; its parent exists here.
-    pub(crate) fn put(&mut self, node: &Node, path: &Path, set: Attributes, root: bool) -> Result<(), BuildError> {
+    pub(crate) fn put(
+        &mut self,
+        node: &Node,
+        path: &Path,
+        set: Attributes,
+        root: bool,
+    ) -> Result<(), BuildError> {
         let failed = |e| BuildError::io("write", path, e);
         let there = match self.view.find(path, false).map_err(failed)? {
             Found::Node(there) => Some(there),

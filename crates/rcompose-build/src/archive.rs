@@ -39,8 +39,27 @@ pub(crate) enum Packing {
     Zstd,
 }
 
+/// A tar stream, compressed or not: docker copies any other compressed file as it is.
+pub(crate) fn is_archive(path: &Path) -> Result<bool, BuildError> {
+    let failed = |e| BuildError::io("read", path, e);
+    let mut head = Vec::new();
+    File::open(path).map_err(failed)?.take(512).read_to_end(&mut head).map_err(failed)?;
+    let mut inner = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    // What can't be unpacked isn't an archive.
+    let read = match kind(&head) {
+        None => return Ok(false),
+        Some(Packing::Plain) => return Ok(true),
+        Some(Packing::Gzip) => flate2::read::MultiGzDecoder::new(file).take(512).read_to_end(&mut inner),
+        Some(Packing::Zstd) => {
+            zstd::stream::read::Decoder::new(file).and_then(|d| d.take(512).read_to_end(&mut inner))
+        }
+    };
+    Ok(read.is_ok() && kind(&inner) == Some(Packing::Plain))
+}
+
 /// What the first 512 bytes say.
-pub(crate) fn kind(head: &[u8]) -> Option<Packing> {
+fn kind(head: &[u8]) -> Option<Packing> {
     if head.starts_with(&[0x1f, 0x8b]) {
         Some(Packing::Gzip)
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {

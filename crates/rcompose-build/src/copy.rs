@@ -1,14 +1,12 @@
 //! COPY and ADD.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rcompose_image::Digest;
 
 use crate::apply::{Attributes, NewLayer};
-use crate::archive::{Scratch, unpack};
+use crate::archive::{Scratch, is_archive, unpack};
 use crate::cache::Key;
 use crate::dockerfile::Copy;
 use crate::expand::expand_raw;
@@ -105,7 +103,13 @@ impl Stage<'_> {
     }
 
     /// What matters of a copied thing: all but its times.
-    pub(crate) fn hash(&self, key: &mut Key, pick: &Pick, owners: bool, from: &Source) -> Result<(), BuildError> {
+    pub(crate) fn hash(
+        &self,
+        key: &mut Key,
+        pick: &Pick,
+        owners: bool,
+        from: &Source,
+    ) -> Result<(), BuildError> {
         let meta = &pick.node.meta;
         key.part(pick.below.as_os_str().as_encoded_bytes());
         key.part(format!("{:o} {} {}", meta.mode(), pick.root, if meta.is_file() { 0 } else { meta.rdev() }));
@@ -113,7 +117,10 @@ impl Stage<'_> {
             key.part(format!("{}:{}", meta.uid(), meta.gid()));
         }
         let failed = |e| {
-            BuildError::environment(format!("failed to read `{}` of {}", pick.node.path.display(), from.name), e)
+            BuildError::environment(
+                format!("failed to read `{}` of {}", pick.node.path.display(), from.name),
+                e,
+            )
         };
         if meta.is_file() {
             let digest: Digest = self.solve.digests.of(&pick.node.real, meta).map_err(failed)?;
@@ -136,11 +143,8 @@ impl Stage<'_> {
         };
         // Owners in an archive count, unless --chown is given.
         let owner = place.set.owner.filter(|o| *o != (0, 0));
-        let inside = Place {
-            to: place.to.clone(),
-            directory: true,
-            set: Attributes { owner, mode: place.set.mode },
-        };
+        let inside =
+            Place { to: place.to.clone(), directory: true, set: Attributes { owner, mode: place.set.mode } };
         for pick in &select(&source, &["/".to_owned()], &[], false)?.picks {
             inside.put(layer, pick)?;
         }
@@ -209,12 +213,4 @@ fn parse_mode(text: &str) -> Result<u32, BuildError> {
     u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777).ok_or_else(|| {
         BuildError::input(format!("`--chmod={text}` isn't an octal mode")).help("write it as 755 or 0644")
     })
-}
-
-/// gzip, zstd or plain tar, by its first bytes.
-fn is_archive(path: &Path) -> Result<bool, BuildError> {
-    let mut head = Vec::new();
-    let read = |head: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(512).read_to_end(head) };
-    read(&mut head).map_err(|e| BuildError::io("read", path, e))?;
-    Ok(crate::archive::kind(&head).is_some())
 }

@@ -1,6 +1,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use crate::dockerfile::{ParseError, Position};
@@ -18,7 +19,11 @@ pub enum BuildErrorKind {
 
 /// Why there is no image: place, reason, remedy. The tags stay as they were.
 #[derive(Debug)]
-pub struct BuildError {
+pub struct BuildError(Box<BuildFailure>);
+
+/// What a [`BuildError`] says.
+#[derive(Debug)]
+pub struct BuildFailure {
     /// What kind.
     pub kind: BuildErrorKind,
     /// What.
@@ -45,7 +50,7 @@ pub struct BuildError {
 impl BuildError {
     /// Without a place yet.
     pub fn new(kind: BuildErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(BuildFailure {
             kind,
             message: message.into(),
             file: String::new(),
@@ -57,12 +62,14 @@ impl BuildError {
             exit_status: None,
             more: Vec::new(),
             source: None,
-        }
+        }))
     }
 
     /// The machine failed.
     pub fn environment(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(BuildErrorKind::Environment, message) }
+        let mut error = Self::new(BuildErrorKind::Environment, message);
+        error.source = Some(source.into());
+        error
     }
 
     /// The user's mistake.
@@ -72,7 +79,9 @@ impl BuildError {
 
     pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
         let help = (source.kind() == io::ErrorKind::StorageFull).then(|| "free some disk space".to_owned());
-        Self { help, ..Self::environment(format!("failed to {doing} {}", path.display()), source) }
+        let mut error = Self::environment(format!("failed to {doing} {}", path.display()), source);
+        error.help = help;
+        error
     }
 
     /// Says what to do.
@@ -86,7 +95,8 @@ impl BuildError {
     pub(crate) fn place(mut self, file: &str, text: &str, at: Position) -> Self {
         if self.line == 0 {
             file.clone_into(&mut self.file);
-            (self.line, self.column) = (at.line, at.column);
+            self.line = at.line;
+            self.column = at.column;
             self.snippet = text.lines().nth(at.line.saturating_sub(1)).map(str::to_owned);
         }
         self
@@ -94,12 +104,26 @@ impl BuildError {
 
     pub(crate) fn from_parse(file: &str, text: &str, errors: Vec<ParseError>) -> Self {
         let mut all = errors.into_iter().map(|e| {
-            let one = Self { help: e.help, ..Self::input(e.message) };
+            let mut one = Self::input(e.message);
+            one.help = e.help;
             one.place(file, text, e.at)
         });
         let mut first = all.next().unwrap_or_else(|| Self::input("the Dockerfile is wrong"));
         first.more = all.collect();
         first
+    }
+}
+
+impl Deref for BuildError {
+    type Target = BuildFailure;
+    fn deref(&self) -> &BuildFailure {
+        &self.0
+    }
+}
+
+impl DerefMut for BuildError {
+    fn deref_mut(&mut self) -> &mut BuildFailure {
+        &mut self.0
     }
 }
 
@@ -114,6 +138,6 @@ impl fmt::Display for BuildError {
 
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|e| e as _)
+        self.0.source.as_deref().map(|e| e as _)
     }
 }

@@ -2,7 +2,11 @@
 //! "Environment replacement").
 
 /// Expands one word and removes its quotes. `get` is `None` for an unset variable.
-pub(crate) fn expand(word: &str, escape: char, get: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(crate) fn expand(
+    word: &str,
+    escape: char,
+    get: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     Lexer { chars: word.chars().collect(), at: 0, escape, get, raw: false }.until(None)
 }
 
@@ -162,7 +166,12 @@ impl Lexer<'_> {
         }
     }
 
-    fn choose(&mut self, name: &str, value: Option<String>, operator: Option<char>) -> Result<String, String> {
+    fn choose(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        operator: Option<char>,
+    ) -> Result<String, String> {
         if !matches!(operator, Some('+' | '-' | '?')) {
             return Err(format!("unknown modifier of the variable `{name}`: use `:-`, `:+` or `:?`"));
         }

@@ -23,7 +23,8 @@ impl Ignore {
         let rules = patterns.filter_map(|p| {
             let (keep, p) = p.strip_prefix('!').map_or((false, p), |p| (true, p.trim()));
             let parts = clean(p);
-            (!parts.is_empty()).then(|| Rule { keep, parts: parts.iter().map(|p| p.chars().collect()).collect() })
+            (!parts.is_empty())
+                .then(|| Rule { keep, parts: parts.iter().map(|p| p.chars().collect()).collect() })
         });
         Self { rules: rules.collect() }
     }
@@ -38,9 +39,7 @@ impl Ignore {
         let mut excluded = false;
         for rule in &self.rules {
             // A rule can only change what the ones before said.
-            if rule.keep == excluded
-                && (1..=parts.len()).any(|n| path_matches(&rule.parts, &parts[..n]))
-            {
+            if rule.keep == excluded && (1..=parts.len()).any(|n| path_matches(&rule.parts, &parts[..n])) {
                 excluded = !rule.keep;
             }
         }

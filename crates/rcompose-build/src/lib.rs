@@ -25,5 +25,5 @@ pub use api::{
     BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
     OutsideError, RunNetwork, RunStep, StagedLayer, StepMount, StepRunner, Stream,
 };
-pub use error::{BuildError, BuildErrorKind};
+pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use solve::build;

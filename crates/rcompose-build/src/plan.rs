@@ -60,7 +60,9 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
         let image = expand(&stage.from.image, escape, &get).map_err(failed)?;
         if image.trim().is_empty() {
             let error = BuildError::input(format!("`{}` in FROM is empty after expansion", stage.from.image))
-                .help("declare the variable by ARG before the first FROM with a default, or give --build-arg");
+                .help(
+                    "declare the variable by ARG before the first FROM with a default, or give --build-arg",
+                );
             return Err((error, stage.at));
         }
         bases.push(base(file, req, &image, number));
@@ -130,7 +132,8 @@ pub(crate) fn from(
 }
 
 fn stages(file: &Dockerfile, before: usize) -> String {
-    let name = |(n, s): (usize, &crate::dockerfile::Stage)| s.from.name.clone().unwrap_or_else(|| n.to_string());
+    let name =
+        |(n, s): (usize, &crate::dockerfile::Stage)| s.from.name.clone().unwrap_or_else(|| n.to_string());
     let all: Vec<String> = file.stages[..before].iter().enumerate().map(name).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
@@ -185,7 +188,10 @@ fn visit(
             Visit::New => visit(file, req, plan, need, state)?,
             Visit::Open => {
                 let name = file.stages[need].from.name.clone().unwrap_or_else(|| need.to_string());
-                return Err((BuildError::input(format!("stage `{name}` needs itself: a cycle of stages")), at));
+                return Err((
+                    BuildError::input(format!("stage `{name}` needs itself: a cycle of stages")),
+                    at,
+                ));
             }
         }
     }

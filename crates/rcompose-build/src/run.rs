@@ -91,11 +91,10 @@ impl Stage<'_> {
             }
             events.event(BuildEvent::Output { step, stream, bytes });
         };
-        let status = self
-            .solve
-            .runner
-            .run(request, &mut output)
-            .map_err(|e| BuildError::environment(format!("failed to run `{}`", request.argv.join(" ")), e))?;
+        let status =
+            self.solve.runner.run(request, &mut output).map_err(|e| {
+                BuildError::environment(format!("failed to run `{}`", request.argv.join(" ")), e)
+            })?;
         if status == 0 {
             return Ok(());
         }
@@ -152,13 +151,13 @@ impl Stage<'_> {
             let kind = get(&["type"]).unwrap_or("bind");
             let target = get(&["target", "dst", "destination"]);
             let target = target.map(|t| normal(&self.state.absolute(t)).display().to_string());
-            let needed = || {
-                target.clone().ok_or_else(|| BuildError::input(format!("`--mount={text}` has no target")))
-            };
+            let needed =
+                || target.clone().ok_or_else(|| BuildError::input(format!("`--mount={text}` has no target")));
             match kind {
                 "tmpfs" => {
                     let size = get(&["size"]).map(|s| s.parse()).transpose();
-                    let size = size.map_err(|_| BuildError::input(format!("wrong size in `--mount={text}`")))?;
+                    let size =
+                        size.map_err(|_| BuildError::input(format!("wrong size in `--mount={text}`")))?;
                     all.mounts.push(StepMount { target: needed()?, source: None, read_only: false, size });
                     all.key.push(text.clone());
                 }
@@ -179,8 +178,10 @@ impl Stage<'_> {
                 "secret" => self.secret(&mut all, target.as_deref(), &text, &get)?,
                 "ssh" if get(&["required"]) != Some("true") => all.key.push(text.clone()),
                 _ => {
-                    return Err(BuildError::input(format!("`--mount={text}`: the type `{kind}` can't be mounted"))
-                        .help("use bind, cache, tmpfs or secret"));
+                    return Err(BuildError::input(format!(
+                        "`--mount={text}`: the type `{kind}` can't be mounted"
+                    ))
+                    .help("use bind, cache, tmpfs or secret"));
                 }
             }
         }
@@ -217,7 +218,8 @@ impl Stage<'_> {
             fs::create_dir_all(&path).map_err(failed)?;
             let mode = get(&["mode"]).and_then(|m| u32::from_str_radix(m, 8).ok()).unwrap_or(0o755);
             fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(failed)?;
-            std::os::unix::fs::chown(&path, number("uid").or(Some(0)), number("gid").or(Some(0))).map_err(failed)?;
+            std::os::unix::fs::chown(&path, number("uid").or(Some(0)), number("gid").or(Some(0)))
+                .map_err(failed)?;
         }
         Ok(path)
     }
@@ -288,7 +290,8 @@ impl Stage<'_> {
             return Ok(());
         };
         if let Some(name) = get(&["env"]) {
-            let value = fs::read_to_string(file).map_err(|e| BuildError::io("read the secret in", file, e))?;
+            let value =
+                fs::read_to_string(file).map_err(|e| BuildError::io("read the secret in", file, e))?;
             all.env.push((name.to_owned(), value));
             if target.is_none() {
                 return Ok(());
@@ -323,7 +326,9 @@ impl Stage<'_> {
 
 fn remove_if_empty(path: &Path) -> io::Result<bool> {
     let meta = match fs::symlink_metadata(path) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(true),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(true);
+        }
         other => other?,
     };
     if meta.is_file() && meta.len() == 0 {

@@ -65,7 +65,8 @@ pub(crate) fn select(
             } else {
                 PathBuf::from(given.file_name().unwrap_or(OsStr::new("")))
             };
-            let mut walk = Walk { source, exclude: &exclude, base: node.path.clone(), picks: &mut selection.picks };
+            let mut walk =
+                Walk { source, exclude: &exclude, base: node.path.clone(), picks: &mut selection.picks };
             walk.take(node, below, true).map_err(|e| {
                 BuildError::environment(format!("failed to read `{relative}` of {}", source.name), e)
             })?;

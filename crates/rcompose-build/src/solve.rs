@@ -145,9 +145,9 @@ impl Solve<'_> {
     }
 
     pub(crate) fn image(&self, reference: &str, platform: &Platform) -> Result<BaseImage, BuildError> {
-        self.images.resolve(reference, platform, self.req.pull).map_err(|e| {
-            BuildError::environment(format!("failed to get the image `{reference}`"), e)
-        })
+        self.images
+            .resolve(reference, platform, self.req.pull)
+            .map_err(|e| BuildError::environment(format!("failed to get the image `{reference}`"), e))
     }
 
     /// Unpacked directories of layers, top first. A layer that comes twice counts where it is topmost.
@@ -207,7 +207,8 @@ fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), B
             .help("create it, or name another one by `dockerfile:`"),
         _ => BuildError::io("read", &path, e),
     })?;
-    let text = String::from_utf8(text).map_err(|e| BuildError::environment(format!("{name} isn't UTF-8"), e))?;
+    let text =
+        String::from_utf8(text).map_err(|e| BuildError::environment(format!("{name} isn't UTF-8"), e))?;
     Ok((name, Some(path), text))
 }
 
@@ -254,7 +255,8 @@ fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEve
 /// Known without ARG, given to RUN, and not part of the cache key or the history (Dockerfile reference,
 /// "Predefined ARGs").
 pub(crate) fn is_proxy(name: &str) -> bool {
-    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"].contains(&name.to_uppercase().as_str())
+    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"]
+        .contains(&name.to_uppercase().as_str())
 }
 
 /// An error with its instruction.

@@ -27,7 +27,9 @@ pub(crate) struct Stage<'a> {
 
 /// How a step with a layer ended.
 pub(crate) enum Done {
-    Layer { cached: bool },
+    Layer {
+        cached: bool,
+    },
     /// Another stage failed, and says so itself.
     Stopped,
 }
@@ -175,8 +177,8 @@ impl Stage<'_> {
     fn present(&self, layer: Option<Digest>) -> Result<Option<Option<PathBuf>>, BuildError> {
         let Some(layer) = layer else { return Ok(Some(None)) };
         let found = self.solve.store.layer(&layer);
-        let path = found
-            .map_err(|e| BuildError::environment(format!("failed to look up the layer {layer}"), e))?;
+        let path =
+            found.map_err(|e| BuildError::environment(format!("failed to look up the layer {layer}"), e))?;
         Ok(path.map(Some))
     }
 

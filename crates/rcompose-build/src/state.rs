@@ -255,8 +255,7 @@ fn join(pairs: &[(String, String)]) -> String {
 /// `80`, `80/udp`, `8000-8010/tcp`.
 fn expose(text: &str) -> Result<Vec<String>, BuildError> {
     let wrong = || {
-        BuildError::input(format!("`{text}` isn't a port"))
-            .help("write a port as 80, 53/udp or 8000-8010")
+        BuildError::input(format!("`{text}` isn't a port")).help("write a port as 80, 53/udp or 8000-8010")
     };
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol.to_lowercase();

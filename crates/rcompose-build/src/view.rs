@@ -21,7 +21,7 @@ pub(crate) struct Node {
     pub(crate) path: PathBuf,
     /// Where its topmost part is.
     pub(crate) real: PathBuf,
-    pub(crate) meta: Metadata,
+    pub(crate) meta: Box<Metadata>,
     /// The parts of a directory, top first.
     parts: Vec<PathBuf>,
 }
@@ -49,7 +49,7 @@ impl View {
         Ok(Some(Node {
             path: PathBuf::from("/"),
             real: top.clone(),
-            meta: fs::metadata(top)?,
+            meta: Box::new(fs::metadata(top)?),
             parts: self.dirs.clone(),
         }))
     }
@@ -59,7 +59,9 @@ impl View {
         for part in &parent.parts {
             let real = part.join(name);
             let meta = match fs::symlink_metadata(&real) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    continue;
+                }
                 other => other?,
             };
             let whiteout = meta.file_type().is_char_device() && meta.rdev() == 0;
@@ -70,7 +72,7 @@ impl View {
                 Some(node) => node.parts.push(real),
                 None => {
                     let parts = if meta.is_dir() { vec![real.clone()] } else { Vec::new() };
-                    found = Some(Node { path: parent.path.join(name), real, parts, meta });
+                    found = Some(Node { path: parent.path.join(name), real, parts, meta: Box::new(meta) });
                 }
             }
             if opaque || found.as_ref().is_some_and(|n| !n.is_dir()) {

@@ -4,7 +4,12 @@ use rcompose_build::dockerfile::{Command, Kind, parse};
 
 fn errors(text: &str) -> Vec<String> {
     let all = parse(text).expect_err("an error");
-    all.into_iter().map(|e| { let help = e.help.as_ref().map(|h| format!(" ({h})")).unwrap_or_default(); format!("{e}{help}") }).collect()
+    all.into_iter()
+        .map(|e| {
+            let help = e.help.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();
+            format!("{e}{help}")
+        })
+        .collect()
 }
 
 #[test]
@@ -38,7 +43,10 @@ fn heredocs() {
     assert_eq!(run.heredocs[0].content, "echo $A\n");
     let Kind::Copy(copy) = kinds[1] else { panic!() };
     assert_eq!((copy.heredocs[0].expand, copy.heredocs[1].expand), (false, true));
-    assert_eq!((copy.heredocs[0].content.as_str(), copy.heredocs[1].content.as_str()), ("first\n", "second\n"));
+    assert_eq!(
+        (copy.heredocs[0].content.as_str(), copy.heredocs[1].content.as_str()),
+        ("first\n", "second\n")
+    );
     assert_eq!(copy.target, "/x/");
     assert!(matches!(kinds[2], Kind::Run(r) if r.heredocs.is_empty()));
 }

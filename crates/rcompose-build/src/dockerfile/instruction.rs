@@ -5,8 +5,24 @@ use super::words::{Word, json_form, nearest, split_words};
 use super::{Command, Copy, From, Health, Instruction, Kind, ParseError, Position, Run};
 
 const NAMES: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
-    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 pub(super) enum Parsed {
@@ -170,7 +186,13 @@ impl<'a> Line<'a> {
             "RUN" => Kind::Run(self.run()),
             "COPY" => Kind::Copy(self.copy(&["from", "chown", "chmod", "link", "parents", "exclude"])),
             "ADD" => Kind::Add(self.copy(&[
-                "chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack",
+                "chown",
+                "chmod",
+                "link",
+                "exclude",
+                "checksum",
+                "keep-git-dir",
+                "unpack",
             ])),
             "HEALTHCHECK" => Kind::Healthcheck(self.health()),
             _ => {
@@ -239,7 +261,11 @@ impl<'a> Line<'a> {
                 "mount" => mounts.push(value),
                 "network" if ["default", "none", "host"].contains(&value.as_str()) => network = Some(value),
                 "network" => {
-                    self.error_help(offset, format!("unknown network `{value}`"), "use default, none or host");
+                    self.error_help(
+                        offset,
+                        format!("unknown network `{value}`"),
+                        "use default, none or host",
+                    );
                 }
                 _ if ["sandbox", "insecure"].contains(&value.as_str()) => security = Some(value),
                 _ => self.error_help(
@@ -324,8 +350,10 @@ impl<'a> Line<'a> {
     fn args(&mut self) -> Vec<(String, Option<String>)> {
         let mut args = Vec::new();
         for word in self.words() {
-            let (key, value) =
-                word.text.split_once('=').map_or((word.text.as_str(), None), |(k, v)| (k, Some(v.to_owned())));
+            let (key, value) = word
+                .text
+                .split_once('=')
+                .map_or((word.text.as_str(), None), |(k, v)| (k, Some(v.to_owned())));
             if key.is_empty() {
                 self.error(word.offset, "ARG with an empty name");
             }
@@ -374,7 +402,8 @@ impl<'a> Line<'a> {
         for flag in flags {
             let (name, offset) = (flag.name.clone(), flag.offset);
             let value = self.value(flag);
-            let parsed = if name == "retries" { value.parse().ok() } else { crate::text::go_duration(&value) };
+            let parsed =
+                if name == "retries" { value.parse().ok() } else { crate::text::go_duration(&value) };
             let Some(number) = parsed.filter(|n| *n >= 0) else {
                 let what = if name == "retries" { "a number" } else { "a duration such as 30s or 1m30s" };
                 self.error(offset, format!("`--{name}={value}` isn't {what}"));

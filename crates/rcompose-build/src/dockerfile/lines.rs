@@ -87,7 +87,8 @@ pub(super) fn logical_lines(lines: &[&str], escape: char, errors: &mut Vec<Parse
             at += 1;
             continue;
         }
-        let mut logical = Logical { text: String::new(), map: Vec::new(), last: at + 1, heredocs: Vec::new() };
+        let mut logical =
+            Logical { text: String::new(), map: Vec::new(), last: at + 1, heredocs: Vec::new() };
         let indent = lines[at].chars().count() - first.chars().count();
         let mut more = push_line(&mut logical, first, at + 1, indent + 1, escape);
         at += 1;

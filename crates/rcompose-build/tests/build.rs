@@ -1,0 +1,342 @@
+//! Builds on a small store of directories, with a runner that writes into the upper directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcompose_build::{
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource,
+    LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer, StepRunner, Stream, build,
+};
+use rcompose_image::{Digest, ImageConfig, Platform, Reference};
+
+/// Layers are numbered; their "diff id" is the digest of the number.
+struct TestStore {
+    root: PathBuf,
+    next: AtomicUsize,
+    tags: Mutex<BTreeMap<String, Digest>>,
+}
+
+struct Staged<'a> {
+    store: &'a TestStore,
+    path: PathBuf,
+    id: Digest,
+}
+
+impl StagedLayer for Staged<'_> {
+    fn upper(&self) -> &Path {
+        &self.path
+    }
+    fn work(&self) -> &Path {
+        &self.store.root
+    }
+    fn commit(self: Box<Self>) -> Result<Digest, OutsideError> {
+        fs::rename(&self.path, self.store.root.join(self.id.hex()))?;
+        Ok(self.id)
+    }
+}
+
+impl LayerStore for TestStore {
+    fn layer(&self, diff_id: &Digest) -> Result<Option<PathBuf>, OutsideError> {
+        Ok(Some(self.root.join(diff_id.hex())).filter(|p| p.exists()))
+    }
+    fn stage(&self) -> Result<Box<dyn StagedLayer + '_>, OutsideError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.root.join(format!("staging{number}"));
+        fs::create_dir(&path)?;
+        Ok(Box::new(Staged { store: self, path, id: Digest::of(number.to_string().as_bytes()) }))
+    }
+    fn put_image(&self, config: &ImageConfig, tags: &[Reference]) -> Result<Digest, OutsideError> {
+        let id = Digest::of(&serde_json::to_vec(config)?);
+        self.tags.lock().unwrap().extend(tags.iter().map(|t| (t.to_string(), id)));
+        Ok(id)
+    }
+}
+
+/// Every command `write PATH TEXT` writes a file; `fail` fails.
+#[derive(Default)]
+struct FakeRunner {
+    steps: Mutex<Vec<RunStep>>,
+}
+
+impl StepRunner for FakeRunner {
+    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
+        self.steps.lock().unwrap().push(step.clone());
+        let command = step.argv.last().cloned().unwrap_or_default();
+        output(Stream::Stdout, format!("doing {command}\n").as_bytes());
+        fs::create_dir_all(step.upper.join("etc"))?;
+        fs::write(step.upper.join("etc/resolv.conf"), "")?;
+        let words: Vec<&str> = command.split_whitespace().collect();
+        if let ["write", path, text] = words.as_slice() {
+            let path = step.upper.join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap())?;
+            fs::write(path, text)?;
+        }
+        Ok(if command.contains("fail") { 7 } else { 0 })
+    }
+}
+
+struct World {
+    temp: tempfile::TempDir,
+    store: TestStore,
+    runner: FakeRunner,
+    events: Mutex<Vec<String>>,
+    base: Mutex<ImageConfig>,
+}
+
+impl ImageSource for World {
+    fn resolve(&self, reference: &str, _: &Platform, _: bool) -> Result<BaseImage, OutsideError> {
+        if reference.starts_with("missing") {
+            return Err("no such image".into());
+        }
+        let config = self.base.lock().unwrap().clone();
+        Ok(BaseImage { id: Digest::of(b"base"), config })
+    }
+}
+
+impl BuildEvents for World {
+    fn event(&self, event: BuildEvent<'_>) {
+        if let BuildEvent::Started { name, .. } | BuildEvent::Warning { message: name, .. } = event {
+            self.events.lock().unwrap().push(name.to_owned());
+        }
+    }
+}
+
+impl World {
+    /// A base with /etc/passwd (app is 1000:1001) and `/lib -> usr/lib`.
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        for d in ["store", "ctx", "cache"] {
+            fs::create_dir(temp.path().join(d)).unwrap();
+        }
+        let root = temp.path().join("store");
+        let id = Digest::of(b"base layer");
+        let layer = root.join(id.hex());
+        fs::create_dir_all(layer.join("etc")).unwrap();
+        fs::create_dir_all(layer.join("usr/lib")).unwrap();
+        fs::create_dir_all(layer.join("srv/data")).unwrap();
+        fs::set_permissions(layer.join("srv/data"), fs::Permissions::from_mode(0o1777)).unwrap();
+        chown(layer.join("srv/data"), Some(5), Some(6)).unwrap();
+        symlink("usr/lib", layer.join("lib")).unwrap();
+        fs::write(layer.join("etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n").unwrap();
+        fs::write(layer.join("etc/group"), "app:x:1001:\n").unwrap();
+        let mut base = ImageConfig::new(&Platform::host());
+        base.rootfs.diff_ids.push(id);
+        base.config.cmd = Some(vec!["inherited".into()]);
+        base.config.env = vec!["PATH=/bin".into()];
+        let store = TestStore { root, next: AtomicUsize::new(0), tags: Mutex::default() };
+        Self { temp, store, runner: FakeRunner::default(), events: Mutex::default(), base: Mutex::new(base) }
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let path = self.temp.path().join("ctx").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn request(&self, dockerfile: &str) -> BuildRequest {
+        BuildRequest {
+            context: self.temp.path().join("ctx"),
+            dockerfile: DockerfileSource::Inline(dockerfile.to_owned()),
+            target: None,
+            args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            tags: vec!["app".parse().unwrap()],
+            no_cache: false,
+            pull: false,
+            network: RunNetwork::Default,
+            extra_hosts: Vec::new(),
+            shm_size: None,
+            additional_contexts: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            platform: None,
+            cache_root: self.temp.path().join("cache"),
+            source_date_epoch: None,
+        }
+    }
+
+    fn try_build(&self, req: &BuildRequest) -> Result<Built, BuildError> {
+        build(&self.store, req, &self.runner, self, self)
+    }
+
+    fn build(&self, dockerfile: &str) -> Built {
+        self.try_build(&self.request(dockerfile)).unwrap()
+    }
+
+    fn fails(&self, dockerfile: &str) -> String {
+        let e = self.try_build(&self.request(dockerfile)).unwrap_err();
+        format!("{e}{}", e.help.as_ref().map(|h| format!(" ({h})")).unwrap_or_default())
+    }
+
+    /// A path in the topmost layer that has it.
+    fn path(&self, built: &Built, path: &str) -> Option<PathBuf> {
+        let layers = built.config.rootfs.diff_ids.iter().rev();
+        layers.map(|l| self.store.root.join(l.hex()).join(path)).find(|p| fs::symlink_metadata(p).is_ok())
+    }
+
+    fn text(&self, built: &Built, path: &str) -> String {
+        fs::read_to_string(self.path(built, path).unwrap_or_else(|| panic!("no {path}"))).unwrap()
+    }
+}
+
+#[test]
+fn a_python_service() {
+    let w = World::new();
+    w.file("requirements.txt", "flask");
+    let text = "ARG V=3.12\nFROM python:${V}-slim AS build\nWORKDIR /src\nCOPY requirements.txt .\nRUN write /wheels/flask.whl wheel\nFROM python:${V}-slim\nCOPY --from=build --chown=app:app /wheels /wheels\nUSER app\nWORKDIR /home/app\nEXPOSE 8000\nHEALTHCHECK --interval=5s CMD curl localhost\nENTRYPOINT [\"python\"]\n";
+    let built = w.build(text);
+    let config = &built.config.config;
+    assert_eq!((config.user.as_str(), config.working_dir.as_str()), ("app", "/home/app"));
+    assert_eq!((config.cmd.clone(), config.entrypoint.clone()), (None, Some(vec!["python".to_owned()])));
+    assert_eq!(config.healthcheck.as_ref().unwrap().test, ["CMD-SHELL", "curl localhost"]);
+    let meta = fs::metadata(w.path(&built, "wheels/flask.whl").unwrap()).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (1000, 1001));
+    let home = fs::metadata(w.path(&built, "home/app").unwrap()).unwrap();
+    assert_eq!((home.uid(), home.gid()), (1000, 1001));
+    let steps = w.runner.steps.lock().unwrap();
+    assert_eq!(steps[0].cwd, "/src");
+    assert_eq!(steps[0].argv, ["/bin/sh", "-c", "write /wheels/flask.whl wheel"]);
+    // Empty mount points of the run don't stay.
+    let run = w.store.root.join(Digest::of(b"2").hex());
+    assert!(run.join("wheels").exists() && !run.join("etc/resolv.conf").exists());
+    let layers = built.config.history.iter().filter(|h| !h.empty_layer).count();
+    assert_eq!(layers, built.config.rootfs.diff_ids.len() - 1);
+}
+
+#[test]
+fn cache() {
+    let w = World::new();
+    w.file("a", "1");
+    w.file("b", "1");
+    let text = "FROM base\nARG X=1\nCOPY a /a\nRUN write /one 1\nCOPY b /b\nRUN write /two $X\n";
+    let first = w.build(text);
+    assert_eq!((first.ran_steps, first.cached_steps), (4, 0));
+    let again = w.build(text);
+    assert_eq!((again.ran_steps, again.cached_steps, again.image), (0, 4, first.image));
+    // Touching changes nothing.
+    w.file("b", "1");
+    assert_eq!(w.build(text).image, first.image);
+    w.file("b", "2");
+    assert_eq!((w.build(text).ran_steps, w.build(text).ran_steps), (2, 0));
+    let mut req = w.request(text);
+    req.args.insert("X".into(), Some("2".into()));
+    req.args.insert("UNUSED".into(), Some("2".into()));
+    // ARG is in the environment of both RUNs.
+    assert!(w.try_build(&req).unwrap().ran_steps >= 2);
+    assert!(w.events.lock().unwrap().iter().any(|e| e.contains("`UNUSED` isn't used")));
+    req = w.request(text);
+    req.no_cache = true;
+    assert_eq!(w.try_build(&req).unwrap().ran_steps, 4);
+}
+
+#[test]
+fn copying() {
+    let w = World::new();
+    w.file("dir/sub/x.txt", "x");
+    w.file("dir/y.md", "y");
+    w.file("one.txt", "one");
+    w.file("two.txt", "two");
+    w.file("secret", "s");
+    w.file(".dockerignore", "secret\n**/*.md\n");
+    symlink("/etc/passwd", w.temp.path().join("ctx/dir/link")).unwrap();
+    let built = w.build(
+        "FROM base\nCOPY dir /lib/app\nCOPY *.txt /texts/\nCOPY one.txt /srv/data\nCOPY --chmod=600 one.txt /renamed\nCOPY . /all\nCOPY <<EOF /conf\nhi $PATH\nEOF\nCOPY --parents dir/sub/x.txt /p/\n",
+    );
+    assert_eq!(w.text(&built, "usr/lib/app/sub/x.txt"), "x");
+    assert!(w.path(&built, "usr/lib/app/y.md").is_none());
+    assert_eq!(fs::read_link(w.path(&built, "usr/lib/app/link").unwrap()).unwrap(), Path::new("/etc/passwd"));
+    assert_eq!(
+        (w.text(&built, "texts/one.txt"), w.text(&built, "texts/two.txt")),
+        ("one".into(), "two".into())
+    );
+    assert_eq!(w.text(&built, "srv/data/one.txt"), "one");
+    let data = fs::metadata(w.path(&built, "srv/data").unwrap()).unwrap();
+    assert_eq!((data.mode() & 0o7777, data.uid(), data.gid()), (0o1777, 5, 6));
+    assert_eq!(fs::metadata(w.path(&built, "renamed").unwrap()).unwrap().mode() & 0o7777, 0o600);
+    assert!(w.path(&built, "all/secret").is_none() && w.path(&built, "all/one.txt").is_some());
+    assert_eq!(w.text(&built, "conf"), "hi /bin\n");
+    assert_eq!(w.text(&built, "p/dir/sub/x.txt"), "x");
+}
+
+#[test]
+fn add_unpacks() {
+    let w = World::new();
+    let file = fs::File::create(w.temp.path().join("ctx/a.tar.gz")).unwrap();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2);
+    header.set_mode(0o755);
+    header.set_uid(7);
+    header.set_gid(0);
+    tar.append_data(&mut header, "bin/tool", &b"hi"[..]).unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+    // Compressed, but no archive: copied as it is.
+    let note = fs::File::create(w.temp.path().join("ctx/note.gz")).unwrap();
+    let mut note = flate2::write::GzEncoder::new(note, flate2::Compression::fast());
+    std::io::Write::write_all(&mut note, b"no archive").unwrap();
+    note.finish().unwrap();
+    let built = w.build("FROM scratch\nADD note.gz a.tar.gz /opt/\nCOPY a.tar.gz /opt/\n");
+    assert_eq!(w.text(&built, "opt/bin/tool"), "hi");
+    assert_eq!(fs::metadata(w.path(&built, "opt/bin/tool").unwrap()).unwrap().uid(), 7);
+    assert!(w.path(&built, "opt/a.tar.gz").is_some() && w.path(&built, "opt/note.gz").is_some());
+}
+
+#[test]
+fn only_needed_stages() {
+    let w = World::new();
+    let text = "FROM base AS a\nRUN write /a a\nFROM base AS b\nRUN fail\nFROM a AS c\nRUN write /c c\n";
+    let built = w.build(text);
+    assert_eq!((built.ran_steps, w.text(&built, "a")), (2, "a".to_owned()));
+    let mut req = w.request(text);
+    req.target = Some("a".into());
+    assert_eq!(w.try_build(&req).unwrap().ran_steps, 0);
+    req.target = Some("cc".into());
+    let e = w.try_build(&req).unwrap_err();
+    assert_eq!(e.help.as_deref(), Some("the stages are: a, b, c"));
+}
+
+#[test]
+fn config_semantics() {
+    let w = World::new();
+    let built = w.build(
+        "FROM base\nENV PYTHONPATH \"${PYTHONPATH}:/home\"\nENV A=1 B=$A\nENV C=${A:-2}\nWORKDIR /srv\nWORKDIR ./data\nEXPOSE 80 53/udp 90-91\nVOLUME /x /y\nVOLUME [\"/z\"]\nLABEL a=\"b c\" d=e\nSTOPSIGNAL SIGINT\nSHELL [\"/bin/bash\", \"-c\"]\nCMD echo hi\nMAINTAINER me\n",
+    );
+    let c = &built.config.config;
+    assert_eq!(c.env, ["PATH=/bin", "PYTHONPATH=:/home", "A=1", "B=", "C=1"]);
+    assert_eq!(c.working_dir, "/srv/data");
+    assert_eq!(c.exposed_ports.iter().cloned().collect::<Vec<_>>(), ["53/udp", "80/tcp", "90/tcp", "91/tcp"]);
+    assert_eq!(c.volumes.len(), 3);
+    assert_eq!(c.labels["a"], "b c");
+    assert_eq!(c.cmd.as_ref().unwrap(), &["/bin/bash", "-c", "echo hi"]);
+    assert_eq!(built.config.author.as_deref(), Some("me"));
+}
+
+#[test]
+fn failures() {
+    let w = World::new();
+    w.file("app.py", "x");
+    w.file("hidden", "x");
+    w.file(".dockerignore", "hidden");
+    let old = w.build("FROM base\n").image;
+    assert_eq!(
+        w.fails("FROM base\n\nCOPY ap.py /\n"),
+        "Dockerfile (inline):3:1: `ap.py` doesn't exist in the build context (did you mean `app.py`?)"
+    );
+    assert!(
+        w.fails("FROM base\nCOPY hidden /\n").contains("excluded from the build context by .dockerignore")
+    );
+    assert!(w.fails("FROM ${NONE}\n").contains("is empty after expansion"));
+    assert!(w.fails("FROM missing\n").contains(":1:1: failed to get the image `missing`"));
+    assert!(w.fails("FROM base\nCOPY --chown=nobody app.py /\n").contains("unknown user `nobody`"));
+    assert!(
+        w.fails("FROM base AS a\nCOPY --from=b / /\nFROM base AS b\nCOPY --from=a / /\n").contains("cycle")
+    );
+    let e = w.try_build(&w.request("FROM base\nRUN echo \\\n  fail\n")).unwrap_err();
+    assert_eq!((e.line, e.exit_status), (2, Some(7)));
+    assert!(e.output_tail.starts_with("doing echo"));
+    assert_eq!(e.snippet.as_deref(), Some("RUN echo \\"));
+    assert_eq!(w.store.tags.lock().unwrap()["app:latest"], old);
+}
