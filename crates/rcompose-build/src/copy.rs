@@ -62,6 +62,7 @@ impl Stage<'_> {
         let mut key = self.key("copy");
         key.part(to.as_os_str().as_encoded_bytes());
         key.part(format!("{directory} {several} {add} {:?} {owner:?} {mode:?}", copy.unpack));
+        key.part(copy.chown.is_some().to_string());
         for pick in &selection.picks {
             self.hash(&mut key, pick, owner.is_none(), &source)?;
         }
@@ -77,7 +78,7 @@ impl Stage<'_> {
             let mut layer = NewLayer::new(staged.upper(), &stage.lowers);
             for pick in &selection.picks {
                 if unpacks && pick.root && pick.node.meta.is_file() && is_archive(&pick.node.real)? {
-                    stage.unpack(&mut layer, pick, &place)?;
+                    stage.unpack(&mut layer, pick, &place, copy.chown.is_some())?;
                 } else {
                     place.put(&mut layer, pick)?;
                 }
@@ -132,7 +133,13 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn unpack(&self, layer: &mut NewLayer, pick: &Pick, place: &Place) -> Result<(), BuildError> {
+    fn unpack(
+        &self,
+        layer: &mut NewLayer,
+        pick: &Pick,
+        place: &Place,
+        chown: bool,
+    ) -> Result<(), BuildError> {
         let scratch = Scratch::new(&self.solve.req.cache_root)?;
         unpack(&pick.node.real, scratch.path())?;
         let source = Source {
@@ -142,7 +149,7 @@ impl Stage<'_> {
             keep_owner: true,
         };
         // Owners in an archive count, unless --chown is given.
-        let owner = place.set.owner.filter(|o| *o != (0, 0));
+        let owner = place.set.owner.filter(|_| chown);
         let inside =
             Place { to: place.to.clone(), directory: true, set: Attributes { owner, mode: place.set.mode } };
         for pick in &select(&source, &["/".to_owned()], &[], false)?.picks {
