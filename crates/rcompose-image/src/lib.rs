@@ -1,1 +1,29 @@
-//! rcompose-image
+//! From an image reference to layers in the store, and mounts as data.
+//!
+//! The store keeps every layer unpacked once, in the form that overlayfs takes as a lower directory, together with
+//! what is needed to write its tar stream again byte for byte. Registry traffic is in [`pull`]; everything else is
+//! synchronous.
+#![forbid(unsafe_code)]
+
+mod config;
+mod digest;
+mod error;
+mod extract;
+mod layer_tar;
+mod platform;
+mod record;
+mod reference;
+mod store;
+mod stream;
+mod time;
+
+pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
+pub use digest::{Digest, DigestError, Hasher};
+pub use error::ImageError;
+pub use platform::{Platform, PlatformError};
+pub use reference::{Reference, ReferenceError};
+pub use store::{
+    Hold, Image, ImportOptions, LayerId, LayerInfo, Pruned, RemoveOptions, Removed, Staging, Store,
+    history_json, inspect_json,
+};
+pub use time::rfc3339;

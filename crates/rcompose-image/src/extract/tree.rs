@@ -1,0 +1,309 @@
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, XattrFlags, fsetxattr, linkat, mkdirat,
+    mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::member::{Member, clean};
+use super::{attributes, split};
+use crate::error::{ImageError, Result};
+use crate::record::replaced_name;
+
+/// Value of `trusted.overlay.opaque` that hides the directory's counterparts below (kernel, overlayfs.rst).
+const OPAQUE: &str = "trusted.overlay.opaque";
+const COPY: usize = 64 * 1024;
+/// As many links as the kernel follows (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
+
+/// The layer's directory while it is being filled.
+pub(super) struct Tree {
+    root: OwnedFd,
+    replaced: PathBuf,
+    /// The parent of the last member: members of one directory usually follow each other.
+    parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
+    /// Set at the end, because making a file changes its directory's time.
+    times: Vec<(Vec<u8>, Timespec)>,
+    buffer: Vec<u8>,
+}
+
+impl Tree {
+    pub(super) fn open(fs: &Path, replaced: &Path) -> Result<Self> {
+        let root = rustix::fs::open(fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| ImageError::io("open", fs, e))?;
+        Ok(Self {
+            root,
+            replaced: replaced.to_owned(),
+            parent: None,
+            times: Vec::new(),
+            buffer: vec![0; COPY],
+        })
+    }
+
+    /// Attributes of the root directory itself.
+    pub(super) fn root(&mut self, member: &Member) -> Result<()> {
+        attributes::of_open(&self.root, member).map_err(|e| ImageError::unpack(b"./", e))?;
+        self.times.push((Vec::new(), member.mtime));
+        Ok(())
+    }
+
+    pub(super) fn directory(&mut self, member: &Member) -> Result<()> {
+        let failed = |e: Errno| ImageError::unpack(&member.path, e);
+        let (above, name) = split(&member.path);
+        let parent = self.directory_fd(above)?;
+        if let Err(e) = mkdirat(&*parent, name, Mode::RWXU) {
+            let there = statat(&*parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| failed(e))?;
+            let kind = FileType::from_raw_mode(there.st_mode);
+            if kind != FileType::Directory {
+                let whiteout = kind == FileType::CharacterDevice && there.st_rdev == 0;
+                self.displace(parent.as_fd(), name, &member.path)?;
+                mkdirat(&*parent, name, Mode::RWXU).map_err(failed)?;
+                // The whiteout hid a directory below; what takes its name must not show it again.
+                if whiteout {
+                    self.opaque(&member.path)?;
+                }
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = openat(&*parent, name, flags, Mode::empty()).map_err(failed)?;
+        attributes::of_open(&dir, member).map_err(failed)?;
+        self.times.push((member.path.clone(), member.mtime));
+        Ok(())
+    }
+
+    /// Returns the length of the file.
+    pub(super) fn regular(&mut self, member: &Member, content: &mut impl Read) -> Result<u64> {
+        let failed = |e: io::Error| ImageError::unpack(&member.path, e);
+        let (above, name) = split(&member.path);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file =
+            File::from(self.create(above, name, |p, n| openat(p, n, flags, Mode::RUSR | Mode::WUSR))?);
+        let length = if let Some(sparse) = &member.sparse {
+            sparse.write(content, &mut file).map_err(failed)?
+        } else if member.old_sparse {
+            super::sparse::copy_with_holes(content, &mut file).map_err(failed)?
+        } else {
+            self.copy(content, &mut file).map_err(failed)?
+        };
+        if member.sparse.is_none() && length != member.size {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the archive ends within this member",
+            )));
+        }
+        attributes::of_open_file(&file, member).map_err(|e| failed(e.into()))?;
+        Ok(length)
+    }
+
+    fn copy(&mut self, content: &mut impl Read, file: &mut File) -> io::Result<u64> {
+        let mut length = 0;
+        loop {
+            match content.read(&mut self.buffer)? {
+                0 => return Ok(length),
+                n => {
+                    file.write_all(&self.buffer[..n])?;
+                    length += n as u64;
+                }
+            }
+        }
+    }
+
+    pub(super) fn symlink(&mut self, member: &Member) -> Result<()> {
+        let (above, name) = split(&member.path);
+        self.create(above, name, |p, n| symlinkat(member.link.as_slice(), p, n))?;
+        self.attributes(member, false)
+    }
+
+    pub(super) fn node(&mut self, member: &Member, kind: FileType, device: u64) -> Result<()> {
+        let (above, name) = split(&member.path);
+        self.create(above, name, |p, n| mknodat(p, n, kind, Mode::RUSR | Mode::WUSR, device))?;
+        self.attributes(member, true)
+    }
+
+    fn attributes(&mut self, member: &Member, with_mode: bool) -> Result<()> {
+        let (above, name) = split(&member.path);
+        let parent = self.directory_fd(above)?;
+        attributes::of_name(parent.as_fd(), name, member, with_mode)
+            .map_err(|e| ImageError::unpack(&member.path, e))
+    }
+
+    pub(super) fn hard_link(&mut self, member: &Member) -> Result<()> {
+        let target = clean(&member.link)?;
+        if target == member.path {
+            return Err(ImageError::member(&member.path, "is a hard link to itself"));
+        }
+        let (target_above, target_name) = split(&target);
+        let missing = || {
+            let why = format!(
+                "is a hard link to `{}`, which the layer doesn't have",
+                String::from_utf8_lossy(&target)
+            );
+            ImageError::member(&member.path, why)
+        };
+        let from = self.existing(target_above).map_err(|_| missing())?;
+        let (above, name) = split(&member.path);
+        match self.create(above, name, |p, n| linkat(&from, target_name, p, n, AtFlags::empty())) {
+            Err(ImageError::Unpack { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(missing())
+            }
+            other => other,
+        }
+    }
+
+    /// `name` in the layers below is gone.
+    pub(super) fn whiteout(&mut self, above: &[u8], name: &[u8]) -> Result<()> {
+        let path = join(above, name);
+        let parent = self.directory_fd(above)?;
+        match mknodat(&*parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
+            Ok(()) => Ok(()),
+            // Whiteouts are about the layers below. What this layer has stays, and shows nothing from below.
+            Err(Errno::EXIST) => {
+                let there = statat(&*parent, name, AtFlags::SYMLINK_NOFOLLOW);
+                match FileType::from_raw_mode(there.map_err(|e| ImageError::unpack(&path, e))?.st_mode) {
+                    FileType::Directory => self.opaque(&path),
+                    _ => Ok(()),
+                }
+            }
+            Err(e) => Err(ImageError::unpack(&path, e)),
+        }
+    }
+
+    /// Nothing from the layers below shows in this directory.
+    pub(super) fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        let failed = |e: Errno| ImageError::unpack(path, e);
+        let made = self.directory_fd(path)?;
+        // The handle at hand is O_PATH, which takes no attributes.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(&*made, c".", flags, Mode::empty()).map_err(failed)?;
+        fsetxattr(&dir, OPAQUE, b"y", XattrFlags::empty()).map_err(failed)
+    }
+
+    /// Sets the directories' times; deepest and last first.
+    pub(super) fn finish(mut self) -> Result<()> {
+        for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
+            let (above, name) = split(&path);
+            let set = |dir: BorrowedFd<'_>, name: &[u8]| {
+                utimensat(dir, name, &attributes::times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+            };
+            let result = match name {
+                b"" => set(self.root.as_fd(), b"."),
+                name => set(self.directory_fd(above)?.as_fd(), name),
+            };
+            result.map_err(|e| ImageError::unpack(&path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a name by `make`; whatever an earlier member left there goes away.
+    fn create<T>(
+        &mut self,
+        above: &[u8],
+        name: &[u8],
+        make: impl Fn(&OwnedFd, &[u8]) -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        let parent = self.directory_fd(above)?;
+        match make(&parent, name) {
+            Err(Errno::EXIST) => {
+                self.displace(parent.as_fd(), name, &join(above, name))?;
+                make(&parent, name)
+            }
+            other => other,
+        }
+        .map_err(|e| ImageError::unpack(&join(above, name), e))
+    }
+
+    /// Removes what is at a name. Contents of files are kept aside: the record of the stream speaks of them.
+    fn displace(&mut self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
+        self.parent = None;
+        self.times.retain(|(p, _)| p != path && !(p.starts_with(path) && p.get(path.len()) == Some(&b'/')));
+        self.displace_in(parent, name, path).map_err(|e| ImageError::unpack(path, e))
+    }
+
+    fn displace_in(&self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> io::Result<()> {
+        let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(there.st_mode) {
+            FileType::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let dir = openat(parent, name, flags, Mode::empty())?;
+                let names: Vec<_> = Dir::read_from(&dir)?
+                    .map(|entry| entry.map(|e| e.file_name().to_owned()))
+                    .collect::<Result<_, _>>()?;
+                for inner in names.iter().map(|n| CStr::to_bytes(n)).filter(|n| !matches!(*n, b"." | b"..")) {
+                    self.displace_in(dir.as_fd(), inner, &join(path, inner))?;
+                }
+                Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+            }
+            FileType::RegularFile => {
+                match std::fs::create_dir(&self.replaced) {
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                    _ => {}
+                }
+                let mut n = 0;
+                while self.replaced.join(replaced_name(path, n)).exists() {
+                    n += 1;
+                }
+                Ok(renameat(parent, name, rustix::fs::CWD, self.replaced.join(replaced_name(path, n)))?)
+            }
+            _ => Ok(unlinkat(parent, name, AtFlags::empty())?),
+        }
+    }
+
+    fn existing(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        let path = if path.is_empty() { b"." } else { path };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    }
+
+    /// A directory of the layer, made if it isn't there.
+    fn directory_fd(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
+        if let Some((cached, fd)) = &self.parent
+            && cached == path
+        {
+            return Ok(fd.clone());
+        }
+        let fd = Rc::new(self.made(path, MAX_LINKS)?);
+        self.parent = Some((path.to_vec(), fd.clone()));
+        Ok(fd)
+    }
+
+    fn made(&self, path: &[u8], links_left: u32) -> Result<OwnedFd> {
+        let failed = |e: Errno| match e {
+            Errno::NOTDIR => {
+                ImageError::member(path, "is not a directory, yet a later member is inside of it")
+            }
+            e => ImageError::unpack(path, e),
+        };
+        match self.existing(path) {
+            Err(Errno::NOENT) if !path.is_empty() => {}
+            other => return other.map_err(failed),
+        }
+        let (above, name) = split(path);
+        let parent = self.made(above, links_left)?;
+        match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => self.existing(path).map_err(failed),
+            Err(Errno::EXIST) if links_left > 0 => {
+                // A link whose target isn't there yet.
+                let target = readlinkat(&parent, name, Vec::new()).map_err(failed)?;
+                let target = match target.to_bytes() {
+                    absolute if absolute.starts_with(b"/") => absolute.to_vec(),
+                    relative => join(above, relative),
+                };
+                self.made(&clean(&target)?, links_left - 1)
+            }
+            Err(e) => Err(failed(e)),
+        }
+    }
+}
+
+fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
+    match above {
+        b"" => name.to_vec(),
+        above => [above, b"/", name].concat(),
+    }
+}

@@ -1,0 +1,205 @@
+//! Images: a configuration, its layers, its names.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{self, Name, Names};
+use super::temp::entries;
+use super::{LayerId, Store, files};
+use crate::error::{ImageError, Result};
+use crate::{Digest, ImageConfig, Reference, rfc3339};
+
+/// An image in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Digest of its configuration.
+    pub id: Digest,
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// Its layers, bottom first.
+    pub layers: Vec<LayerId>,
+    /// Its names with tags, sorted.
+    pub refs: Vec<Reference>,
+    /// Its names with the digests that registries have them under, sorted.
+    pub repo_digests: Vec<Reference>,
+    /// Sum of the lengths of its layers' files, bytes.
+    pub size: u64,
+    /// When it was made, RFC 3339, as its configuration says.
+    pub created: Option<String>,
+    /// When it was named last, RFC 3339.
+    pub last_tagged: Option<String>,
+}
+
+/// `images/<id>.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Summary {
+    layers: Vec<LayerId>,
+    size: u64,
+}
+
+/// An image about to be added.
+pub(crate) struct NewImage<'a> {
+    /// Its configuration, byte for byte.
+    pub(crate) config: &'a [u8],
+    pub(crate) names: &'a [Reference],
+    /// What a registry has under these names.
+    pub(crate) manifest: Option<Digest>,
+}
+
+impl Store {
+    /// The image of a name.
+    pub fn get(&self, reference: &Reference) -> Result<Option<Image>> {
+        let names = self.names()?;
+        match names::find(&names, reference) {
+            Some(name) => self.image(name.image, &names),
+            None => Ok(None),
+        }
+    }
+
+    /// The image of an id or of an id's beginning, with or without `sha256:`.
+    pub fn get_by_id(&self, prefix: &str) -> Result<Option<Image>> {
+        let hex = prefix.strip_prefix("sha256:").unwrap_or(prefix);
+        if hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
+            return Ok(None);
+        }
+        let ids = match Digest::from_hex(hex) {
+            Ok(id) => vec![id],
+            Err(_) => self.ids()?.into_iter().filter(|id| id.hex().starts_with(hex)).collect(),
+        };
+        match ids.as_slice() {
+            [] => Ok(None),
+            [id] => self.image(*id, &self.names()?),
+            _ => Err(ImageError::Ambiguous { prefix: prefix.to_owned(), ids }),
+        }
+    }
+
+    /// The image of what a user wrote: a name, an id or an id's beginning; names first, as docker does.
+    pub fn find(&self, text: &str) -> Result<Option<Image>> {
+        if let Ok(reference) = text.parse::<Reference>()
+            && let Some(image) = self.get(&reference)?
+        {
+            return Ok(Some(image));
+        }
+        self.get_by_id(text)
+    }
+
+    /// All images, the newest first.
+    pub fn list(&self) -> Result<Vec<Image>> {
+        let names = self.names()?;
+        let mut images = Vec::new();
+        for id in self.ids()? {
+            // It may have been removed a moment ago.
+            images.extend(self.image(id, &names)?);
+        }
+        images.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
+        Ok(images)
+    }
+
+    /// The unpacked files of an image's layers, top first: overlayfs's lower directories.
+    pub fn layer_paths(&self, image: &Image) -> Result<Vec<PathBuf>> {
+        let path = |l: &LayerId| self.layer_path(l).ok_or(ImageError::LayerMissing(l.0));
+        image.layers.iter().rev().map(path).collect()
+    }
+
+    /// Gives an image one more name. The name may have been another image's.
+    pub fn tag(&self, image: &Digest, reference: &Reference) -> Result<()> {
+        let _adding = self.adding()?;
+        if !self.summary_path(image).exists() {
+            return Err(ImageError::NotFound(image.to_string()));
+        }
+        self.name(image, std::slice::from_ref(reference), None)
+    }
+
+    /// Adds an image of layers that the store has. The same arguments give the same id.
+    pub fn put_image(&self, config: &ImageConfig, layers: &[LayerId], tags: &[Reference]) -> Result<Image> {
+        let mut config = config.clone();
+        config.rootfs.diff_ids = layers.iter().map(|l| l.0).collect();
+        let bytes =
+            serde_json::to_vec(&config).map_err(|e| ImageError::json("the image configuration", e))?;
+        self.add(&NewImage { config: &bytes, names: tags, manifest: None })
+    }
+
+    pub(crate) fn add(&self, new: &NewImage<'_>) -> Result<Image> {
+        let id = Digest::of(new.config);
+        let config: ImageConfig =
+            serde_json::from_slice(new.config).map_err(|e| ImageError::json("the image configuration", e))?;
+        let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
+        let temp = self.temp()?;
+        let adding = self.adding()?;
+        let mut size = 0;
+        for layer in &layers {
+            size += self.layer_info(layer)?.ok_or(ImageError::LayerMissing(layer.0))?.content;
+        }
+        let blob = self.config_path(&id);
+        if !blob.exists() {
+            files::replace(&temp.path().join("config"), &blob, new.config)?;
+        }
+        let summary = self.summary_path(&id);
+        if !summary.exists() {
+            let json = files::to_json(&summary, &Summary { layers, size })?;
+            files::replace(&temp.path().join("summary"), &summary, &json)?;
+        }
+        self.name(&id, new.names, new.manifest)?;
+        drop(adding);
+        self.image(id, &self.names()?)?.ok_or_else(|| ImageError::NotFound(id.to_string()))
+    }
+
+    fn name(&self, image: &Digest, references: &[Reference], manifest: Option<Digest>) -> Result<()> {
+        if references.is_empty() {
+            return Ok(());
+        }
+        let tagged = rfc3339(SystemTime::now());
+        self.change_names(|names| {
+            for reference in references {
+                let old = names.get(&names::key(reference)).filter(|n| n.image == *image);
+                // A name that stays with its image keeps what the registry calls it.
+                let manifest = manifest.or(reference.digest()).or(old.and_then(|n| n.manifest));
+                names.insert(names::key(reference), Name { image: *image, manifest, tagged: tagged.clone() });
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn ids(&self) -> Result<Vec<Digest>> {
+        let mut ids: Vec<Digest> = entries(&self.root.join("images"))?
+            .iter()
+            .filter_map(|p| Digest::from_hex(p.file_name()?.to_str()?.strip_suffix(".json")?).ok())
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    pub(super) fn image(&self, id: Digest, names: &Names) -> Result<Option<Image>> {
+        let Some(summary) = files::read_json::<Summary>(&self.summary_path(&id))? else { return Ok(None) };
+        let Some(config) = files::read_json::<ImageConfig>(&self.config_path(&id))? else { return Ok(None) };
+        let (mut refs, mut repo_digests) = (Vec::new(), Vec::new());
+        let mut last_tagged = None;
+        for (key, name) in names.iter().filter(|(_, n)| n.image == id) {
+            let Ok(reference) = key.parse::<Reference>() else { continue };
+            last_tagged = last_tagged.max(Some(name.tagged.clone()));
+            repo_digests.extend(name.manifest.map(|m| reference.with_digest(m)));
+            if reference.digest().is_none() {
+                refs.push(reference);
+            }
+        }
+        repo_digests.sort();
+        repo_digests.dedup();
+        let created = config.created.clone();
+        let Summary { layers, size } = summary;
+        Ok(Some(Image { id, config, layers, refs, repo_digests, size, created, last_tagged }))
+    }
+
+    pub(super) fn layers_of(&self, id: &Digest) -> Result<Vec<LayerId>> {
+        Ok(files::read_json::<Summary>(&self.summary_path(id))?.map(|s| s.layers).unwrap_or_default())
+    }
+
+    pub(super) fn config_path(&self, id: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(id.hex())
+    }
+
+    pub(super) fn summary_path(&self, id: &Digest) -> PathBuf {
+        self.root.join("images").join(format!("{}.json", id.hex()))
+    }
+}

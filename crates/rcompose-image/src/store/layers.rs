@@ -1,0 +1,176 @@
+//! Layers: from a tar stream or an overlay's upper directory, and back to the stream.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, chmod};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::temp::{Hold, Temp};
+use super::{Store, files};
+use crate::error::{ImageError, Result};
+use crate::layer_tar::{self, Walk};
+use crate::stream::{decompressed, with_hash};
+use crate::{Digest, Hasher, extract, record};
+
+/// A layer, by its diff id: the digest of its uncompressed tar stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerId(pub Digest);
+
+impl fmt::Display for LayerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What is known of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Its diff id.
+    pub id: LayerId,
+    /// Sum of the lengths of its regular files, bytes.
+    pub content: u64,
+    /// Length of its tar stream, bytes.
+    pub stream: u64,
+}
+
+/// A layer being made in an overlay's upper directory. Dropped without [`Store::commit_layer`], nothing stays.
+#[derive(Debug)]
+pub struct Staging {
+    temp: Temp,
+}
+
+impl Staging {
+    /// Receives the files, in overlayfs's form.
+    pub fn upper(&self) -> PathBuf {
+        self.temp.path().join("layer/fs")
+    }
+
+    /// Overlayfs's work directory, on the same file system.
+    pub fn work(&self) -> PathBuf {
+        self.temp.path().join("work")
+    }
+}
+
+impl Store {
+    pub(super) fn layer_dir(&self, layer: &LayerId) -> PathBuf {
+        self.root.join("layers").join(layer.0.hex())
+    }
+
+    /// The unpacked files of a layer, if the store has it.
+    pub fn layer_path(&self, layer: &LayerId) -> Option<PathBuf> {
+        Some(self.layer_dir(layer).join("fs")).filter(|p| p.is_dir())
+    }
+
+    /// What is known of a layer, if the store has it.
+    pub fn layer_info(&self, layer: &LayerId) -> Result<Option<LayerInfo>> {
+        files::read_json(&self.layer_dir(layer).join("layer.json"))
+    }
+
+    /// A place for a new layer.
+    pub fn new_layer_dir(&self) -> Result<Staging> {
+        let staging = Staging { temp: self.temp()? };
+        make_fs(&staging.temp.path().join("layer"))?;
+        files::make_dirs(&staging.work(), 0o700)?;
+        Ok(staging)
+    }
+
+    /// Makes the files in the upper directory a layer, without copying them. The overlay must be unmounted.
+    pub fn commit_layer(&self, staging: Staging) -> Result<LayerInfo> {
+        let mut hasher = BufWriter::with_capacity(64 * 1024, Hasher::new());
+        let content = layer_tar::write(&staging.upper(), Walk::Adopt, &mut hasher)?;
+        let hasher =
+            hasher.into_inner().map_err(|e| ImageError::io("hash", staging.upper(), e.into_error()))?;
+        let info = LayerInfo { stream: hasher.bytes(), id: LayerId(hasher.finish()), content };
+        self.place(&staging.temp.path().join("layer"), &info)?;
+        Ok(info)
+    }
+
+    /// Unpacks a plain, gzip or zstd tar stream as a layer that is held by `hold`. `expected` is its diff id.
+    pub(crate) fn unpack(
+        &self,
+        hold: &Hold,
+        source: impl Read + Send,
+        expected: Option<Digest>,
+    ) -> Result<LayerInfo> {
+        // One operation may unpack several layers at once.
+        let temp = self.temp()?;
+        let dir = temp.path().join("layer");
+        make_fs(&dir)?;
+        let plain =
+            decompressed(source).map_err(|e| ImageError::Read { what: "the layer".to_owned(), source: e })?;
+        let (result, summed) = with_hash(plain, |reader| {
+            extract::extract(reader, &dir.join("fs"), &dir.join("record"), &dir.join("replaced"))
+        });
+        let extracted = result?;
+        if let Some(expected) = expected.filter(|e| *e != summed.digest) {
+            return Err(ImageError::Mismatch {
+                what: "the layer".to_owned(),
+                expected,
+                actual: summed.digest,
+            });
+        }
+        let info = LayerInfo { id: LayerId(summed.digest), content: extracted.content, stream: summed.bytes };
+        hold.note(&info.id)?;
+        self.place(&dir, &info)?;
+        Ok(info)
+    }
+
+    /// Moves a finished layer to its place, or leaves it if there is one already.
+    fn place(&self, dir: &Path, info: &LayerInfo) -> Result<()> {
+        let json = dir.join("layer.json");
+        fs::write(&json, files::to_json(&json, info)?).map_err(|e| ImageError::io("write", &json, e))?;
+        let _adding = self.adding()?;
+        match rustix::fs::rename(dir, self.layer_dir(&info.id)) {
+            Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+            Err(e) => Err(ImageError::io("rename", dir, e)),
+        }
+    }
+
+    /// Writes a layer's tar stream, byte for byte what its diff id is the digest of.
+    pub fn write_layer(&self, layer: &LayerId, out: &mut dyn Write) -> Result<()> {
+        let dir = self.layer_dir(layer);
+        let info = self.layer_info(layer)?.ok_or(ImageError::LayerMissing(layer.0))?;
+        let mut checked = Checked { out, hasher: Hasher::new() };
+        let mut buffered = BufWriter::with_capacity(64 * 1024, &mut checked);
+        let (fs, recorded) = (dir.join("fs"), dir.join("record"));
+        match recorded.exists() {
+            true => record::replay(&recorded, &fs, &dir.join("replaced"), &mut buffered)?,
+            false => drop(layer_tar::write(&fs, Walk::Read, &mut buffered)?),
+        }
+        buffered.flush().map_err(|e| ImageError::io("write the tar stream of", &fs, e))?;
+        drop(buffered);
+        let actual = checked.hasher.finish();
+        match actual == info.id.0 {
+            true => Ok(()),
+            false => Err(ImageError::Mismatch { what: format!("layer {layer}"), expected: layer.0, actual }),
+        }
+    }
+}
+
+struct Checked<'a> {
+    out: &'a mut dyn Write,
+    hasher: Hasher,
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        let n = self.out.write(buf)?;
+        self.hasher.update(&buf[..n]);
+        Ok(n)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// `fs` is the root directory of a container unless a layer says otherwise: 0755, whatever the umask.
+fn make_fs(layer: &Path) -> Result<()> {
+    let fs = layer.join("fs");
+    files::make_dirs(&fs, 0o755)?;
+    chmod(&fs, Mode::from_raw_mode(0o755)).map_err(|e| ImageError::io("change the mode of", &fs, e))
+}

@@ -1,0 +1,86 @@
+//! Where images live.
+//!
+//! ```text
+//! lock                   flock: shared while something is added, exclusive while something is removed
+//! refs.json              names → image ids; replaced as a whole by a rename
+//! images/<id>.json       what to know of an image without reading its configuration
+//! blobs/sha256/<id>      its configuration, byte for byte
+//! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`)
+//! tmp/                   work in progress, renamed into place; see `temp`
+//! ```
+//!
+//! Several processes use it at once. Order of writing is layers, configuration, image, name, and of removing the other
+//! way round, so whatever moment a process is killed at, what can be found is whole.
+
+mod files;
+mod images;
+mod import;
+mod inspect;
+mod layers;
+mod names;
+mod remove;
+mod temp;
+
+pub use images::Image;
+pub(crate) use images::NewImage;
+pub use import::ImportOptions;
+pub use inspect::{history_json, inspect_json};
+pub use layers::{LayerId, LayerInfo, Staging};
+pub use remove::{Pruned, RemoveOptions, Removed};
+pub use temp::Hold;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::{ImageError, Result};
+
+/// The image store of one directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store, making it if it isn't there. Cheap: one look at the directory.
+    pub fn open(root: &Path) -> Result<Self> {
+        let store = Self { root: root.to_owned() };
+        if !store.tmp().is_dir() {
+            files::make_dirs(&store.root, 0o755)?;
+            files::make_dirs(&store.root.join("blobs/sha256"), 0o755)?;
+            files::make_dirs(&store.root.join("images"), 0o755)?;
+            // They hold set-user-ID programs of any origin, which nobody is to reach by a path of the host.
+            files::make_dirs(&store.root.join("layers"), 0o700)?;
+            files::make_dirs(&store.tmp(), 0o700)?;
+        }
+        Ok(store)
+    }
+
+    /// The directory it was opened with.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn lock_file(&self) -> Result<(File, PathBuf)> {
+        let path = self.root.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        Ok((file.map_err(|e| ImageError::io("open", &path, e))?, path))
+    }
+
+    /// While it is held nothing is removed.
+    fn adding(&self) -> Result<File> {
+        let (file, path) = self.lock_file()?;
+        file.lock_shared().map_err(|e| ImageError::io("lock", &path, e))?;
+        Ok(file)
+    }
+
+    /// While it is held nobody else adds or removes.
+    fn alone(&self) -> Result<File> {
+        let (file, path) = self.lock_file()?;
+        file.lock().map_err(|e| ImageError::io("lock", &path, e))?;
+        Ok(file)
+    }
+}

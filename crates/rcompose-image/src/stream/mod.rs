@@ -1,0 +1,7 @@
+//! Byte streams on their way into the store.
+
+mod decompress;
+mod pipeline;
+
+pub(crate) use decompress::decompressed;
+pub(crate) use pipeline::with_hash;
