@@ -1,0 +1,157 @@
+//! Archives as they unpack, on the real file system. Needs root: ownership, devices, trusted attributes.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use crate::common::{Room, Tar, reference, stream};
+use rcompose_image::{ImageError, ImportOptions};
+use tar::EntryType;
+
+fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 256];
+    let n = rustix::fs::lgetxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(n);
+    Some(value)
+}
+
+#[test]
+fn every_kind_of_file() {
+    let room = Room::new();
+    let long = format!("{}/{}", "d".repeat(120), "f".repeat(200));
+    let bytes = b"not-utf8-\xff\xfe";
+    // Capability CAP_NET_RAW, permitted and effective (capability.h, vfs_cap_data revision 2).
+    let caps = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let tar = Tar::new()
+        .dir("etc/")
+        .file("etc/hello", b"hello\n")
+        .file_as("bin/su", b"x", 0o4755, (7, 8))
+        .link(EntryType::Link, "etc/hard", "etc/hello")
+        .link(EntryType::Symlink, "etc/soft", "../bin/su")
+        .link(EntryType::Symlink, "etc/dangling", "/no/where")
+        .node(EntryType::Fifo, "run/pipe", 0, 0)
+        .node(EntryType::Char, "dev/null", 1, 3)
+        .node(EntryType::Block, "dev/loop", 7, 0)
+        .file(&long, b"long")
+        .raw_file(bytes, b"raw")
+        .pax(&[("SCHILY.xattr.user.color", b"blue"), ("SCHILY.xattr.security.capability", &caps)])
+        .file_as("bin/ping", b"p", 0o755, (0, 5))
+        .pax(&[("mtime", b"1600000000.123456789")])
+        .file("etc/timed", b"")
+        .done();
+    let image = room.import(&tar, "kinds");
+    let fs_dir = room.top(&image);
+    let meta = |p: &str| fs::symlink_metadata(fs_dir.join(p)).unwrap();
+    assert_eq!(fs::read(fs_dir.join("etc/hello")).unwrap(), b"hello\n");
+    assert_eq!((meta("bin/su").mode() & 0o7777, meta("bin/su").uid(), meta("bin/su").gid()), (0o4755, 7, 8));
+    assert_eq!((meta("etc/hard").ino(), meta("etc/hard").nlink()), (meta("etc/hello").ino(), 2));
+    assert_eq!(fs::read_link(fs_dir.join("etc/soft")).unwrap(), Path::new("../bin/su"));
+    assert_eq!(fs::read_link(fs_dir.join("etc/dangling")).unwrap(), Path::new("/no/where"));
+    assert!(meta("run/pipe").file_type().is_fifo());
+    assert!(meta("dev/null").file_type().is_char_device());
+    assert_eq!(meta("dev/null").rdev(), rustix::fs::makedev(1, 3));
+    assert!(meta("dev/loop").file_type().is_block_device());
+    assert_eq!(fs::read(fs_dir.join(&long)).unwrap(), b"long");
+    assert_eq!(fs::read(fs_dir.join(std::ffi::OsStr::from_bytes(bytes))).unwrap(), b"raw");
+    assert_eq!(xattr(&fs_dir.join("bin/ping"), "user.color"), Some(b"blue".to_vec()));
+    assert_eq!(xattr(&fs_dir.join("bin/ping"), "security.capability"), Some(caps.to_vec()));
+    assert_eq!((meta("etc/timed").mtime(), meta("etc/timed").mtime_nsec()), (1_600_000_000, 123_456_789));
+    assert_eq!(meta("etc").mtime(), 1_700_000_000, "a directory's time is set after its files are made");
+    assert_eq!(meta("").mode() & 0o7777, 0o755);
+    assert_eq!(image.size, 6 + 1 + 4 + 3 + 1);
+    assert_eq!(stream(&room.store, &image), tar, "the stream comes back byte for byte");
+}
+
+#[test]
+fn whiteouts_and_opaque_directories() {
+    let room = Room::new();
+    let tar = Tar::new()
+        .dir("a/")
+        .file("a/.wh.gone", b"")
+        .dir("b/")
+        .file("b/.wh..wh..opq", b"")
+        .file("b/new", b"n")
+        .file(".wh..wh.plnk/x", b"")
+        .file("c/.wh.d", b"")
+        .dir("c/d/")
+        .done();
+    let image = room.import(&tar, "w");
+    let fs_dir = room.top(&image);
+    let gone = fs::symlink_metadata(fs_dir.join("a/gone")).unwrap();
+    assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
+    assert_eq!(xattr(&fs_dir.join("b"), "trusted.overlay.opaque"), Some(b"y".to_vec()));
+    assert!(fs_dir.join("b/new").exists() && !fs_dir.join("b/.wh..wh..opq").exists());
+    assert_eq!(xattr(&fs_dir.join("c/d"), "trusted.overlay.opaque"), Some(b"y".to_vec()));
+    assert_eq!(stream(&room.store, &image), tar);
+}
+
+#[test]
+fn replaced_members_and_compression() {
+    let room = Room::new();
+    let tar = Tar::new()
+        .file("x", b"first")
+        .file("x", b"second, longer")
+        .dir("y/")
+        .file("y/z", b"in a directory")
+        .link(EntryType::Symlink, "y", "x")
+        .done();
+    let image = room.import(&tar, "plain");
+    assert_eq!(fs::read(room.top(&image).join("x")).unwrap(), b"second, longer");
+    assert_eq!(fs::read(room.top(&image).join("y")).unwrap(), b"second, longer");
+    assert_eq!(stream(&room.store, &image), tar);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &tar).unwrap();
+    assert_eq!(room.import(&gzip.finish().unwrap(), "gz").layers, image.layers);
+    assert_eq!(room.import(&zstd::encode_all(&tar[..], 1).unwrap(), "zst").layers, image.layers);
+    assert_eq!(room.layers(), 1);
+}
+
+#[test]
+fn sparse_files_keep_their_holes() {
+    let room = Room::new();
+    let map = b"2\n0\n4\n1048576\n4\n";
+    let mut content = map.to_vec();
+    content.resize(512, 0);
+    content.extend_from_slice(b"headtail");
+    let tar = Tar::new()
+        .pax(&[
+            ("GNU.sparse.major", b"1"),
+            ("GNU.sparse.minor", b"0"),
+            ("GNU.sparse.name", b"hole"),
+            ("GNU.sparse.realsize", b"1048580"),
+        ])
+        .file("GNUSparseFile.0/hole", &content)
+        .done();
+    let image = room.import(&tar, "sparse");
+    let path = room.top(&image).join("hole");
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!((bytes.len(), &bytes[..4], &bytes[1_048_576..]), (1_048_580, &b"head"[..], &b"tail"[..]));
+    assert!(fs::metadata(&path).unwrap().blocks() * 512 < 100_000);
+    assert_eq!(stream(&room.store, &image), tar);
+}
+
+#[test]
+fn nothing_leads_out() {
+    let room = Room::new();
+    let outside = room.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let outside_text = outside.to_str().unwrap();
+    let refused = |tar: Vec<u8>| {
+        let error = room.store.import(&tar[..], &ImportOptions::new(Some(reference("evil")))).unwrap_err();
+        assert!(room.leftovers().is_empty() && room.layers() == 0);
+        error
+    };
+    let up = Tar::new().unchecked(EntryType::Regular, b"../escape", b"", b"x").done();
+    assert!(matches!(refused(up), ImageError::Member { .. }));
+    let hard = Tar::new().unchecked(EntryType::Link, b"x", b"../../etc/passwd", b"").done();
+    assert!(matches!(refused(hard), ImageError::Member { .. }));
+    let missing = Tar::new().link(EntryType::Link, "x", "nothing").done();
+    assert!(refused(missing).to_string().contains("which the layer doesn't have"));
+    // An absolute link is followed inside the layer, as in a container.
+    let tar = Tar::new().link(EntryType::Symlink, "l", outside_text).file("l/f", b"x").done();
+    let image = room.import(&tar, "inside");
+    assert!(fs::read_dir(&outside).unwrap().next().is_none());
+    assert_eq!(fs::read(room.top(&image).join(&outside_text[1..]).join("f")).unwrap(), b"x");
+    assert!(room.store.get(&reference("evil")).unwrap().is_none());
+}
