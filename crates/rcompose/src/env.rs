@@ -1,0 +1,60 @@
+//! Every environment variable that this program reads, in one place.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `RCOMPOSE_ROOT` | everything (images, volumes, state, sockets) under this directory |
+//! | `COMPOSE_*` | as docker compose; read by the loader from the environment that it is given |
+//! | `COMPOSE_PROGRESS`, `COMPOSE_ANSI` | defaults of `--progress` and `--ansi` |
+//! | `COMPOSE_REMOVE_ORPHANS`, `COMPOSE_IGNORE_ORPHANS` | defaults of `--remove-orphans`; no warning of orphans |
+//! | `NO_COLOR` | no colours |
+//! | `DOCKER_CONFIG` | directory of the registries' credentials; `~/.docker` unless set |
+//! | `COLUMNS` | width of tables where there is no terminal |
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rcompose_machine::Dirs;
+
+/// The environment, read once.
+#[derive(Debug, Clone)]
+pub(crate) struct Env {
+    /// All variables that are UTF-8.
+    pub(crate) all: BTreeMap<String, String>,
+    /// Working directory.
+    pub(crate) cwd: PathBuf,
+}
+
+impl Env {
+    pub(crate) fn read() -> std::io::Result<Self> {
+        let all = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
+        Ok(Self { all, cwd: std::env::current_dir()? })
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.all.get(name).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// A variable that says yes.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "1" | "true" | "t" | "yes"))
+    }
+
+    /// Where everything is.
+    pub(crate) fn dirs(&self) -> Dirs {
+        match self.get("RCOMPOSE_ROOT") {
+            Some(root) => Dirs::under(&self.cwd.join(root)),
+            None => Dirs::system(),
+        }
+    }
+
+    /// Directory of the registries' credentials.
+    pub(crate) fn docker_config(&self) -> Option<PathBuf> {
+        match self.get("DOCKER_CONFIG") {
+            Some(d) => Some(d.into()),
+            None => self.get("HOME").map(|h| PathBuf::from(h).join(".docker")),
+        }
+    }
+}

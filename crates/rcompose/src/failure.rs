@@ -1,0 +1,278 @@
+//! Failures as the user sees them: what went wrong, where it is written, what helps; and the exit status.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use rcompose_build::{BuildError, BuildErrorKind};
+use rcompose_engine::{FailureKind, StepFailure};
+use rcompose_image::ImageError;
+use rcompose_loader::{Diagnostic, LoadError, Place};
+use rcompose_machine::{LaunchError, StateError};
+use rcompose_model::Origin;
+use rcompose_plan::PlanError;
+use rcompose_supervisor::ClientError;
+use serde_json::json;
+
+use crate::context::{Context, ProgressMode, to_stderr};
+
+/// Why a command ends without having done what it was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// Exit status.
+    pub(crate) code: u8,
+    pub(crate) kind: FailureKind,
+    /// What is wrong; empty when all has been said already.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Lines that are shown indented after the first diagnostic's message.
+    pub(crate) detail: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { code: 1, kind, diagnostics: vec![Diagnostic::error(message)], detail: Vec::new() }
+    }
+
+    /// The request can't be done as asked.
+    pub(crate) fn user(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::User, message)
+    }
+
+    /// This version can't do it.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Unsupported, message)
+    }
+
+    /// The machine refused: `failed to {doing}: {cause}`.
+    pub(crate) fn io(doing: impl Display, cause: &dyn Error) -> Self {
+        Self::new(FailureKind::Environment, format!("failed to {doing}: {}", with_causes(cause)))
+    }
+
+    /// All has been said; only the exit status is left.
+    pub(crate) fn silent(code: u8) -> Self {
+        Self { code, kind: FailureKind::User, diagnostics: Vec::new(), detail: Vec::new() }
+    }
+
+    /// Adds what helps.
+    #[must_use]
+    pub(crate) fn hint(mut self, text: impl Into<String>) -> Self {
+        if let Some(d) = self.diagnostics.last_mut() {
+            d.help.push(text.into());
+        }
+        self
+    }
+
+    /// Adds a place, unless there is one.
+    #[must_use]
+    pub(crate) fn at(mut self, origin: &Origin) -> Self {
+        if let Some(d) = self.diagnostics.first_mut()
+            && d.place.is_none()
+        {
+            d.place = place(origin);
+        }
+        self
+    }
+
+    /// With another exit status.
+    #[must_use]
+    pub(crate) fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Puts words before the first message: `{before}: {message}`.
+    #[must_use]
+    pub(crate) fn context(mut self, before: impl Display) -> Self {
+        if let Some(d) = self.diagnostics.first_mut() {
+            d.message = format!("{before}: {}", d.message);
+        }
+        self
+    }
+
+    /// Both; the first decides about status and kind.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.diagnostics.extend(other.diagnostics);
+        self.detail.extend(other.detail);
+        self
+    }
+
+    /// Shows it on stderr.
+    pub(crate) fn show(&self, cx: &Context) {
+        if self.diagnostics.is_empty() {
+            return;
+        }
+        if cx.out.progress == ProgressMode::Json {
+            for d in &self.diagnostics {
+                to_stderr(&(diagnostic_json(kind_name(self.kind), d) + "\n"));
+            }
+            return;
+        }
+        let mut text = cx.out.render(&self.diagnostics);
+        for line in &self.detail {
+            text.push_str(&format!("  {line}\n"));
+        }
+        to_stderr(&text);
+    }
+}
+
+/// One diagnostic as a JSON object on one line.
+pub(crate) fn diagnostic_json(kind: &str, d: &Diagnostic) -> String {
+    let place = d.place.as_ref();
+    json!({
+        "error": kind != "warning",
+        "kind": kind,
+        "message": d.message,
+        "file": place.map(|p| p.file.display().to_string()),
+        "line": place.map(|p| p.line).filter(|n| *n > 0),
+        "column": place.map(|p| p.column).filter(|n| *n > 0),
+        "help": d.help,
+    })
+    .to_string()
+}
+
+fn kind_name(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::User => "user",
+        FailureKind::Compose => "compose",
+        FailureKind::Unsupported => "unsupported",
+        FailureKind::Environment => "environment",
+        FailureKind::Internal => "internal",
+    }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(s) = source {
+        let cause = s.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = s.source();
+    }
+    text
+}
+
+/// A place with the text of its line, read again from the file.
+fn place(origin: &Origin) -> Option<Place> {
+    if origin.file.as_os_str().is_empty() {
+        return None;
+    }
+    let text = std::fs::read_to_string(&origin.file).unwrap_or_default();
+    let line = text.lines().nth((origin.line as usize).checked_sub(1)?).unwrap_or_default();
+    let rest = line.chars().skip((origin.column as usize).saturating_sub(1));
+    let word = rest.take_while(|c| !c.is_whitespace()).count().max(1);
+    // Without its text a place is known by file and line only.
+    let known = !line.is_empty();
+    Some(Place {
+        file: origin.file.clone(),
+        line: origin.line,
+        column: if known { origin.column.max(1) } else { 1 },
+        length: u32::try_from(word).unwrap_or(1),
+        text: line.to_owned(),
+    })
+}
+
+impl From<LoadError> for Failure {
+    fn from(e: LoadError) -> Self {
+        Self { code: 1, kind: FailureKind::Compose, diagnostics: e.diagnostics, detail: Vec::new() }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(e: PlanError) -> Self {
+        match e {
+            PlanError::NoSuchService(_) => Self::user(e.to_string()),
+            PlanError::Refused { message, origin } => {
+                let f = Self::new(FailureKind::Compose, message);
+                origin.map_or(f.clone(), |o| f.at(&o))
+            }
+        }
+    }
+}
+
+impl From<StepFailure> for Failure {
+    fn from(e: StepFailure) -> Self {
+        let mut f = Self::new(e.kind, e.message);
+        if let Some(hint) = e.hint {
+            f = f.hint(hint);
+        }
+        if let Some(origin) = &e.origin {
+            f = f.at(origin);
+        }
+        f.detail = e.detail;
+        if let Some(code) = e.exit_code {
+            f.code = status(code);
+        }
+        f
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(e: StateError) -> Self {
+        StepFailure::from(e).into()
+    }
+}
+
+impl From<LaunchError> for Failure {
+    fn from(e: LaunchError) -> Self {
+        match e {
+            LaunchError::State(e) => e.into(),
+            other => Self::new(FailureKind::Environment, with_causes(&other)),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(e: ClientError) -> Self {
+        Self::new(FailureKind::Internal, with_causes(&e))
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(e: ImageError) -> Self {
+        Self::new(FailureKind::Environment, with_causes(&e))
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(e: BuildError) -> Self {
+        let kind = match e.kind {
+            BuildErrorKind::Input | BuildErrorKind::Step => FailureKind::User,
+            BuildErrorKind::Environment => FailureKind::Environment,
+        };
+        let mut diagnostics: Vec<Diagnostic> = vec![build_diagnostic(&e)];
+        diagnostics.extend(e.more.iter().map(build_diagnostic));
+        let detail = e.output_tail.lines().map(str::to_owned).collect();
+        Self { code: 1, kind, diagnostics, detail }
+    }
+}
+
+fn build_diagnostic(e: &BuildError) -> Diagnostic {
+    let mut message = e.message.clone();
+    if let Some(source) = e.source() {
+        message = format!("{message}: {}", with_causes(source));
+    }
+    let mut d = Diagnostic::error(message);
+    let number = |n: usize| u32::try_from(n).unwrap_or(0);
+    if e.line > 0 {
+        let text = e.snippet.clone().unwrap_or_default();
+        let length = text.chars().skip(e.column.saturating_sub(1)).count().max(1);
+        d.place = Some(Place {
+            file: e.file.clone().into(),
+            line: number(e.line),
+            column: number(e.column.max(1)),
+            length: number(length),
+            text,
+        });
+    }
+    d.help.extend(e.help.clone());
+    d
+}
+
+/// A container's status as an exit status.
+pub(crate) fn status(code: i32) -> u8 {
+    u8::try_from(code & 0xff).unwrap_or(1)
+}
