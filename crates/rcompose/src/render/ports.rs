@@ -49,10 +49,14 @@ fn ports(c: &ObservedContainer) -> Vec<Port> {
 
 /// The column. Ranges that map one to one are drawn together (docker's `DisplayablePorts`).
 pub(crate) fn column(c: &ObservedContainer) -> String {
+    grouped(&ports(c))
+}
+
+fn grouped(ports: &[Port]) -> String {
     let mut groups: Vec<(Option<IpAddr>, PortProtocol, u16, u16)> = Vec::new();
     let mut done = Vec::new();
     let mut mapped = Vec::new();
-    for p in ports(c) {
+    for p in ports {
         if let Some((ip, host)) = p.host
             && host != p.private
         {
@@ -109,25 +113,21 @@ pub(crate) fn publishers(c: &ObservedContainer) -> Value {
 mod tests {
     use super::*;
 
-    fn shown(list: &[Port]) -> String {
-        // The grouping alone, without a container around it.
-        let mut groups = Vec::new();
-        for p in list {
-            groups.push(match p.host {
-                Some((ip, host)) => format!("{}->{}/{}", join(ip, &host.to_string()), p.private, p.protocol),
-                None => group(&(None, p.protocol, p.private, p.private)),
-            });
-        }
-        groups.join(", ")
-    }
-
     #[test]
     fn ports_are_written_as_docker_does() {
-        let v4 = Port { private: 80, host: Some(("0.0.0.0".parse().unwrap(), 8080)), protocol: PortProtocol::Tcp };
-        let v6 = Port { host: Some(("::".parse().unwrap(), 8080)), ..v4 };
-        let bare = Port { private: 5432, host: None, protocol: PortProtocol::Tcp };
-        assert_eq!(shown(&[v4, v6, bare]), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 5432/tcp");
-        let ip = "127.0.0.1".parse().unwrap();
-        assert_eq!(group(&(Some(ip), PortProtocol::Udp, 7000, 7002)), "127.0.0.1:7000-7002->7000-7002/udp");
+        let on = |ip: &str, host, private| Port {
+            private,
+            host: Some((ip.parse().unwrap(), host)),
+            protocol: PortProtocol::Tcp,
+        };
+        let bare = |private| Port { private, host: None, protocol: PortProtocol::Tcp };
+        assert_eq!(
+            grouped(&[on("0.0.0.0", 8080, 80), on("::", 8080, 80), bare(5432)]),
+            "5432/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
+        );
+        assert_eq!(
+            grouped(&[on("127.0.0.1", 7000, 7000), on("127.0.0.1", 7001, 7001), bare(1), bare(3)]),
+            "1/tcp, 127.0.0.1:7000-7001->7000-7001/tcp, 3/tcp"
+        );
     }
 }
