@@ -23,7 +23,7 @@ pub use error::ImageError;
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use store::{
-    Hold, Image, ImportOptions, LayerId, LayerInfo, Pruned, RemoveOptions, Removed, Staging, Store,
+    Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,
     history_json, inspect_json,
 };
 pub use time::rfc3339;

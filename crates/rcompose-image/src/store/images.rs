@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::layers::Unpacked;
 use super::names::{self, Name, Names};
 use super::temp::entries;
 use super::{LayerId, Store, files};
@@ -43,6 +44,8 @@ struct Summary {
 pub(crate) struct NewImage<'a> {
     /// Its configuration, byte for byte.
     pub(crate) config: &'a [u8],
+    /// Unpacked layers, of this image or not. What it needs beyond them must be in the store.
+    pub(crate) layers: &'a [Unpacked],
     pub(crate) names: &'a [Reference],
     /// What a registry has under these names.
     pub(crate) manifest: Option<Digest>,
@@ -118,7 +121,7 @@ impl Store {
         config.rootfs.diff_ids = layers.iter().map(|l| l.0).collect();
         let bytes =
             serde_json::to_vec(&config).map_err(|e| ImageError::json("the image configuration", e))?;
-        self.add(&NewImage { config: &bytes, names: tags, manifest: None })
+        self.add(&NewImage { config: &bytes, layers: &[], names: tags, manifest: None })
     }
 
     pub(crate) fn add(&self, new: &NewImage<'_>) -> Result<Image> {
@@ -128,6 +131,9 @@ impl Store {
         let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
         let temp = self.temp()?;
         let adding = self.adding()?;
+        for layer in new.layers.iter().filter(|l| layers.contains(&l.info.id)) {
+            self.place_unpacked(layer)?;
+        }
         let mut size = 0;
         for layer in &layers {
             size += self.layer_info(layer)?.ok_or(ImageError::LayerMissing(layer.0))?.content;

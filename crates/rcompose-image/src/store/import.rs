@@ -36,17 +36,17 @@ impl ImportOptions {
 impl Store {
     /// Makes an image of one layer from a plain, gzip or zstd tar stream of a root file system.
     pub fn import(&self, source: impl Read + Send, options: &ImportOptions) -> Result<Image> {
-        let hold = self.hold()?;
-        let layer = self.unpack(&hold, source, None)?;
+        let layer = self.unpack(source, None)?;
         let created = rfc3339(options.created);
         let mut config = ImageConfig::new(&options.platform);
         config.config = options.config.clone();
         config.created = Some(created.clone());
-        config.rootfs.diff_ids = vec![layer.id.0];
+        config.rootfs.diff_ids = vec![layer.info.id.0];
         config.history =
             vec![History { created: Some(created), comment: options.message.clone(), ..History::default() }];
         let bytes =
             serde_json::to_vec(&config).map_err(|e| ImageError::json("the image configuration", e))?;
-        self.add(&NewImage { config: &bytes, names: options.reference.as_slice(), manifest: None })
+        let names = options.reference.as_slice();
+        self.add(&NewImage { config: &bytes, layers: &[layer], names, manifest: None })
     }
 }

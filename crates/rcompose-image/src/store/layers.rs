@@ -9,7 +9,7 @@ use rustix::fs::{Mode, chmod};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::temp::{Hold, Temp};
+use super::temp::Temp;
 use super::{Store, files};
 use crate::error::{ImageError, Result};
 use crate::layer_tar::{self, Walk};
@@ -56,7 +56,22 @@ impl Staging {
     }
 }
 
+/// A layer that is unpacked but in nobody's sight yet.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    temp: Temp,
+    pub(crate) info: LayerInfo,
+}
+
 impl Store {
+    pub(super) fn place_unpacked(&self, layer: &Unpacked) -> Result<()> {
+        // It may have been placed with another image of the same archive.
+        if self.layer_dir(&layer.info.id).is_dir() {
+            return Ok(());
+        }
+        self.place(&layer.temp.path().join("layer"), &layer.info)
+    }
+
     pub(super) fn layer_dir(&self, layer: &LayerId) -> PathBuf {
         self.root.join("layers").join(layer.0.hex())
     }
@@ -86,18 +101,13 @@ impl Store {
         let hasher =
             hasher.into_inner().map_err(|e| ImageError::io("hash", staging.upper(), e.into_error()))?;
         let info = LayerInfo { stream: hasher.bytes(), id: LayerId(hasher.finish()), content };
+        let _adding = self.adding()?;
         self.place(&staging.temp.path().join("layer"), &info)?;
         Ok(info)
     }
 
-    /// Unpacks a plain, gzip or zstd tar stream as a layer that is held by `hold`. `expected` is its diff id.
-    pub(crate) fn unpack(
-        &self,
-        hold: &Hold,
-        source: impl Read + Send,
-        expected: Option<Digest>,
-    ) -> Result<LayerInfo> {
-        // One operation may unpack several layers at once.
+    /// Unpacks a plain, gzip or zstd tar stream, aside. `expected` is its diff id.
+    pub(crate) fn unpack(&self, source: impl Read + Send, expected: Option<Digest>) -> Result<Unpacked> {
         let temp = self.temp()?;
         let dir = temp.path().join("layer");
         make_fs(&dir)?;
@@ -115,16 +125,13 @@ impl Store {
             });
         }
         let info = LayerInfo { id: LayerId(summed.digest), content: extracted.content, stream: summed.bytes };
-        hold.note(&info.id)?;
-        self.place(&dir, &info)?;
-        Ok(info)
+        Ok(Unpacked { temp, info })
     }
 
-    /// Moves a finished layer to its place, or leaves it if there is one already.
+    /// Moves a finished layer to its place, or leaves it if there is one already. The caller holds the store's lock.
     fn place(&self, dir: &Path, info: &LayerInfo) -> Result<()> {
         let json = dir.join("layer.json");
         fs::write(&json, files::to_json(&json, info)?).map_err(|e| ImageError::io("write", &json, e))?;
-        let _adding = self.adding()?;
         match rustix::fs::rename(dir, self.layer_dir(&info.id)) {
             Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
             Err(e) => Err(ImageError::io("rename", dir, e)),

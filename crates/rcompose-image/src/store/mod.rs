@@ -17,8 +17,10 @@ mod images;
 mod import;
 mod inspect;
 mod layers;
+mod load;
 mod names;
 mod remove;
+mod save;
 mod temp;
 
 pub use images::Image;
@@ -26,6 +28,7 @@ pub(crate) use images::NewImage;
 pub use import::ImportOptions;
 pub use inspect::{history_json, inspect_json};
 pub use layers::{LayerId, LayerInfo, Staging};
+pub use load::Loaded;
 pub use remove::{Pruned, RemoveOptions, Removed};
 pub use temp::Hold;
 

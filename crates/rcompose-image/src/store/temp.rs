@@ -46,14 +46,9 @@ impl Hold {
         if !self.store.layer_dir(layer).is_dir() {
             return Ok(false);
         }
-        self.note(layer)?;
-        Ok(true)
-    }
-
-    /// Notes a layer before it is there.
-    pub(super) fn note(&self, layer: &LayerId) -> Result<()> {
         let path = self.temp.path().join("holds").join(layer.0.hex());
-        File::create(&path).map(drop).map_err(|e| ImageError::io("create", &path, e))
+        File::create(&path).map_err(|e| ImageError::io("create", &path, e))?;
+        Ok(true)
     }
 }
 

@@ -4,4 +4,4 @@ mod decompress;
 mod pipeline;
 
 pub(crate) use decompress::decompressed;
-pub(crate) use pipeline::with_hash;
+pub(crate) use pipeline::{feed, with_hash};

@@ -73,6 +73,41 @@ pub(crate) fn with_hash<T, E: Send>(
     })
 }
 
+/// Gives `work`, on another thread, the bytes of a source that can't change threads. Returns the digest of the whole
+/// source, whether or not `work` wanted all of it.
+pub(crate) fn feed<T: Send>(
+    source: &mut dyn Read,
+    work: impl FnOnce(ChunkReader) -> T + Send,
+) -> (io::Result<Summed>, T) {
+    thread::scope(|scope| {
+        let (to_work, chunks) = sync_channel(QUEUE);
+        let worker = scope.spawn(move || work(ChunkReader::new(chunks)));
+        let mut hasher = Hasher::new();
+        let mut to_work = Some(to_work);
+        let read = loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            match source.take(CHUNK as u64).read_to_end(&mut chunk) {
+                Ok(0) => break Ok(()),
+                Ok(_) => {
+                    hasher.update(&chunk);
+                    to_work = to_work.filter(|to| to.send(Ok(Arc::new(chunk))).is_ok());
+                }
+                Err(e) => {
+                    let copy = io::Error::new(e.kind(), e.to_string());
+                    if let Some(to) = &to_work {
+                        // Nobody listening is fine: the error is returned here too.
+                        let _ = to.send(Err(copy));
+                    }
+                    break Err(e);
+                }
+            }
+        };
+        drop(to_work);
+        let result = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (read.map(|()| Summed { bytes: hasher.bytes(), digest: hasher.finish() }), result)
+    })
+}
+
 /// Sends a source's bytes in chunks until its end, its first error, or until nobody listens.
 fn pump(mut source: impl Read, work: &SyncSender<Chunk>, hash: Option<&SyncSender<Arc<Vec<u8>>>>) {
     loop {
