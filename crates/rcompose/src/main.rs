@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 fn hidden(words: &[OsString], env: &Env) -> Option<i32> {
     let verb = words.get(1)?.to_str()?;
     if verb == "__build-helper" {
-        return Some(rcompose_machine::build_helper_main());
+        return Some(rcompose_machine::build_helper_main(&env.dirs()));
     }
     if verb == "docker-cli-plugin-metadata" {
         return Some(plugin_metadata());
