@@ -1,22 +1,51 @@
-//! Developer tasks: `cargo xtask ci`.
+//! Developer tasks: `cargo xtask demo`, `ci`, `bench`. Each does all the set-up it needs.
 #![forbid(unsafe_code)]
 
-use std::process::{Command, ExitCode};
+mod bases;
+mod bench;
+mod binary;
+mod ci;
+mod demo;
+mod packages;
+mod sh;
 
-fn run(arguments: &[&str]) -> bool {
-    println!("$ cargo {}", arguments.join(" "));
-    Command::new(env!("CARGO")).args(arguments).status().is_ok_and(|s| s.success())
-}
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo    build rcompose and run examples/app-postgres with it (root)
+  ci      formatting, lints, all tests (root)
+  bench   time rcompose beside the kernel's floor and, if it runs, docker compose (root)
+          [--runs N] [--sizes 1,10,30] [--only up,run,chain,stubborn,config,build]
+  setup   only what the others do first: packages, toolchain target, base images (root)
+";
 
 fn main() -> ExitCode {
-    let steps: [&[&str]; 3] = [
-        &["fmt", "--all", "--check"],
-        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        &["test", "--workspace"],
-    ];
-    if std::env::args().nth(1).as_deref() != Some("ci") {
-        eprintln!("usage: cargo xtask ci");
-        return ExitCode::FAILURE;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let verb = args.first().map(String::as_str);
+    let rest = args.get(1..).unwrap_or_default();
+    let result = match (verb, rest) {
+        (Some("demo"), []) => demo::demo(),
+        (Some("ci"), []) => ci::ci(),
+        (Some("bench"), _) => bench::bench(rest),
+        (Some("setup"), []) => setup(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
     }
-    if steps.iter().all(|s| run(s)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn setup() -> anyhow::Result<()> {
+    packages::install(packages::FOR_CI)?;
+    binary::target();
+    bases::make()?;
+    Ok(())
 }

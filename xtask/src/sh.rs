@@ -1,0 +1,73 @@
+//! Running other programs, said before it is done.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Our own folder for what is made: `target`.
+pub(crate) fn target_dir() -> PathBuf {
+    root().join("target")
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn cargo_target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(d) => root().join(d),
+        None => target_dir(),
+    }
+}
+
+/// A line about what happens now.
+pub(crate) fn say(text: &str) {
+    println!("xtask: {text}");
+}
+
+/// Prints a command and runs it with our own streams; an error unless it succeeds.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
+    println!("$ {program} {}", args.join(" "));
+    let status = Command::new(program)
+        .args(args)
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("run {program}"))?;
+    if !status.success() {
+        bail!("`{program} {}` failed: {status}", args.join(" "));
+    }
+    Ok(())
+}
+
+/// Standard output of a command that succeeds, else `None`.
+pub(crate) fn ask(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs cargo; every line of its output goes on to ours and to `each`. Returns whether it succeeded.
+pub(crate) fn cargo_lines(args: &[&str], env: &[(&str, &Path)], mut each: impl FnMut(&str)) -> Result<bool> {
+    println!("$ cargo {}", args.join(" "));
+    // Both streams in one pipe, so that their order stays; the runner's lines and the tests' words belong together.
+    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).current_dir(root()).envs(env.iter().copied());
+    command.stdout(writer.try_clone().context("copy the pipe")?).stderr(writer);
+    let mut child = command.spawn().context("run cargo")?;
+    // Its copy of the pipe's end would keep us reading for ever.
+    drop(command);
+    let mut lines = BufReader::new(reader);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).context("read cargo's output")? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        each(text.trim_end());
+        line.clear();
+    }
+    Ok(child.wait().context("wait for cargo")?.success())
+}
