@@ -1,12 +1,15 @@
 //! The rcompose binary: words in, words out.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod args;
 mod commands;
 mod context;
 mod env;
 mod failure;
 mod processes;
+mod progress;
+mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,0 +1,265 @@
+//! Observe, plan, and have the project's supervisor carry it out.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rcompose_engine::{StepEvent, StepFailure};
+use rcompose_model::ProjectName;
+use rcompose_plan::{ContainerId, Desired, Intent, LocalOp, Observed, Plan};
+use rcompose_supervisor::{Attach, Client, ProjectMeta, Request, Response};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::context::{Context, print};
+use crate::failure::{Failure, status};
+use crate::progress::{FRAME, Progress};
+use crate::signals::Signals;
+
+/// Longest wait for the processes of a project of which nothing is left.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Chooses the container whose pipes the client wants, out of a plan.
+pub(crate) type ChooseAttached<'a> = &'a dyn Fn(&Plan) -> Option<Attach>;
+
+/// The pipes or the terminal of the attached container.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) container: ContainerId,
+    /// The only fd is a terminal.
+    pub(crate) tty: bool,
+    /// The first fd is stdin.
+    pub(crate) stdin: bool,
+    /// The terminal, or \[stdin,\] stdout, stderr.
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The plan that was carried out; empty when there was nothing to do.
+    pub(crate) plan: Plan,
+    /// What it was made from.
+    pub(crate) before: Observed,
+    /// The connection, for further requests; `None` when there was nothing to do, or nothing is left. With an attached
+    /// container it is in the state after `Applied`: `Exited` comes next.
+    pub(crate) client: Option<Client>,
+    /// With `attach` only.
+    pub(crate) attached: Option<Attached>,
+    /// Failed steps.
+    pub(crate) failures: Vec<(usize, StepFailure)>,
+    /// Ctrl-C came.
+    pub(crate) interrupted: bool,
+    /// `--dry-run`: nothing was done.
+    pub(crate) dry: bool,
+}
+
+impl Outcome {
+    /// All steps done, or the failures in the order of the plan.
+    pub(crate) fn ok(self) -> Result<Self, Failure> {
+        if self.interrupted {
+            return Err(Failure::silent(130));
+        }
+        match self.failure() {
+            Some(f) => Err(f),
+            None => Ok(self),
+        }
+    }
+
+    /// The failures of the steps, each said once; exit status 1.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let mut said: Vec<&StepFailure> = Vec::new();
+        for (_, f) in &self.failures {
+            if !said.contains(&f) {
+                said.push(f);
+            }
+        }
+        said.into_iter().cloned().map(Failure::from).reduce(Failure::and).map(|f| f.code(1))
+    }
+
+    /// The status of a container that could not be started (127, 126), else 1: for `run`.
+    pub(crate) fn start_status(&self) -> u8 {
+        self.failures.iter().find_map(|(_, f)| f.exit_code).map_or(1, status)
+    }
+}
+
+/// Plans an intent and has it carried out, with progress on stderr: again from the start as long as somebody else
+/// changes the project meanwhile. An empty plan doesn't connect to anything. `--dry-run` prints the plan only.
+///
+/// `desired` is `None` where the Compose file is gone. `attach` chooses the container to attach to from each plan.
+/// Failed steps are in the outcome; [`Outcome::ok`] makes an error of them.
+pub(crate) fn apply(
+    cx: &Context,
+    project: &ProjectName,
+    desired: Option<&Desired>,
+    intent: &Intent,
+    attach: Option<ChooseAttached<'_>>,
+) -> Result<Outcome, Failure> {
+    apply_until(cx, project, desired, intent, attach, None)
+}
+
+/// As [`apply`]. The first of the signals cancels what has not begun.
+pub(crate) fn apply_until(
+    cx: &Context,
+    project: &ProjectName,
+    desired: Option<&Desired>,
+    intent: &Intent,
+    attach: Option<ChooseAttached<'_>>,
+    signals: Option<&Signals>,
+) -> Result<Outcome, Failure> {
+    loop {
+        let have = rcompose_machine::observe(&cx.dirs, project)?;
+        let plan = rcompose_plan::plan(project, desired, &have, intent)?;
+        if cx.dry_run() {
+            print(&rcompose_plan::render(&plan))?;
+            return Ok(Outcome { plan, before: have, dry: true, ..Outcome::default() });
+        }
+        if plan.is_empty() {
+            plan.warnings.iter().for_each(|w| cx.warn(w));
+            return Ok(Outcome { plan, before: have, ..Outcome::default() });
+        }
+        cx.need_root()?;
+        let meta = match desired {
+            Some(d) => ProjectMeta {
+                working_dir: d.project.working_dir.clone(),
+                config_files: d.project.files.clone(),
+            },
+            None => recorded_meta(cx, project)?,
+        };
+        let stream = match signals {
+            Some(s) => s.lifted(|| cx.connect(project))??,
+            None => cx.connect(project)?,
+        };
+        let mut client = Client::new(stream);
+        let attach = attach.and_then(|choose| choose(&plan));
+        client.send(&Request::Apply { plan: plan.clone(), meta, attach })?;
+        let mut walk = Walk {
+            progress: Progress::new(cx, title(intent)),
+            cx,
+            signals,
+            outcome: Outcome { plan, before: have, ..Outcome::default() },
+            warned: false,
+        };
+        match walk.until_applied(&mut client)? {
+            None => {}
+            Some(None) => return Ok(Outcome { client: Some(client), ..walk.outcome }),
+            Some(Some(keeper)) => {
+                drop(client);
+                rcompose_machine::wait_for_end(keeper, ENDING);
+                return Ok(walk.outcome);
+            }
+        }
+    }
+}
+
+struct Walk<'a> {
+    cx: &'a Context,
+    progress: Progress,
+    signals: Option<&'a Signals>,
+    outcome: Outcome,
+    warned: bool,
+}
+
+impl Walk<'_> {
+    /// `None`: stale. Else, if nothing of the project is left, its keeper's PID.
+    fn until_applied(&mut self, client: &mut Client) -> Result<Option<Option<i32>>, Failure> {
+        loop {
+            while let Some((response, fds)) = client.buffered()? {
+                match response {
+                    Response::Stale => return Ok(None),
+                    Response::Step { event } => self.step(&event),
+                    Response::Attached { container, tty, stdin } => {
+                        self.outcome.attached = Some(Attached { container, tty, stdin, fds });
+                    }
+                    Response::Applied { failures, ending, .. } => {
+                        self.warn();
+                        self.progress.finish();
+                        self.outcome.failures = failures;
+                        if self.outcome.interrupted {
+                            // Waits that were given up are no failures of their own.
+                            self.outcome.failures.retain(|(_, f)| f.message != "cancelled");
+                        }
+                        return Ok(Some(ending));
+                    }
+                    Response::Refused { failure } => return Err(failure.into()),
+                    _ => {}
+                }
+            }
+            self.wait(client)?;
+        }
+    }
+
+    fn step(&mut self, event: &StepEvent) {
+        self.warn();
+        self.progress.step(&self.outcome.plan, event);
+    }
+
+    /// The planner's warnings, once it is sure that this plan is the one.
+    fn warn(&mut self) {
+        if !std::mem::replace(&mut self.warned, true) {
+            self.outcome.plan.warnings.iter().for_each(|w| self.cx.warn(w));
+        }
+    }
+
+    /// Until the supervisor says something.
+    fn wait(&mut self, client: &mut Client) -> Result<(), Failure> {
+        loop {
+            let mut fds = vec![PollFd::new(&*client, PollFlags::IN)];
+            fds.extend(self.signals.map(|s| PollFd::new(s, PollFlags::IN)));
+            let frame = if self.progress.moves() { Timespec::try_from(FRAME).ok() } else { None };
+            match rustix::event::poll(&mut fds, frame.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(Failure::io("wait for the supervisor", &e)),
+            }
+            let ready: Vec<bool> = fds.iter().map(|f| !f.revents().is_empty()).collect();
+            drop(fds);
+            if let (Some(signals), Some(true)) = (self.signals, ready.get(1))
+                && signals.take()?.is_some()
+            {
+                if self.outcome.interrupted {
+                    return Err(Failure::silent(130));
+                }
+                self.outcome.interrupted = true;
+                client.send(&Request::Cancel)?;
+            }
+            if ready[0] {
+                return match client.fill()? {
+                    true => Ok(()),
+                    false => Err(Failure::new(
+                        rcompose_engine::FailureKind::Internal,
+                        "the project's supervisor ended in the middle of its work",
+                    )
+                    .hint("its last words are in the project's keeper.log")),
+                };
+            }
+            self.progress.tick();
+        }
+    }
+}
+
+fn recorded_meta(cx: &Context, project: &ProjectName) -> Result<ProjectMeta, Failure> {
+    let meta = cx.record(project)?.map(|r| r.meta).unwrap_or_default();
+    Ok(ProjectMeta { working_dir: meta.working_dir, config_files: meta.config_files })
+}
+
+fn title(intent: &Intent) -> &'static str {
+    match intent {
+        Intent::Up(o) if o.no_start => "create",
+        Intent::Up(_) => "up",
+        Intent::Run(_) => "run",
+        Intent::Start(_) => "start",
+        Intent::Stop(_) => "stop",
+        Intent::Restart(_) => "restart",
+        Intent::Kill(..) => "kill",
+        Intent::Pause(_) => "pause",
+        Intent::Unpause(_) => "unpause",
+        Intent::Remove { .. } => "rm",
+        Intent::Down(_) => "down",
+    }
+}
+
+/// The container that a plan for `run` makes: the one-off.
+pub(crate) fn one_off(plan: &Plan) -> Option<&rcompose_plan::ContainerSpec> {
+    plan.steps.iter().find_map(|s| match &s.op {
+        LocalOp::CreateContainer { spec, .. } if spec.oneoff => Some(&**spec),
+        _ => None,
+    })
+}
