@@ -1,3 +1,0 @@
-pub(crate) fn bench(_: &[String]) -> anyhow::Result<()> {
-    Ok(())
-}
