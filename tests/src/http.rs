@@ -28,16 +28,11 @@ pub fn post(port: u16, path: &str, body: &str) -> Result<Answer> {
 /// One request on one connection, ten seconds at most for each read.
 pub fn http(to: SocketAddr, method: &str, path: &str, body: &str) -> Result<Answer> {
     let patience = Duration::from_secs(10);
-    let mut stream =
-        TcpStream::connect_timeout(&to, patience).with_context(|| format!("connect to {to}"))?;
+    let mut stream = TcpStream::connect_timeout(&to, patience).with_context(|| format!("connect to {to}"))?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .context("send the request")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .context("send the request")?;
     let mut data = Vec::new();
     // A server that closes with data unread resets the connection after its answer.
     let end = stream.read_to_end(&mut data);

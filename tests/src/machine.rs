@@ -80,9 +80,7 @@ fn cgroups() -> Vec<String> {
         }
         // A cgroup may go while we look.
         let Ok(entries) = fs::read_dir(&dir) else { continue };
-        left.extend(
-            entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()),
-        );
+        left.extend(entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
     }
     found
 }

@@ -36,7 +36,8 @@ impl Setting {
     }
 
     fn make() -> Result<Self> {
-        let bin = std::env::var_os("RCOMPOSE_BIN").context("RCOMPOSE_BIN is not set (cargo xtask ci does)")?;
+        let bin =
+            std::env::var_os("RCOMPOSE_BIN").context("RCOMPOSE_BIN is not set (cargo xtask ci does)")?;
         let base = std::env::var_os("RCOMPOSE_E2E_BASE")
             .context("RCOMPOSE_E2E_BASE is not set (cargo xtask ci does)")?;
         ensure!(rustix::process::geteuid().is_root(), "needs root");
