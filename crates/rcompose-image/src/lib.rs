@@ -11,6 +11,7 @@ mod error;
 mod extract;
 mod layer_tar;
 mod platform;
+mod pull;
 mod record;
 mod reference;
 mod store;
@@ -21,6 +22,9 @@ pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use platform::{Platform, PlatformError};
+pub use pull::{
+    AuthSource, LayerProgress, LayerState, NoProgress, PullError, PullOptions, PullProgress, pull,
+};
 pub use reference::{Reference, ReferenceError};
 pub use store::{
     Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,

@@ -130,6 +130,11 @@ impl Store {
             serde_json::from_slice(new.config).map_err(|e| ImageError::json("the image configuration", e))?;
         let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
         let temp = self.temp()?;
+        if !new.layers.is_empty() {
+            // An image that survives a power cut has its files. Layers of builds can be built again.
+            let dir = std::fs::File::open(temp.path()).map_err(|e| ImageError::io("open", temp.path(), e))?;
+            rustix::fs::syncfs(&dir).map_err(|e| ImageError::io("write", temp.path(), e))?;
+        }
         let adding = self.adding()?;
         for layer in new.layers.iter().filter(|l| layers.contains(&l.info.id)) {
             self.place_unpacked(layer)?;

@@ -27,6 +27,7 @@ pub use images::Image;
 pub(crate) use images::NewImage;
 pub use import::ImportOptions;
 pub use inspect::{history_json, inspect_json};
+pub(crate) use layers::Unpacked;
 pub use layers::{LayerId, LayerInfo, Staging};
 pub use load::Loaded;
 pub use remove::{Pruned, RemoveOptions, Removed};

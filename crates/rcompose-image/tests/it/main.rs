@@ -3,5 +3,7 @@
 mod archive;
 mod common;
 mod faults;
+mod pull;
+mod registry;
 mod store;
 mod unpack;

@@ -1,0 +1,149 @@
+//! Manifests and indexes, as far as a pull needs them (OCI image spec, manifest.md and image-index.md; docker's
+//! schema 2 has the same fields).
+
+use serde::Deserialize;
+
+use super::PullError;
+use super::error::About;
+use super::layer::Blob;
+use crate::store::LayerId;
+use crate::{Digest, ImageConfig, Platform};
+
+pub(super) const MANIFESTS: &[&str] = &[
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: u32,
+    manifests: Option<Vec<Descriptor>>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Descriptor {
+    digest: Digest,
+    size: u64,
+    platform: Option<Platform>,
+}
+
+/// What to fetch next.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// The manifest of the platform.
+    Index(Digest),
+    /// The configuration and the layers' blobs, bottom first, with lengths.
+    Manifest(Digest, Vec<(Digest, u64)>),
+}
+
+pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<Parsed, PullError> {
+    let document: Document = serde_json::from_slice(bytes)
+        .map_err(|e| about.malformed(format!("its manifest is malformed: {e}")))?;
+    match document {
+        Document { schema_version: 2, manifests: Some(manifests), .. } => {
+            choose(&manifests, platform, about).map(Parsed::Index)
+        }
+        Document { schema_version: 2, config: Some(config), layers: Some(layers), .. } => {
+            Ok(Parsed::Manifest(config.digest, layers.iter().map(|l| (l.digest, l.size)).collect()))
+        }
+        Document { schema_version: 1, .. } => {
+            Err(about.malformed("its manifest is of schema 1, obsolete since 2015"))
+        }
+        _ => Err(about.malformed("its manifest describes no image")),
+    }
+}
+
+/// The exact variant before one that will do.
+fn choose(manifests: &[Descriptor], platform: &Platform, about: &About) -> Result<Digest, PullError> {
+    let normal = |p: &Platform| p.to_string().parse().unwrap_or_else(|_| p.clone());
+    let exact = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| normal(p) == *platform);
+    let accepted = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| platform.accepts(p));
+    let only = || manifests.first().filter(|d| manifests.len() == 1 && d.platform.is_none());
+    let found = manifests.iter().find(exact).or_else(|| manifests.iter().find(accepted)).or_else(only);
+    // Attestations stand in an index as `unknown/unknown`.
+    let there = manifests.iter().filter_map(|d| d.platform.as_ref()).filter(|p| p.os != "unknown");
+    found.map(|d| d.digest).ok_or_else(|| PullError::Platform {
+        image: about.image.clone(),
+        wanted: platform.clone(),
+        available: there.map(Platform::to_string).collect(),
+    })
+}
+
+/// Blobs with the layers that they are of.
+pub(super) fn layers(
+    blobs: &[(Digest, u64)],
+    config: &ImageConfig,
+    platform: &Platform,
+    about: &About,
+) -> Result<Vec<Blob>, PullError> {
+    let diff_ids = &config.rootfs.diff_ids;
+    if blobs.len() != diff_ids.len() {
+        let why = format!("its manifest has {} layers, its configuration {}", blobs.len(), diff_ids.len());
+        return Err(about.malformed(why));
+    }
+    if !config.os.is_empty() && config.os != platform.os {
+        return Err(PullError::Platform {
+            image: about.image.clone(),
+            wanted: platform.clone(),
+            available: vec![config.platform().to_string()],
+        });
+    }
+    let blob = |((digest, size), diff): (&(Digest, u64), &Digest)| Blob {
+        digest: *digest,
+        size: *size,
+        layer: LayerId(*diff),
+    };
+    Ok(blobs.iter().zip(diff_ids).map(blob).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(platforms: &[&str]) -> String {
+        let entry = |p: &&str| {
+            let parts: Vec<&str> = p.split('/').collect();
+            let variant = parts.get(2).map(|v| format!(r#","variant":"{v}""#)).unwrap_or_default();
+            let digest = Digest::of(p.as_bytes());
+            format!(
+                r#"{{"digest":"{digest}","size":1,"platform":{{"os":"{}","architecture":"{}"{variant}}}}}"#,
+                parts[0], parts[1]
+            )
+        };
+        let entries: Vec<String> = platforms.iter().map(entry).collect();
+        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","))
+    }
+
+    #[test]
+    fn platforms() {
+        let about = About { image: "i".into(), host: "h".into() };
+        let there = index(&[
+            "linux/amd64/v3",
+            "linux/amd64",
+            "linux/arm64/v8",
+            "linux/arm/v6",
+            "linux/arm/v7",
+            "unknown/unknown",
+        ]);
+        for (wanted, want) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/amd64/v3", "linux/amd64/v3"),
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/arm", "linux/arm/v7"),
+        ] {
+            match parse(there.as_bytes(), &wanted.parse().unwrap(), &about).unwrap() {
+                Parsed::Index(digest) => assert_eq!(digest, Digest::of(want.as_bytes()), "{wanted}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let error = parse(there.as_bytes(), &"linux/s390x".parse().unwrap(), &about).unwrap_err().to_string();
+        let want = "image i is not there for linux/s390x, but for linux/amd64/v3, linux/amd64, linux/arm64/v8, linux/arm/v6, linux/arm/v7";
+        assert_eq!(error, want);
+        assert!(parse(br#"{"schemaVersion":1}"#, &Platform::host(), &about).is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! One layer: unpacked while it is downloaded, taken up again where a connection broke.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use oci_client::client::{BlobResponse, SizedStream};
+use oci_client::errors::OciDistributionError;
+use tokio::sync::mpsc;
+
+use super::error::About;
+use super::registry::Registry;
+use super::{LayerProgress, LayerState, PullError, PullProgress};
+use crate::store::{LayerId, Store, Unpacked};
+use crate::{Digest, Hasher, ImageError};
+
+/// Chunks on their way to the unpacking thread.
+const QUEUE: usize = 32;
+
+/// What the manifest says of a layer.
+#[derive(Debug, Clone)]
+pub(super) struct Blob {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) layer: LayerId,
+}
+
+impl Blob {
+    pub(super) fn progress(&self, state: LayerState, bytes: u64) -> LayerProgress {
+        LayerProgress { blob: self.digest, layer: self.layer, bytes, total: self.size, state }
+    }
+}
+
+enum Message {
+    Chunk(Bytes),
+    /// All there, and verified. A channel that closes without it is a download that failed.
+    End,
+}
+
+/// Downloads and unpacks. `running` is dropped when the unpacking thread has cleaned up, whatever happens here.
+pub(super) async fn fetch(
+    registry: &Registry,
+    store: &Store,
+    blob: &Blob,
+    progress: &dyn PullProgress,
+    running: mpsc::Sender<()>,
+) -> Result<Unpacked, PullError> {
+    let (to_unpacker, chunks) = mpsc::channel(QUEUE);
+    let (store, layer) = (store.clone(), blob.layer);
+    let unpacker = tokio::task::spawn_blocking(move || {
+        let reader = Chunks { chunks, current: Bytes::new(), ended: false };
+        // Dropped in this order if nobody takes the result.
+        (store.unpack(reader, Some(layer.0)), running)
+    });
+    let downloaded = download(registry, blob, progress, to_unpacker).await;
+    let unpacked = match unpacker.await {
+        Ok((unpacked, _running)) => unpacked,
+        Err(e) => match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => return Err(registry.about.malformed("the unpacking was cancelled")),
+        },
+    };
+    // A failed download is why unpacking failed, not the other way round.
+    downloaded?;
+    let unpacked = unpacked.map_err(|e| match e {
+        ImageError::Mismatch { expected, actual, .. } => {
+            mismatch(&registry.about, "a layer's content", expected, actual)
+        }
+        e => PullError::Store(e),
+    })?;
+    progress.layer(&blob.progress(LayerState::Done, blob.size));
+    Ok(unpacked)
+}
+
+pub(super) fn mismatch(about: &About, what: &str, expected: Digest, actual: Digest) -> PullError {
+    PullError::Mismatch { what: what.to_owned(), image: about.image.clone(), expected, actual }
+}
+
+async fn download(
+    registry: &Registry,
+    blob: &Blob,
+    progress: &dyn PullProgress,
+    to: mpsc::Sender<Message>,
+) -> Result<(), PullError> {
+    let about = &registry.about;
+    let mut hasher = Hasher::new();
+    let mut tries = registry.tries();
+    loop {
+        let error = match from(registry, blob, hasher.bytes()).await {
+            Err(e) => e,
+            Ok((stream, skip)) => match chunks(stream, skip, blob, progress, &mut hasher, &to).await {
+                // An error behind the last byte is the client's own check of the digest.
+                _ if hasher.bytes() >= blob.size => {
+                    let actual = hasher.finish();
+                    if actual != blob.digest {
+                        return Err(mismatch(about, "a layer", blob.digest, actual));
+                    }
+                    // Unpacking that ended early has an error of its own.
+                    let _ = to.send(Message::End).await;
+                    return Ok(());
+                }
+                Ok(()) => OciDistributionError::IoError(io::ErrorKind::UnexpectedEof.into()),
+                Err(e) => OciDistributionError::IoError(e),
+            },
+        };
+        tries.again(error).await.map_err(|e| about.error(e))?;
+    }
+}
+
+/// The blob from an offset on: a stream, and how many of its bytes are known already.
+async fn from(
+    registry: &Registry,
+    blob: &Blob,
+    offset: u64,
+) -> Result<(SizedStream, u64), OciDistributionError> {
+    let digest = blob.digest.to_string();
+    if offset == 0 {
+        return Ok((registry.client.pull_blob_stream(&registry.image, digest.as_str()).await?, 0));
+    }
+    match registry.client.pull_blob_stream_partial(&registry.image, digest.as_str(), offset, None).await? {
+        BlobResponse::Full(stream) => Ok((stream, offset)),
+        BlobResponse::Partial(stream) => Ok((stream, 0)),
+    }
+}
+
+/// Passes chunks on until the stream ends, breaks, or is longer than it should be.
+async fn chunks(
+    mut stream: SizedStream,
+    mut skip: u64,
+    blob: &Blob,
+    progress: &dyn PullProgress,
+    hasher: &mut Hasher,
+    to: &mpsc::Sender<Message>,
+) -> io::Result<()> {
+    while let Some(chunk) = stream.stream.next().await {
+        let mut chunk = chunk?;
+        let known = skip.min(chunk.len() as u64);
+        skip -= known;
+        chunk = chunk.slice(known as usize..);
+        hasher.update(&chunk);
+        progress.layer(&blob.progress(LayerState::Downloading, hasher.bytes()));
+        if hasher.bytes() > blob.size {
+            return Ok(());
+        }
+        // If unpacking has failed, the rest still tells whether the download is to blame.
+        let _ = to.send(Message::Chunk(chunk)).await;
+    }
+    Ok(())
+}
+
+/// The other end, on the unpacking thread.
+struct Chunks {
+    chunks: mpsc::Receiver<Message>,
+    current: Bytes,
+    ended: bool,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.ended {
+            match self.chunks.blocking_recv() {
+                Some(Message::Chunk(chunk)) => self.current = chunk,
+                Some(Message::End) => self.ended = true,
+                None => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the download was given up"));
+                }
+            }
+        }
+        let n = buf.len().min(self.current.len());
+        buf[..n].copy_from_slice(&self.current.split_to(n));
+        Ok(n)
+    }
+}

@@ -1,0 +1,222 @@
+//! Pulls from a real registry, and from unkind ones.
+
+use std::fs;
+use std::future::Future;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use rcompose_image::{
+    AuthSource, Image, LayerProgress, LayerState, NoProgress, PullError, PullOptions, PullProgress, pull,
+};
+
+use crate::common::{Room, Tar, reference, stream};
+use crate::registry::{Parrot, Proxy, Registry, http};
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn attempt(room: &Room, name: &str, options: &PullOptions) -> Result<Image, PullError> {
+    run(pull(&room.store, &reference(name), options, &NoProgress))
+}
+
+fn once() -> PullOptions {
+    PullOptions { retries: 1, ..PullOptions::default() }
+}
+
+/// Bytes that don't compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..length).map(next).collect()
+}
+
+fn three_layers(room: &Room) -> Image {
+    let base = room.import(&Tar::new().dir("etc/").file("etc/a", &noise(3_000_000)).done(), "base");
+    let mut layers = base.layers.clone();
+    for n in 0..2 {
+        let staging = room.store.new_layer_dir().unwrap();
+        fs::write(staging.upper().join(format!("f{n}")), noise(400_000 + n)).unwrap();
+        layers.push(room.store.commit_layer(staging).unwrap().id);
+    }
+    room.store.put_image(&base.config, &layers, &[reference("made")]).unwrap()
+}
+
+fn nothing_left(room: &Room) {
+    assert_eq!((room.layers(), room.store.list().unwrap().len()), (0, 0));
+    assert!(room.leftovers().is_empty(), "{:?}", room.leftovers());
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<LayerProgress>>);
+
+impl PullProgress for Heard {
+    fn layer(&self, progress: &LayerProgress) {
+        self.0.lock().unwrap().push(progress.clone());
+    }
+}
+
+#[test]
+fn whole_images() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    let image = three_layers(&source);
+    registry.fill_from(&source, &image, "dir/app:1");
+    let (_, manifest) = registry.blobs("dir/app", "1");
+    let room = Room::new();
+    let name = reference(&format!("{}/dir/app:1", registry.address));
+    let heard = Heard::default();
+    let pulled = run(pull(&room.store, &name, &PullOptions::default(), &heard)).unwrap();
+    assert_eq!((pulled.id, &pulled.layers, pulled.size), (image.id, &image.layers, image.size));
+    assert_eq!(
+        (pulled.refs.clone(), pulled.repo_digests.clone()),
+        (vec![name.clone()], vec![name.with_digest(manifest)])
+    );
+    assert_eq!(stream(&room.store, &pulled), stream(&source.store, &image));
+    let done =
+        heard.0.lock().unwrap().iter().filter(|p| p.state == LayerState::Done && p.bytes == p.total).count();
+    assert_eq!(done, 3);
+    assert!(room.leftovers().is_empty());
+    // By digest; everything is there already.
+    let by_digest = name.with_digest(manifest);
+    assert_eq!(room.store.get(&by_digest).unwrap().unwrap().id, image.id);
+    let heard = Heard::default();
+    assert_eq!(run(pull(&room.store, &by_digest, &PullOptions::default(), &heard)).unwrap().id, image.id);
+    assert!(heard.0.lock().unwrap().iter().all(|p| p.state == LayerState::Present));
+}
+
+#[test]
+fn damaged_on_the_server() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    registry.fill_from(&source, &three_layers(&source), "app:1");
+    let name = format!("{}/app:1", registry.address);
+    let room = Room::new();
+    let file = &registry.blobs("app", "1").0[0];
+    let good = fs::read(file).unwrap();
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    fs::write(file, bad).unwrap();
+    let error = attempt(&room, &name, &once()).unwrap_err();
+    assert!(matches!(error, PullError::Mismatch { .. }), "{error:?}");
+    nothing_left(&room);
+    fs::write(file, &good[..good.len() / 2]).unwrap();
+    let error = attempt(&room, &name, &once()).unwrap_err();
+    assert!(matches!(error, PullError::Registry { .. } | PullError::Mismatch { .. }), "{error:?}");
+    nothing_left(&room);
+    fs::write(file, good).unwrap();
+    attempt(&room, &name, &once()).unwrap();
+}
+
+#[test]
+fn broken_connections_are_taken_up_again() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    let image = three_layers(&source);
+    registry.fill_from(&source, &image, "app:1");
+    let proxy = Proxy::start(&registry, 1_000_000);
+    let room = Room::new();
+    let pulled = attempt(&room, &format!("{}/app:1", proxy.address), &once()).unwrap();
+    assert!(proxy.broke.load(Ordering::SeqCst));
+    assert_eq!(pulled.layers, image.layers);
+}
+
+#[test]
+fn given_up_by_the_caller() {
+    let Some(registry) = Registry::start(false) else { return };
+    struct Tell(tokio::sync::Notify);
+    impl PullProgress for Tell {
+        fn layer(&self, progress: &LayerProgress) {
+            if progress.bytes > 0 {
+                self.0.notify_one();
+            }
+        }
+    }
+    let source = Room::new();
+    registry.fill_from(&source, &three_layers(&source), "app:1");
+    let (room, tell) = (Room::new(), Tell(tokio::sync::Notify::new()));
+    let (name, options) = (reference(&format!("{}/app:1", registry.address)), once());
+    run(async {
+        tokio::select! {
+            biased;
+            () = tell.0.notified() => {}
+            done = pull(&room.store, &name, &options, &tell) => panic!("{done:?}"),
+        }
+    });
+    nothing_left(&room);
+}
+
+#[test]
+fn logins() {
+    let Some(registry) = Registry::start(true) else { return };
+    let source = Room::new();
+    let image = three_layers(&source);
+    registry.fill_from(&source, &image, "secret:1");
+    let name = format!("{}/secret:1", registry.address);
+    let room = Room::new();
+    let with = |auth: AuthSource| attempt(&room, &name, &PullOptions { auth, ..once() });
+    let wrong = AuthSource::Basic { username: "user".into(), password: "no".into() };
+    for auth in [AuthSource::Anonymous, wrong] {
+        let error = with(auth).unwrap_err();
+        assert!(matches!(error, PullError::Unauthorized { .. }), "{error:?}");
+        nothing_left(&room);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"auths":{{"{}":{{"auth":"dXNlcjpVKlU="}}}}}}"#, registry.address);
+    fs::write(dir.path().join("config.json"), config).unwrap();
+    assert_eq!(with(AuthSource::DockerConfig(dir.path().to_owned())).unwrap().id, image.id);
+}
+
+#[test]
+fn distinct_errors() {
+    let Some(registry) = Registry::start(false) else { return };
+    let room = Room::new();
+    let error = attempt(&room, &format!("{}/nothing:1", registry.address), &once()).unwrap_err();
+    assert!(matches!(error, PullError::NotFound(_)), "{error:?}");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let error = attempt(&room, &format!("{closed}/x"), &once()).unwrap_err();
+    assert!(matches!(error, PullError::Unreachable { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("registry {closed} can't be reached"));
+    let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
+    for body in [body, "slow down"] {
+        let busy = Parrot::start(move |request| match request.starts_with("GET /v2/ ") {
+            true => http("200 OK", "", ""),
+            false => http("429 Too Many Requests", "", body),
+        });
+        let error = attempt(&room, &format!("{}/x", busy.address), &once()).unwrap_err();
+        assert!(matches!(error, PullError::RateLimited { .. }), "{error:?}");
+    }
+    nothing_left(&room);
+}
+
+#[test]
+fn identity_tokens_are_exchanged() {
+    let room = Room::new();
+    let server = Parrot::start(|request| {
+        let host = request.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or_default();
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s e\"\r\n");
+        if request.starts_with("POST /token") {
+            http("200 OK", "", r#"{"access_token":"granted"}"#)
+        } else if request.contains("authorization: Bearer granted") {
+            http("404 Not Found", "", r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#)
+        } else {
+            http("401 Unauthorized", &challenge, "")
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"auths":{{"{}":{{"identitytoken":"refresh/me"}}}}}}"#, server.address);
+    fs::write(dir.path().join("config.json"), config).unwrap();
+    let auth = AuthSource::DockerConfig(dir.path().to_owned());
+    let error =
+        attempt(&room, &format!("{}/x", server.address), &PullOptions { auth, ..once() }).unwrap_err();
+    assert!(matches!(error, PullError::NotFound(_)), "{error:?}");
+    let asked = server.asked.lock().unwrap();
+    assert!(
+        asked
+            .iter()
+            .any(|r| r.contains("grant_type=refresh_token&service=s+e") && r.contains("refresh%2Fme"))
+    );
+}
