@@ -8,6 +8,7 @@
 //! | `COMPOSE_REMOVE_ORPHANS`, `COMPOSE_IGNORE_ORPHANS` | defaults of `--remove-orphans`; no warning of orphans |
 //! | `NO_COLOR` | no colours |
 //! | `DOCKER_CONFIG` | directory of the registries' credentials; `~/.docker` unless set |
+//! | `SOURCE_DATE_EPOCH` | seconds since 1970 that builds date everything with |
 //! | `COLUMNS` | width of tables where there is no terminal |
 
 use std::collections::BTreeMap;
@@ -56,5 +57,10 @@ impl Env {
             Some(d) => Some(d.into()),
             None => self.get("HOME").map(|h| PathBuf::from(h).join(".docker")),
         }
+    }
+
+    /// What builds date everything with.
+    pub(crate) fn source_date_epoch(&self) -> Option<u64> {
+        self.get("SOURCE_DATE_EPOCH")?.parse().ok()
     }
 }

@@ -96,6 +96,11 @@ impl Failure {
         self
     }
 
+    /// The first message in one line.
+    pub(crate) fn text(&self) -> String {
+        self.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default()
+    }
+
     /// Shows it on stderr.
     pub(crate) fn show(&self, cx: &Context) {
         if self.diagnostics.is_empty() {

@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod env;
 mod failure;
+mod pictures;
 mod processes;
 mod progress;
 mod signals;

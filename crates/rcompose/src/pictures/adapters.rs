@@ -1,0 +1,132 @@
+//! What a build needs from outside: the image store, the machine that runs its steps, base images.
+
+use std::path::{Path, PathBuf};
+
+use rcompose_build::{
+    BaseImage, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer, StepRunner, Stream,
+};
+use rcompose_image::{Digest, Hold, ImageConfig, LayerId, Platform, Reference, Staging, Store};
+use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
+
+use super::pulling::pull_quietly;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The image store, for a build. What it makes is kept until the build ends.
+pub(super) struct Layers<'a> {
+    store: &'a Store,
+    hold: Hold,
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn new(store: &'a Store) -> Result<Self, Failure> {
+        Ok(Self { store, hold: store.hold()? })
+    }
+}
+
+struct Staged<'a> {
+    layers: &'a Layers<'a>,
+    staging: Staging,
+    upper: PathBuf,
+    work: PathBuf,
+}
+
+impl StagedLayer for Staged<'_> {
+    fn upper(&self) -> &Path {
+        &self.upper
+    }
+
+    fn work(&self) -> &Path {
+        &self.work
+    }
+
+    fn commit(self: Box<Self>) -> Result<Digest, OutsideError> {
+        let Self { layers, staging, .. } = *self;
+        let info = layers.store.commit_layer(staging)?;
+        if !layers.hold.layer(&info.id)? {
+            return Err(format!("layer {} was removed by somebody else", info.id).into());
+        }
+        Ok(info.id.0)
+    }
+}
+
+impl LayerStore for Layers<'_> {
+    fn layer(&self, diff_id: &Digest) -> Result<Option<PathBuf>, OutsideError> {
+        let id = LayerId(*diff_id);
+        match self.hold.layer(&id)? {
+            true => Ok(self.store.layer_path(&id)),
+            false => Ok(None),
+        }
+    }
+
+    fn stage(&self) -> Result<Box<dyn StagedLayer + '_>, OutsideError> {
+        let staging = self.store.new_layer_dir()?;
+        let (upper, work) = (staging.upper(), staging.work());
+        Ok(Box::new(Staged { layers: self, staging, upper, work }))
+    }
+
+    fn put_image(&self, config: &ImageConfig, tags: &[Reference]) -> Result<Digest, OutsideError> {
+        let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
+        Ok(self.store.put_image(config, &layers, tags)?.id)
+    }
+}
+
+/// Runs steps in processes of their own.
+pub(super) struct Runner(pub(super) ProcessStepRunner);
+
+impl StepRunner for Runner {
+    fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
+        let step = BuildStep {
+            lowers: step.lowers.clone(),
+            upper: step.upper.clone(),
+            work: step.work.clone(),
+            argv: step.argv.clone(),
+            env: step.env.clone(),
+            user: step.user.clone(),
+            cwd: step.cwd.clone(),
+            network: match step.network {
+                RunNetwork::Default => BuildNetwork::Default,
+                RunNetwork::Host => BuildNetwork::Host,
+                RunNetwork::None => BuildNetwork::None,
+            },
+            extra_hosts: step.extra_hosts.clone(),
+            shm_size: step.shm_size,
+            mounts: step
+                .mounts
+                .iter()
+                .map(|m| BuildMount {
+                    target: m.target.clone(),
+                    source: m.source.clone(),
+                    read_only: m.read_only,
+                    size: m.size,
+                })
+                .collect(),
+            stdin: step.stdin.clone(),
+        };
+        let code = self.0.run(&step, &mut |stream, bytes| {
+            let stream = match stream {
+                BuildStream::Stdout => Stream::Stdout,
+                BuildStream::Stderr => Stream::Stderr,
+            };
+            output(stream, bytes);
+        })?;
+        Ok(code)
+    }
+}
+
+/// Base images: from the store, else from their registries.
+pub(super) struct Bases<'a> {
+    pub(super) cx: &'a Context,
+    pub(super) store: &'a Store,
+}
+
+impl ImageSource for Bases<'_> {
+    fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
+        let found = if pull { None } else { self.store.find(reference)? };
+        let image = match found {
+            Some(image) if platform.accepts(&image.config.platform()) => image,
+            _ => pull_quietly(self.cx, self.store, reference, Some(platform)).map_err(|f| f.text())?,
+        };
+        Ok(BaseImage { id: image.id, config: image.config })
+    }
+}

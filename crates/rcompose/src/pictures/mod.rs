@@ -1,0 +1,229 @@
+//! The images of services: there already, built, or pulled; and as facts for the planner.
+
+mod adapters;
+mod building;
+mod facts;
+mod fetch;
+mod output;
+mod pulling;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use rcompose_image::{Image, Store, rfc3339};
+use rcompose_model::{Project, PullPolicy, Service, ServiceName};
+use rcompose_plan::{ImageFacts, image_key};
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+pub(crate) use building::{BuildOptions, build_request, build_services};
+pub(crate) use facts::image_facts;
+pub(crate) use pulling::{Wanted, parse_reference, pull_all};
+
+/// Whether images are built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum BuildWhen {
+    /// When they aren't there.
+    #[default]
+    Missing,
+    /// Always (`--build`).
+    Always,
+    /// Never (`--no-build`).
+    Never,
+}
+
+/// What the command line says of images.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Policy {
+    pub(crate) build: BuildWhen,
+    /// `--pull`, instead of the services' own.
+    pub(crate) pull: Option<PullPolicy>,
+    /// `--quiet-pull`.
+    pub(crate) quiet_pull: bool,
+    /// `--quiet-build`.
+    pub(crate) quiet_build: bool,
+}
+
+impl Policy {
+    /// From the words of `--build`, `--no-build` and `--pull`.
+    pub(crate) fn from_flags(build: bool, no_build: bool, pull: Option<&str>) -> Result<Self, Failure> {
+        let mut policy = Self::default();
+        policy.build = match (build, no_build) {
+            (true, true) => return Err(Failure::user("--build and --no-build are incompatible")),
+            (true, false) => BuildWhen::Always,
+            (false, true) => BuildWhen::Never,
+            (false, false) => BuildWhen::Missing,
+        };
+        policy.pull = match pull {
+            None | Some("policy") => None,
+            Some("always") => Some(PullPolicy::Always),
+            Some("never") => Some(PullPolicy::Never),
+            Some("missing" | "if_not_present") => Some(PullPolicy::Missing),
+            Some("build") => Some(PullPolicy::Build),
+            Some(other) => {
+                return Err(Failure::user(format!("invalid --pull option \"{other}\""))
+                    .hint("it is one of always, missing, never, build"));
+            }
+        };
+        Ok(policy)
+    }
+}
+
+/// What is to be done for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Todo {
+    Nothing,
+    Build,
+    Pull,
+}
+
+/// The image of each of these services: found, built or pulled as the policies say. Progress goes to stderr; errors
+/// name the service and its place in the Compose file.
+pub(crate) fn ensure(
+    cx: &Context,
+    project: &Project,
+    services: &[ServiceName],
+    policy: &Policy,
+) -> Result<BTreeMap<ServiceName, ImageFacts>, Failure> {
+    let store = Store::open(&cx.dirs.images())?;
+    let mut seen = BTreeSet::new();
+    let mut builds = Vec::new();
+    let mut pulls = Vec::new();
+    for service in services.iter().filter_map(|n| project.services.get(n)) {
+        if !seen.insert(image_key(project, service)) {
+            continue;
+        }
+        match todo(&store, project, service, policy)? {
+            Todo::Nothing => {}
+            Todo::Build => builds.push(service),
+            Todo::Pull => pulls.push(service),
+        }
+    }
+    if !(builds.is_empty() && pulls.is_empty()) && !cx.dry_run() {
+        cx.need_root()?;
+        let wanted = pulls.iter().map(|s| Wanted::of(project, s)).collect::<Result<Vec<_>, _>>()?;
+        pull_all(cx, &store, &wanted, policy.quiet_pull)?;
+        let options = BuildOptions { quiet: policy.quiet_build, ..BuildOptions::default() };
+        build_services(cx, &store, project, &builds, &options)?;
+    }
+    let mut all = BTreeMap::new();
+    for service in services.iter().filter_map(|n| project.services.get(n)) {
+        let key = image_key(project, service);
+        let facts = match find(&store, service, &key)? {
+            Some(image) => image_facts(&store, &key, &image)?,
+            // Only a plan is wanted: what isn't there would have been made.
+            None if cx.dry_run() => ImageFacts {
+                reference: key,
+                id: String::new(),
+                layers: Vec::new(),
+                defaults: rcompose_plan::ImageDefaults::default(),
+            },
+            None => return Err(missing(service, &key)),
+        };
+        all.insert(service.name.clone(), facts);
+    }
+    Ok(all)
+}
+
+fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) -> Result<Todo, Failure> {
+    if service.image.is_none() && service.build.is_none() {
+        return Err(Failure::new(
+            rcompose_engine::FailureKind::Compose,
+            format!("service \"{}\" has neither an image nor a build context specified", service.name),
+        )
+        .at(&service.origin));
+    }
+    let key = image_key(project, service);
+    let image = find(store, service, &key)?;
+    let wanted = policy.pull.or(service.pull_policy).unwrap_or(PullPolicy::Missing);
+    let buildable = service.build.is_some() && policy.build != BuildWhen::Never;
+    if buildable && (policy.build == BuildWhen::Always || wanted == PullPolicy::Build) {
+        return Ok(Todo::Build);
+    }
+    let fresh = match (wanted, &image) {
+        (PullPolicy::Always, _) => false,
+        (PullPolicy::Every(age), Some(image)) => !is_older(image, age),
+        (_, image) => image.is_some(),
+    };
+    if fresh {
+        return Ok(Todo::Nothing);
+    }
+    match wanted {
+        // What only the file names can't be in a registry.
+        _ if service.image.is_none() || (buildable && image.is_none()) => match (buildable, &image) {
+            (_, Some(_)) => Ok(Todo::Nothing),
+            (true, None) => Ok(Todo::Build),
+            (false, None) => Err(missing(service, &key).hint("build it: leave --no-build out")),
+        },
+        PullPolicy::Never | PullPolicy::Build => {
+            Err(missing(service, &key).hint("its pull policy says that it must not be pulled"))
+        }
+        _ => Ok(Todo::Pull),
+    }
+}
+
+/// The service's image in the store.
+fn find(store: &Store, service: &Service, key: &str) -> Result<Option<Image>, Failure> {
+    store.find(key).map_err(|e| at_image(Failure::from(e), service))
+}
+
+fn missing(service: &Service, key: &str) -> Failure {
+    let message = format!("service \"{}\": image {key} is not here", service.name);
+    at_image(Failure::new(rcompose_engine::FailureKind::User, message), service)
+}
+
+/// Adds the place where the service's image is written.
+pub(crate) fn at_image(failure: Failure, service: &Service) -> Failure {
+    let place = service.attribute_origins.get("image").or_else(|| service.attribute_origins.get("build"));
+    failure.at(place.unwrap_or(&service.origin))
+}
+
+/// RFC 3339 in UTC compares as text.
+fn is_older(image: &Image, age: Duration) -> bool {
+    let Some(limit) = SystemTime::now().checked_sub(age) else { return false };
+    image.last_tagged.as_deref().is_none_or(|t| t < rfc3339(limit).as_str())
+}
+
+/// What the planner wants to know: the project and its images. Mounts of images are resolved on the way.
+pub(crate) fn desired(
+    cx: &Context,
+    project: &Project,
+    services: &[ServiceName],
+    policy: &Policy,
+) -> Result<rcompose_plan::Desired, Failure> {
+    let images = ensure(cx, project, services, policy)?;
+    let mut project = project.clone();
+    for name in services {
+        if let Some(service) = project.services.get_mut(name) {
+            mounted_images(cx, service)?;
+        }
+    }
+    Ok(rcompose_plan::Desired { project, images })
+}
+
+/// The planner takes the layers of a mounted image in place of its name, separated by colons.
+fn mounted_images(cx: &Context, service: &mut Service) -> Result<(), Failure> {
+    let mut mounts = std::mem::take(&mut service.mounts);
+    for mount in &mut mounts {
+        let rcompose_model::MountKind::Image { image: name, .. } = &mut mount.kind else { continue };
+        let store = Store::open(&cx.dirs.images())?;
+        let image = match store.find(name)? {
+            Some(image) => image,
+            None => {
+                let wanted = Wanted {
+                    reference: parse_reference(name)?,
+                    platform: None,
+                    service: Some(Box::new(service.clone())),
+                };
+                let mut pulled = pull_all(cx, &store, &[wanted], false)?;
+                pulled.pop().ok_or_else(|| Failure::user(format!("no such image: {name}")))?
+            }
+        };
+        let layers: Vec<String> =
+            store.layer_paths(&image)?.iter().map(|p| p.display().to_string()).collect();
+        *name = layers.join(":");
+    }
+    service.mounts = mounts;
+    Ok(())
+}
