@@ -1,0 +1,81 @@
+//! `exec`: one more process in a running container, with this terminal (or these pipes) as its own.
+
+use std::io::IsTerminal;
+
+use rcompose_engine::ExecSpec;
+use rcompose_model::Signal;
+use rcompose_supervisor::{Client, Request, Response};
+
+use super::containers;
+use crate::args::ExecArgs;
+use crate::context::Context;
+use crate::failure::{Failure, status};
+use crate::relay::{self, Ends, Peer};
+
+pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
+    cx.need_root()?;
+    let project = cx.project_name()?;
+    let container = containers::running(cx, &project, &args.service, args.index)?;
+    let tty = match args.no_tty {
+        Some(no) => !no && std::io::stdin().is_terminal(),
+        None => relay::has_terminal(),
+    };
+    let spec = ExecSpec {
+        argv: args.command.clone(),
+        env: environment(cx, &args.env),
+        user: args.user.clone(),
+        cwd: args.workdir.clone(),
+        tty: (tty && !args.detach).then(|| relay::terminal_size().unwrap_or((24, 80))),
+        stdin: !args.detach,
+        privileged: args.privileged,
+    };
+    if cx.dry_run() {
+        return Ok(0);
+    }
+    let Some(stream) = cx.connect_existing(&project)? else {
+        return Err(Failure::user(format!("service {:?} is not running", args.service)));
+    };
+    let mut client = Client::new(stream);
+    let signals = relay::signals()?;
+    client.send(&Request::Exec { container: container.spec.id, spec })?;
+    let ends = loop {
+        match client.recv()? {
+            Some((Response::ExecStarted { tty, stdin }, fds)) => break Ends::new(tty, stdin, fds)?,
+            Some((Response::Refused { failure }, _)) => return Err(failure.into()),
+            Some(_) => {}
+            None => return Err(relay::lost()),
+        }
+    };
+    if args.detach {
+        return Ok(0);
+    }
+    relay::relay(&mut client, ends, &signals, &mut Exec).map(status)
+}
+
+/// `-e NAME=value`, or `-e NAME` with this program's own value.
+pub(crate) fn environment(cx: &Context, entries: &[String]) -> Vec<(String, String)> {
+    let own = |name: &str| cx.env.all.get(name).cloned();
+    entries
+        .iter()
+        .filter_map(|e| match e.split_once('=') {
+            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+            None => own(e).map(|value| (e.clone(), value)),
+        })
+        .collect()
+}
+
+struct Exec;
+
+impl Peer for Exec {
+    fn response(&mut self, response: Response) -> Result<Option<i32>, Failure> {
+        match response {
+            Response::ExecExited { code } => Ok(Some(code)),
+            Response::Refused { failure } => Err(failure.into()),
+            _ => Ok(None),
+        }
+    }
+
+    fn signal(&mut self, client: &mut Client, signal: Signal) -> Result<(), Failure> {
+        Ok(client.send(&Request::SignalExec { signal })?)
+    }
+}

@@ -1,0 +1,239 @@
+//! `run`: a one-off container of a service, with this terminal (or these pipes) as its own.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rcompose_model::{ProjectName, ServiceName, Signal};
+use rcompose_plan::{
+    ContainerId, CreateOptions, Desired, Intent, Plan, RecreatePolicy, RunOptions, needed_services,
+};
+use rcompose_supervisor::{Attach, Client, Request, Response};
+
+use crate::apply::{apply_until, one_off};
+use crate::args::RunArgs;
+use crate::context::{Context, print, service_names};
+use crate::failure::{Failure, status};
+use crate::pictures;
+use crate::relay::{self, Ends, Peer};
+use crate::signals::Signals;
+
+pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
+    let loaded = cx.load(std::slice::from_ref(&args.service))?;
+    let project = loaded.project;
+    let name = project.name.clone();
+    let service = service_names(std::slice::from_ref(&args.service))?.remove(0);
+    let Some(defined) = project.services.get(&service) else {
+        return Err(Failure::user(format!("no such service: {service}")));
+    };
+    let grace = defined.stop_grace_period.unwrap_or(Duration::from_secs(10));
+    let options = options(cx, &args, service.clone(), &project.working_dir)?;
+    let needed = needed_services(&project, std::slice::from_ref(&service), args.no_deps)?;
+    let policy = pictures::Policy {
+        build: args.build,
+        pull: args.pull.clone(),
+        quiet_build: args.quiet_build,
+        quiet_pull: args.quiet_pull || args.quiet,
+        ..pictures::Policy::default()
+    };
+    let images = pictures::ensure(cx, &project, &needed, &policy)?;
+    let desired = Desired { project, images };
+
+    let tty = options.tty.then(|| relay::terminal_size().unwrap_or((24, 80)));
+    let stdin = options.interactive;
+    let choose = |plan: &Plan| {
+        one_off(plan).map(|c| Attach { container: c.id.clone(), tty, stdin })
+    };
+    let ending = Signals::ending()?;
+    let outcome = apply_until(
+        cx,
+        &name,
+        Some(&desired),
+        &Intent::Run(Box::new(options)),
+        if args.detach { None } else { Some(&choose) },
+        Some(&ending),
+    )?;
+    if outcome.interrupted {
+        return Err(Failure::silent(130));
+    }
+    if let Some(failure) = outcome.failure() {
+        return Err(failure.code(outcome.start_status()));
+    }
+    if outcome.dry {
+        return Ok(0);
+    }
+    let Some(container) = one_off(&outcome.plan).cloned() else { return Ok(0) };
+    if args.detach {
+        print(&format!("{}\n", container.name))?;
+        return Ok(0);
+    }
+    let (Some(mut client), Some(attached)) = (outcome.client, outcome.attached) else {
+        return Err(relay::lost());
+    };
+    let signals = relay::signals()?;
+    let ends = Ends::new(attached.tty, attached.stdin, attached.fds)?;
+    let mut peer = OneOff { cx, project: name, id: container.id, grace, ended_by: None, deadline: None };
+    let code = relay::relay(&mut client, ends, &signals, &mut peer)?;
+    Ok(status(peer.status(code)))
+}
+
+fn options(
+    cx: &Context,
+    args: &RunArgs,
+    service: ServiceName,
+    base: &std::path::Path,
+) -> Result<RunOptions, Failure> {
+    let tty = match args.no_tty {
+        Some(no) => !no && relay::has_terminal(),
+        None => relay::has_terminal(),
+    };
+    let mut publish = Vec::new();
+    for port in &args.publish {
+        publish.extend(rcompose_loader::parse_short_port(port).map_err(Failure::user)?);
+    }
+    let volumes = args.volume.iter().map(|v| rcompose_loader::parse_short_volume(v, base));
+    let entrypoint = args.entrypoint.as_deref().map(|e| match e {
+        "" => Ok(Vec::new()),
+        text => rcompose_loader::split_command(text),
+    });
+    Ok(RunOptions {
+        service,
+        command: args.command.clone(),
+        entrypoint: entrypoint.transpose().map_err(Failure::user)?,
+        env: environment(cx, args)?,
+        labels: labels(&args.label),
+        user: args.user.clone(),
+        workdir: args.workdir.clone(),
+        name: args.name.clone(),
+        publish,
+        service_ports: args.service_ports,
+        use_aliases: args.use_aliases,
+        volumes: volumes.collect::<Result<_, _>>().map_err(Failure::user)?,
+        cap_add: args.cap_add.clone(),
+        cap_drop: args.cap_drop.clone(),
+        auto_remove: args.rm,
+        tty: tty && !args.detach,
+        interactive: args.interactive.unwrap_or(true) && !args.detach,
+        slug: slug()?,
+        create: CreateOptions {
+            recreate: RecreatePolicy::Diverged,
+            no_deps: args.no_deps,
+            remove_orphans: args.remove_orphans || cx.env.flag("COMPOSE_REMOVE_ORPHANS"),
+            ignore_orphans: cx.env.flag("COMPOSE_IGNORE_ORPHANS"),
+            ..CreateOptions::default()
+        },
+    })
+}
+
+/// `--env-from-file`, then `-e`; a name alone takes this program's own value.
+fn environment(cx: &Context, args: &RunArgs) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let own = |name: &str| cx.env.all.get(name).cloned();
+    let mut env = Vec::new();
+    for path in &args.env_from_file {
+        let path = cx.env.cwd.join(path);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Failure::io(format_args!("read the env file {}", path.display()), &e))?;
+        let read = rcompose_loader::parse_env_file(&text, &own);
+        let read = read.map_err(|e| Failure::user(e).context(path.display()))?;
+        env.extend(read.into_iter().map(|(name, value)| {
+            let value = value.or_else(|| own(&name));
+            (name, value)
+        }));
+    }
+    env.extend(args.env.iter().map(|e| match e.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (e.clone(), own(e)),
+    }));
+    Ok(env)
+}
+
+fn labels(entries: &[String]) -> BTreeMap<String, String> {
+    let split = |l: &String| match l.split_once('=') {
+        Some((k, v)) => (k.to_owned(), v.to_owned()),
+        None => (l.clone(), String::new()),
+    };
+    entries.iter().map(split).collect()
+}
+
+/// Twelve hexadecimal digits that no other container's name has.
+fn slug() -> Result<String, Failure> {
+    let mut bytes = [0u8; 6];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Failure::io("get random bytes", &std::io::Error::from(e)))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The attached one-off container.
+struct OneOff<'a> {
+    cx: &'a Context,
+    project: ProjectName,
+    id: ContainerId,
+    /// From the first SIGINT or SIGTERM until SIGKILL.
+    grace: Duration,
+    /// The first signal that was to end it.
+    ended_by: Option<Signal>,
+    deadline: Option<Instant>,
+}
+
+impl OneOff<'_> {
+    /// On a connection of its own: a request on the first one would end the wait for the container.
+    fn send(&self, signal: Signal) -> Result<(), Failure> {
+        let Some(stream) = self.cx.connect_existing(&self.project)? else { return Ok(()) };
+        let mut client = Client::new(stream);
+        client.send(&Request::Signal { container: self.id.clone(), signal })?;
+        // `Done`, or a refusal since it has ended just now.
+        client.recv().map(drop).map_err(Failure::from)
+    }
+
+    /// Whether the container's PID 1 has a handler: without one the kernel doesn't deliver (kill(2), pid_namespaces(7)).
+    fn handles(&self, signal: Signal) -> Result<bool, Failure> {
+        let record = self.cx.record(&self.project)?;
+        let pid = record.and_then(|r| r.observed.containers.get(&self.id).and_then(|c| c.state.pid));
+        let Some(pid) = pid else { return Ok(true) };
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        // A blocked signal may be waited for (sigwait(3), signalfd(2)): that is a handler, too.
+        let masks = status.lines().filter_map(|l| l.strip_prefix("SigCgt:").or(l.strip_prefix("SigBlk:")));
+        let bits = masks.filter_map(|m| u64::from_str_radix(m.trim(), 16).ok()).reduce(|a, b| a | b);
+        Ok(bits.is_none_or(|b| b >> (signal.number() - 1) & 1 == 1))
+    }
+
+    /// The exit status: the process's own; where it had to be killed, that of the signal it was asked by.
+    fn status(&self, code: i32) -> i32 {
+        match self.ended_by {
+            Some(s) if code == 128 + Signal::KILL.number() => 128 + s.number(),
+            _ => code,
+        }
+    }
+}
+
+impl Peer for OneOff<'_> {
+    fn response(&mut self, response: Response) -> Result<Option<i32>, Failure> {
+        match response {
+            Response::Exited { container, code } if container == self.id => Ok(Some(code)),
+            Response::Refused { failure } => Err(failure.into()),
+            _ => Ok(None),
+        }
+    }
+
+    fn signal(&mut self, _: &mut Client, signal: Signal) -> Result<(), Failure> {
+        if signal != Signal::INT && signal != Signal::TERM {
+            return self.send(signal);
+        }
+        if self.ended_by.is_some() || !self.handles(signal)? {
+            self.ended_by.get_or_insert(signal);
+            self.deadline = None;
+            return self.send(Signal::KILL);
+        }
+        self.ended_by = Some(signal);
+        self.deadline = Instant::now().checked_add(self.grace);
+        self.send(signal)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn overdue(&mut self) -> Result<(), Failure> {
+        self.deadline = None;
+        self.send(Signal::KILL)
+    }
+}
