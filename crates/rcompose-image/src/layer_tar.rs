@@ -183,7 +183,9 @@ impl Writer<'_> {
             let n = lgetxattr(&path, &key, &mut value[..])?;
             value.truncate(n);
             if !key.to_bytes().starts_with(OVERLAY) {
-                out.push((key.into_bytes(), value));
+                if travels(key.to_bytes()) {
+                    out.push((key.into_bytes(), value));
+                }
             } else if key.to_bytes() == OPAQUE && value == b"y" {
                 opaque = true;
             } else if matches!(key.to_bytes(), b"trusted.overlay.redirect" | b"trusted.overlay.metacopy") {
@@ -275,6 +277,11 @@ impl Writer<'_> {
 }
 
 type Xattr = (Vec<u8>, Vec<u8>);
+
+/// Labels of security modules (`security.selinux`, `security.ima`) are this machine's; capabilities are the file's.
+fn travels(name: &[u8]) -> bool {
+    !name.starts_with(b"security.") || name == b"security.capability"
+}
 
 /// Puts a name into its field, or as much as fits, and all of it into an extended header.
 fn name_field(field: &mut [u8; 100], name: &[u8], key: &str, pax: &mut Vec<u8>) {

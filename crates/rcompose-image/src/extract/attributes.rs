@@ -4,7 +4,7 @@ use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown,
     fsetxattr, futimens, lsetxattr, utimensat,
 };
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 
 use super::member::Member;
 
@@ -24,7 +24,7 @@ pub(super) fn of_open(file: impl AsFd, member: &Member) -> Result<()> {
         fchown(&file, uid, gid)?;
     }
     for (name, value) in &member.xattrs {
-        fsetxattr(&file, name.as_str(), value, XattrFlags::empty())?;
+        kept(name, fsetxattr(&file, name.as_str(), value, XattrFlags::empty()))?;
     }
     fchmod(&file, Mode::from_raw_mode(member.mode))
 }
@@ -32,6 +32,17 @@ pub(super) fn of_open(file: impl AsFd, member: &Member) -> Result<()> {
 pub(super) fn of_open_file(file: impl AsFd, member: &Member) -> Result<()> {
     of_open(&file, member)?;
     futimens(&file, &times(member.mtime))
+}
+
+/// As in docker, an attribute that this file system or this kind of file can't have is left out: an SELinux label
+/// where there is no SELinux, a `user.` attribute of a link (xattr(7)). A program without its capabilities would not
+/// be the same program, though.
+fn kept(name: &str, result: Result<()>) -> Result<()> {
+    match result {
+        Err(Errno::OPNOTSUPP) if name != "security.capability" => Ok(()),
+        Err(Errno::PERM) if name.starts_with("user.") => Ok(()),
+        result => result,
+    }
 }
 
 /// The same for what can't be opened: links, devices, pipes.
@@ -43,7 +54,7 @@ pub(super) fn of_name(parent: BorrowedFd<'_>, name: &[u8], member: &Member, with
         let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
         path.extend_from_slice(name);
         for (key, value) in &member.xattrs {
-            lsetxattr(path.as_slice(), key.as_str(), value, XattrFlags::empty())?;
+            kept(key, lsetxattr(path.as_slice(), key.as_str(), value, XattrFlags::empty()))?;
         }
     }
     if with_mode {

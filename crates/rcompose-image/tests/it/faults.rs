@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use rcompose_image::{ImageError, ImportOptions, Store};
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
 use crate::common::{Room, Tar, reference};
 
 const ROOT: &str = "RCOMPOSE_TEST_STORE";
@@ -55,6 +57,20 @@ fn truncated() {
     assert!(std::error::Error::source(&text).unwrap().to_string().contains("xz"));
     import(&b"not an archive at all, just some text".repeat(50)).unwrap_err();
     assert_eq!((room.layers(), room.leftovers().len(), room.store.list().unwrap().len()), (0, 0, 0));
+}
+
+#[test]
+fn full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), Some(c"size=4m")).unwrap();
+    let store = Store::open(&dir.path().join("images")).unwrap();
+    let error = store.import(&large()[..], &ImportOptions::new(Some(reference("t")))).unwrap_err();
+    let left =
+        std::fs::read_dir(store.root().join("tmp")).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir());
+    let left = (left.count(), std::fs::read_dir(store.root().join("layers")).unwrap().count());
+    unmount(dir.path(), UnmountFlags::empty()).unwrap();
+    assert!(matches!(error, ImageError::DiskFull { .. }), "{error:?}");
+    assert_eq!(left, (0, 0));
 }
 
 #[test]

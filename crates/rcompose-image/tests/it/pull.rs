@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use rcompose_image::{
-    AuthSource, Image, LayerProgress, LayerState, NoProgress, PullError, PullOptions, PullProgress, pull,
+    AuthSource, Digest, Image, ImportOptions, LayerProgress, LayerState, NoProgress, PullError, PullOptions,
+    PullProgress, pull,
 };
 
 use crate::common::{Room, Tar, reference, stream};
@@ -219,4 +220,56 @@ fn identity_tokens_are_exchanged() {
             .iter()
             .any(|r| r.contains("grant_type=refresh_token&service=s+e") && r.contains("refresh%2Fme"))
     );
+}
+
+#[test]
+fn one_platform_of_several() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    let mut images = Vec::new();
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let options = ImportOptions {
+            platform: platform.parse().unwrap(),
+            ..ImportOptions::new(Some(reference(&platform.replace("linux/", "a/"))))
+        };
+        let tar = Tar::new().file("platform", platform.as_bytes()).done();
+        images.push(source.store.import(&tar[..], &options).unwrap());
+    }
+    let (mut archive, dir) = (Vec::new(), tempfile::tempdir().unwrap());
+    source.store.save(&["a/amd64".into(), "a/arm64".into()], &mut archive).unwrap();
+    tar::Archive::new(&archive[..]).unpack(dir.path()).unwrap();
+    let path = dir.path().join("index.json");
+    let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (entry, architecture) in index["manifests"].as_array_mut().unwrap().iter_mut().zip(["amd64", "arm64"])
+    {
+        entry.as_object_mut().unwrap().remove("annotations");
+        entry["platform"] = serde_json::json!({ "os": "linux", "architecture": architecture });
+    }
+    let inner = index.to_string();
+    let digest = Digest::of(inner.as_bytes());
+    fs::write(dir.path().join("blobs/sha256").join(digest.hex()), &inner).unwrap();
+    index["manifests"] =
+        serde_json::json!([{ "mediaType": index["mediaType"], "digest": digest, "size": inner.len() }]);
+    fs::write(&path, index.to_string()).unwrap();
+    registry.fill(&format!("oci:{}", dir.path().display()), "multi:1", &["--multi-arch", "all"]);
+    let name = reference(&format!("{}/multi:1", registry.address));
+    for (image, platform) in images.iter().zip(["linux/amd64", "linux/arm64"]) {
+        let room = Room::new();
+        let options = PullOptions { platform: platform.parse().unwrap(), ..once() };
+        let pulled = attempt(&room, &name.to_string(), &options).unwrap();
+        assert_eq!((pulled.id, pulled.repo_digests.len()), (image.id, 1));
+        assert_eq!(fs::read_to_string(room.top(&pulled).join("platform")).unwrap(), platform);
+    }
+    let room = Room::new();
+    let options = PullOptions { platform: "linux/s390x".parse().unwrap(), ..once() };
+    let error = attempt(&room, &name.to_string(), &options).unwrap_err();
+    assert!(matches!(error, PullError::Platform { .. }), "{error:?}");
+    // The same layout as an archive: the platform is chosen there too.
+    let mut packed = tar::Builder::new(Vec::new());
+    fs::remove_file(dir.path().join("manifest.json")).unwrap();
+    packed.append_dir_all(".", dir.path()).unwrap();
+    let packed = packed.into_inner().unwrap();
+    let loaded = room.store.load(&packed[..], &"linux/arm64".parse().unwrap()).unwrap();
+    assert_eq!(loaded.iter().map(|l| l.image.id).collect::<Vec<_>>(), vec![images[1].id]);
+    assert_eq!(room.layers(), 1);
 }

@@ -155,3 +155,17 @@ fn nothing_leads_out() {
     assert_eq!(fs::read(room.top(&image).join(&outside_text[1..]).join("f")).unwrap(), b"x");
     assert!(room.store.get(&reference("evil")).unwrap().is_none());
 }
+
+#[test]
+fn attributes_that_cannot_be_are_left_out() {
+    let room = Room::new();
+    let tar = Tar::new()
+        .pax(&[("SCHILY.xattr.user.color", b"blue")])
+        .link(EntryType::Symlink, "link", "target")
+        .pax(&[("SCHILY.xattr.nonsense.name", b"x"), ("SCHILY.xattr.trusted.overlay.opaque", b"y")])
+        .file("file", b"")
+        .done();
+    let image = room.import(&tar, "x");
+    assert_eq!(xattr(&room.top(&image).join("file"), "trusted.overlay.opaque"), None);
+    assert_eq!(stream(&room.store, &image), tar);
+}
