@@ -791,6 +791,20 @@ pub(crate) enum ImageVerb {
         /// New name
         target: String,
     },
+    /// Show the instructions that made an image
+    History {
+        /// Only display IDs
+        #[arg(short, long)]
+        quiet: bool,
+        /// table or json
+        #[arg(long, default_value = "table")]
+        format: String,
+        /// Don't truncate output
+        #[arg(long)]
+        no_trunc: bool,
+        /// Image
+        image: String,
+    },
     /// Build an image from a Dockerfile
     Build(Box<ImageBuildArgs>),
     /// Remove images without a name, or (-a) all that no container uses
@@ -842,20 +856,35 @@ pub(crate) enum VolumeVerb {
     /// List volumes
     #[command(alias = "list")]
     Ls {
+        /// table or json
+        #[arg(long, default_value = "table")]
+        format: String,
         /// Only display names
         #[arg(short, long)]
         quiet: bool,
     },
+    /// Show all about volumes, as JSON
+    Inspect {
+        /// Volumes
+        #[arg(required = true)]
+        volumes: Vec<String>,
+    },
     /// Remove volumes
     #[command(alias = "remove")]
     Rm {
+        /// Volumes that don't exist are fine
+        #[arg(short, long)]
+        force: bool,
         /// Volumes
         #[arg(required = true)]
         volumes: Vec<String>,
     },
     /// Create a volume
     Create {
-        /// Name
-        name: String,
+        /// Labels
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+        /// Name (default: a random one)
+        name: Option<String>,
     },
 }
