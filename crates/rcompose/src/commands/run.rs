@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rcompose_model::{ProjectName, ServiceName, Signal};
 use rcompose_plan::{
-    ContainerId, CreateOptions, Desired, Intent, Plan, RecreatePolicy, RunOptions, needed_services,
+    ContainerId, CreateOptions, Intent, Plan, RecreatePolicy, RunOptions, needed_services,
 };
 use rcompose_supervisor::{Attach, Client, Request, Response};
 
@@ -28,15 +28,10 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
     let grace = defined.stop_grace_period.unwrap_or(Duration::from_secs(10));
     let options = options(cx, &args, service.clone(), &project.working_dir)?;
     let needed = needed_services(&project, std::slice::from_ref(&service), args.no_deps)?;
-    let policy = pictures::Policy {
-        build: args.build,
-        pull: args.pull.clone(),
-        quiet_build: args.quiet_build,
-        quiet_pull: args.quiet_pull || args.quiet,
-        ..pictures::Policy::default()
-    };
-    let images = pictures::ensure(cx, &project, &needed, &policy)?;
-    let desired = Desired { project, images };
+    let mut policy = pictures::Policy::from_flags(args.build, false, args.pull.as_deref())?;
+    policy.quiet_build = args.quiet_build;
+    policy.quiet_pull = args.quiet_pull || args.quiet;
+    let desired = pictures::desired(cx, &project, &needed, &policy)?;
 
     let tty = options.tty.then(|| relay::terminal_size().unwrap_or((24, 80)));
     let stdin = options.interactive;
