@@ -133,6 +133,13 @@ impl Project {
         all
     }
 
+    /// The lines of `ps -a --format json`, whatever its status: for projects whose file is broken.
+    pub fn ps_unchecked(&self) -> Vec<String> {
+        let by_name =
+            self.setting.command().dir("/").args(["-p", &self.name, "ps", "-a", "--format", "json"]);
+        by_name.run().map(|f| f.stdout.lines().map(str::to_owned).collect()).unwrap_or_default()
+    }
+
     /// A property of a service's first container, as text (`State`, `Health`, `ID`, `ExitCode` …).
     #[track_caller]
     pub fn property(&self, service: &str, key: &str) -> String {

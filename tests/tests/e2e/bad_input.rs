@@ -1,0 +1,169 @@
+//! Bad input: a clear error with its place, status 1, nothing created.
+
+use rcompose_e2e::Project;
+
+/// A Compose file, the command, and what must be said about it.
+struct Case {
+    name: &'static str,
+    compose: &'static str,
+    command: &'static str,
+    says: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "bad-yaml",
+        compose: "services:\n  web:\n    image: [busybox\n",
+        command: "up -d",
+        says: &["compose.yaml:"],
+    },
+    Case {
+        name: "bad-key",
+        compose: "services:\n  web:\n    image: busybox:latest\n    comand: [true]\n",
+        command: "up -d",
+        says: &["compose.yaml:4:5", "comand", "command"],
+    },
+    Case {
+        name: "bad-service-name",
+        compose: "services:\n  web: {image: 'busybox:latest'}\n",
+        command: "up -d wbe",
+        says: &["wbe"],
+    },
+    Case {
+        name: "bad-network",
+        compose: "services:\n  web:\n    image: busybox:latest\n    networks:\n      - nowhere\n",
+        command: "up -d",
+        says: &["compose.yaml:5:", "nowhere", "network"],
+    },
+    Case {
+        name: "bad-volume",
+        compose: "services:\n  web:\n    image: busybox:latest\n    volumes:\n      - nothing:/data\n",
+        command: "up -d",
+        says: &["compose.yaml:5:", "nothing", "volume"],
+    },
+    Case {
+        name: "bad-dependency",
+        compose: "services:\n  web:\n    image: busybox:latest\n    depends_on: [database]\n",
+        command: "up -d",
+        says: &["compose.yaml:4:", "database"],
+    },
+    Case {
+        name: "bad-cycle",
+        compose: "services:
+  a: {image: 'busybox:latest', depends_on: [b]}
+  b: {image: 'busybox:latest', depends_on: [c]}
+  c: {image: 'busybox:latest', depends_on: [a]}
+",
+        command: "up -d",
+        says: &["cycle", "a", "b", "c"],
+    },
+    Case {
+        name: "bad-required",
+        compose: "services:\n  web:\n    image: busybox:${TAG:?choose a tag}\n",
+        command: "up -d",
+        says: &["compose.yaml:3:", "TAG", "choose a tag"],
+    },
+    Case {
+        name: "bad-envfile",
+        compose: "services:\n  web:\n    image: busybox:latest\n    env_file: missing.env\n",
+        command: "up -d",
+        says: &["missing.env", "compose.yaml:4:"],
+    },
+    Case {
+        name: "bad-several",
+        compose: "services:\n  web:\n    imag: busybox:latest\n    portz: []\n",
+        command: "up -d",
+        says: &["compose.yaml:3:5", "imag", "compose.yaml:4:5", "portz", "ports"],
+    },
+    Case {
+        name: "bad-bind",
+        compose: "services:
+  web:
+    image: busybox:latest
+    command: [sleep, '1000']
+    volumes:
+      - {type: bind, source: ./not-there, target: /x}
+",
+        command: "up -d",
+        says: &["not-there"],
+    },
+    Case {
+        name: "bad-command",
+        compose: "services:\n  web:\n    image: busybox:latest\n    command: [no-such-program]\n",
+        command: "up -d",
+        says: &["web", "no-such-program"],
+    },
+    Case {
+        name: "bad-user",
+        compose: "services:\n  web:\n    image: busybox:latest\n    command: [id]\n    user: nobody-here\n",
+        command: "up -d",
+        says: &["web", "nobody-here"],
+    },
+    Case {
+        name: "bad-image",
+        // RFC 6761: nobody answers under .invalid.
+        compose: "services:\n  web:\n    image: registry.invalid/some/thing:1\n",
+        command: "up -d",
+        says: &["registry.invalid", "some/thing"],
+    },
+];
+
+#[test]
+fn every_mistake_is_named_and_placed() {
+    let mut wrong = Vec::new();
+    for case in CASES {
+        let Some(p) = Project::new(case.name, case.compose) else { return };
+        let done = p.run(case.command);
+        let missing: Vec<_> = case.says.iter().filter(|s| !done.stderr.contains(**s)).collect();
+        if done.code() != 1 || !missing.is_empty() || done.stderr.contains("panicked") {
+            wrong.push(format!(
+                "{}: status or words are wrong, missing {missing:?}\n{}",
+                case.name,
+                done.describe()
+            ));
+        }
+        let running: Vec<_> = p.ps_unchecked().into_iter().filter(|c| c.contains("\"running\"")).collect();
+        if !running.is_empty() {
+            wrong.push(format!("{}: runs nevertheless: {running:?}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_file_at_all() {
+    let Some(p) = Project::empty("bad-nofile") else { return };
+    p.run("up -d").code_is(1).err("compose.yaml");
+    p.run("-f else.yaml up -d").code_is(1).err("else.yaml");
+}
+
+#[test]
+fn unknown_flags_and_commands() {
+    let Some(p) = Project::new("bad-flags", "services: {web: {image: 'busybox:latest'}}\n") else { return };
+    p.run("up --no-such-flag").code_is(1).err("--no-such-flag");
+    p.run("uup").code_is(1).err("uup");
+}
+
+#[test]
+fn a_running_project_survives_a_broken_file() {
+    let compose = format!("services:\n  web: {{image: 'busybox:latest', command: {}}}\n", crate::POLITE);
+    let Some(p) = Project::new("bad-later", &compose) else { return };
+    p.run("up -d").ok();
+    let id = p.property("web", "ID");
+    p.file("compose.yaml", "services: [\n");
+    p.run("up -d").code_is(1).err("compose.yaml:");
+    p.file("compose.yaml", &compose);
+    assert_eq!(p.property("web", "ID"), id);
+    assert_eq!(p.property("web", "State"), "running");
+}
+
+#[test]
+fn not_supported_is_said_with_its_place() {
+    let compose = format!(
+        "services:\n  web:\n    image: busybox:latest\n    command: {}\n    x-own: fine\n    blkio_config: {{weight: 300}}\n",
+        crate::POLITE
+    );
+    let Some(p) = Project::new("bad-unsupported", &compose) else { return };
+    p.run("config -q").ok().not_err("x-own");
+    p.run("up -d").ok().err("compose.yaml:6:").err("blkio_config");
+}

@@ -1,0 +1,107 @@
+//! Images from Dockerfiles.
+
+use std::time::Duration;
+
+use rcompose_e2e::Project;
+
+fn project(name: &str, dockerfile: &str) -> Option<Project> {
+    let p = Project::new(name, "services:\n  box: {build: .}\n")?;
+    p.file("Dockerfile", dockerfile);
+    Some(p)
+}
+
+#[test]
+fn second_build_runs_nothing() {
+    let Some(p) = project(
+        "build-cache",
+        "FROM busybox:latest\nRUN sleep 1; echo made > /made\nCOPY file /file\nRUN cat /made /file > /both\nCMD [\"cat\", \"/both\"]\n",
+    ) else {
+        return;
+    };
+    p.file("file", "first\n");
+    p.run("build").ok();
+    p.run("run --rm -T box").ok().out("made\nfirst\n");
+    p.run("build").ok().within(Duration::from_millis(900));
+    p.file("file", "second\n");
+    // From its COPY on: the step before it, which sleeps, stays.
+    p.run("build").ok().within(Duration::from_millis(900));
+    p.run("run --rm -T box").ok().out("made\nsecond\n");
+    p.run("down --rmi all").ok();
+}
+
+#[test]
+fn failing_step_shows_output_line_and_status() {
+    let Some(p) =
+        project("build-fail", "FROM busybox:latest\n\nRUN echo working; echo broken >&2; exit 42\n")
+    else {
+        return;
+    };
+    let done = p.run("build").code_is(1).err("42").err("Dockerfile:3");
+    let all = format!("{}{}", done.stdout, done.stderr);
+    assert!(all.contains("working") && all.contains("broken"), "{}", done.describe());
+    p.run("up -d").code_is(1);
+    p.nothing_left(true);
+}
+
+#[test]
+fn stages_arguments_and_ignored_files() {
+    let Some(p) = Project::new(
+        "build-stages",
+        "services:
+  box:
+    build:
+      context: .
+      dockerfile: docker/Box
+      target: final
+      args: {WORD: hello, UNUSED: x}
+",
+    ) else {
+        return;
+    };
+    p.file(
+        "docker/Box",
+        "ARG BASE=busybox
+FROM ${BASE}:latest AS maker
+ARG WORD=default
+WORKDIR /work
+COPY . .
+RUN echo \"$WORD\" > word && ls > list
+
+FROM ${BASE}:latest AS final
+COPY --from=maker --chown=7:8 /work/word /work/list /out/
+ENV KIND=\"of magic\" PATH=/out:$PATH
+LABEL made.by=test
+USER 7:8
+WORKDIR /out
+ENTRYPOINT [\"sh\", \"-c\"]
+CMD [\"cat word list; id -u; echo $KIND; stat -c %u:%g word\"]
+
+FROM final AS never
+RUN exit 1
+",
+    );
+    p.file(".dockerignore", "**/*.log\n!keep.log\n");
+    p.file("a.log", "");
+    p.file("keep.log", "");
+    p.file("sub/b.log", "");
+    let done = p.run("run --rm -T --build box").ok();
+    assert_eq!(
+        done.stdout,
+        "hello\ncompose.yaml\ndocker\nkeep.log\nlist\nsub\nword\n7\nof magic\n7:8\n",
+        "{}",
+        done.describe()
+    );
+    p.run("down --rmi all").ok();
+}
+
+#[test]
+fn unknown_instruction_and_missing_files_are_placed() {
+    let Some(p) = project("build-bad", "FROM busybox:latest\nRUNN echo hi\n") else { return };
+    p.run("build").code_is(1).err("Dockerfile:2").err("RUNN");
+    p.file("Dockerfile", "FROM busybox:latest\nCOPY nothing /\n");
+    p.run("build").code_is(1).err("nothing");
+    std::fs::remove_file(p.dir().join("Dockerfile")).unwrap();
+    p.run("build").code_is(1).err("Dockerfile");
+    p.file("compose.yaml", "services:\n  box: {build: ./nowhere}\n");
+    p.run("build").code_is(1).err("nowhere");
+}

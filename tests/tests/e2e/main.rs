@@ -1,0 +1,16 @@
+//! End-to-end: the static release binary on this machine's kernel. Needs root, `RCOMPOSE_BIN` and `RCOMPOSE_E2E_BASE`; `cargo xtask ci`
+//! sets them. What can't run says `SKIP`.
+
+mod attached;
+mod bad_input;
+mod build;
+mod chaos;
+mod data;
+mod examples;
+mod health;
+mod lifecycle;
+mod network;
+mod run;
+
+/// A service that prints a line, runs on, and ends at once on SIGTERM.
+const POLITE: &str = r#"["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 1 & wait $$!; done"]"#;
