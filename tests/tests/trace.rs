@@ -2,6 +2,7 @@
 //! machine.
 
 use rcompose_e2e::{Machine, Project, free_port, processes_of};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn compose(port: u16) -> String {
     format!(
@@ -55,9 +56,9 @@ fn machine_is_as_before() {
     p.run("up -d").ok();
     for verb in ["__keeper", "__supervisor"] {
         for pid in processes_of(p.root(), p.name(), verb) {
-            let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+            let pid = Pid::from_raw(pid).expect("a pid");
             // The supervisor may have gone with its keeper.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            kill_process(pid, Signal::KILL).unwrap_or_else(|e| println!("{verb}: {e}"));
         }
     }
     p.run("down -v").ok();
