@@ -102,7 +102,10 @@ impl Store {
 
     /// The unpacked files of an image's layers, top first: overlayfs's lower directories.
     pub fn layer_paths(&self, image: &Image) -> Result<Vec<PathBuf>> {
-        let path = |l: &LayerId| self.layer_path(l).ok_or(ImageError::LayerMissing(l.0));
+        let path = |l: &LayerId| match self.sound(l)? {
+            true => Ok(self.layer_dir(l).join("fs")),
+            false => Err(ImageError::LayerMissing(l.0)),
+        };
         image.layers.iter().rev().map(path).collect()
     }
 
@@ -130,17 +133,15 @@ impl Store {
             serde_json::from_slice(new.config).map_err(|e| ImageError::json("the image configuration", e))?;
         let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
         let temp = self.temp()?;
-        if !new.layers.is_empty() {
-            // An image that survives a power cut has its files. Layers of builds can be built again.
-            let dir = std::fs::File::open(temp.path()).map_err(|e| ImageError::io("open", temp.path(), e))?;
-            rustix::fs::syncfs(&dir).map_err(|e| ImageError::io("write", temp.path(), e))?;
-        }
         let adding = self.adding()?;
         for layer in new.layers.iter().filter(|l| layers.contains(&l.info.id)) {
             self.place_unpacked(layer)?;
         }
         let mut size = 0;
         for layer in &layers {
+            if !self.sound(layer)? {
+                return Err(ImageError::LayerMissing(layer.0));
+            }
             size += self.layer_info(layer)?.ok_or(ImageError::LayerMissing(layer.0))?.content;
         }
         let blob = self.config_path(&id);

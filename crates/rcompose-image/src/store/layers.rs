@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::temp::Temp;
-use super::{Store, files};
+use super::{Store, files, sound};
 use crate::error::{ImageError, Result};
 use crate::layer_tar::{self, Walk};
 use crate::stream::{decompressed, with_hash};
@@ -66,7 +66,7 @@ pub(crate) struct Unpacked {
 impl Store {
     pub(super) fn place_unpacked(&self, layer: &Unpacked) -> Result<()> {
         // It may have been placed with another image of the same archive.
-        if self.layer_dir(&layer.info.id).is_dir() {
+        if self.sound(&layer.info.id)? {
             return Ok(());
         }
         self.place(&layer.temp.path().join("layer"), &layer.info)
@@ -76,9 +76,10 @@ impl Store {
         self.root.join("layers").join(layer.0.hex())
     }
 
-    /// The unpacked files of a layer, if the store has it.
+    /// The unpacked files of a layer, if the store has it whole, as far as can be told.
     pub fn layer_path(&self, layer: &LayerId) -> Option<PathBuf> {
-        Some(self.layer_dir(layer).join("fs")).filter(|p| p.is_dir())
+        // Without an answer it is not to be built on; who needs it gets the reason from `layer_paths`.
+        self.sound(layer).is_ok_and(|sound| sound).then(|| self.layer_dir(layer).join("fs"))
     }
 
     /// What is known of a layer, if the store has it.
@@ -132,9 +133,24 @@ impl Store {
     fn place(&self, dir: &Path, info: &LayerInfo) -> Result<()> {
         let json = dir.join("layer.json");
         fs::write(&json, files::to_json(&json, info)?).map_err(|e| ImageError::io("write", &json, e))?;
-        match rustix::fs::rename(dir, self.layer_dir(&info.id)) {
-            Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
-            Err(e) => Err(ImageError::io("rename", dir, e)),
+        sound::mark(dir)?;
+        let to = self.layer_dir(&info.id);
+        loop {
+            match rustix::fs::rename(dir, &to) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST | Errno::NOTEMPTY) if self.sound(&info.id)? => return Ok(()),
+                Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                    // Half lost in a power cut. Another process may be replacing it too.
+                    let aside = dir.with_extension("lost");
+                    match fs::rename(&to, &aside) {
+                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                            return Err(ImageError::io("remove", &to, e));
+                        }
+                        _ => {}
+                    }
+                }
+                Err(e) => return Err(ImageError::io("rename", dir, e)),
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! refs.json              names → image ids; replaced as a whole by a rename
 //! images/<id>.json       what to know of an image without reading its configuration
 //! blobs/sha256/<id>      its configuration, byte for byte
-//! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`)
+//! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`), unsynced (`sound`)
 //! tmp/                   work in progress, renamed into place; see `temp`
 //! ```
 //!
@@ -21,6 +21,7 @@ mod load;
 mod names;
 mod remove;
 mod save;
+mod sound;
 mod temp;
 
 pub use images::Image;

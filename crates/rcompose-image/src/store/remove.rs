@@ -145,7 +145,8 @@ impl Store {
 
     /// Gone at once by a rename; the files themselves go with `temp`, after the lock.
     fn delete_layer(&self, layer: &LayerId, temp: &Temp, removed: &mut Removed) -> Result<()> {
-        let content = self.layer_info(layer)?.map(|i| i.content).unwrap_or_default();
+        // One that was lost in a power cut has no readable record, and nothing of value.
+        let content = self.layer_info(layer).ok().flatten().map(|i| i.content).unwrap_or_default();
         let to: PathBuf = temp.path().join(layer.0.hex());
         let from = self.layer_dir(layer);
         match fs::rename(&from, &to) {

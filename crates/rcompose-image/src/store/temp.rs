@@ -43,7 +43,7 @@ impl Hold {
     /// Keeps a layer; `false` if the store doesn't have it.
     pub fn layer(&self, layer: &LayerId) -> Result<bool> {
         let _adding = self.store.adding()?;
-        if !self.store.layer_dir(layer).is_dir() {
+        if !self.store.sound(layer)? {
             return Ok(false);
         }
         let path = self.temp.path().join("holds").join(layer.0.hex());

@@ -125,6 +125,30 @@ fn damaged_layer_is_told() {
     assert!(matches!(room.store.layer_paths(&image), Err(ImageError::LayerMissing(_))));
 }
 
+/// As after a power cut: the layer's directory is there, the end of its content isn't.
+#[test]
+fn layers_of_an_earlier_boot_are_checked_once() {
+    let room = Room::new();
+    let tar = Tar::new().file("f", b"12345").done();
+    let image = room.import(&tar, "x");
+    let dir = room.store.root().join("layers").join(image.layers[0].0.hex());
+    let rebooted = || std::fs::write(dir.join("unsynced"), "another boot").unwrap();
+    rebooted();
+    room.store.layer_paths(&image).unwrap();
+    assert!(!dir.join("unsynced").exists());
+    rebooted();
+    std::fs::write(dir.join("fs/f"), b"123").unwrap();
+    assert!(matches!(room.store.layer_paths(&image), Err(ImageError::LayerMissing(_))));
+    assert!(!room.store.hold().unwrap().layer(&image.layers[0]).unwrap());
+    let again = room.import(&tar, "x");
+    assert_eq!(std::fs::read(room.top(&again).join("f")).unwrap(), b"12345");
+    // With its record lost as well.
+    rebooted();
+    std::fs::write(dir.join("layer.json"), b"").unwrap();
+    room.import(&tar, "x");
+    assert!(room.store.layer_paths(&image).is_ok() && room.leftovers().is_empty());
+}
+
 /// Prints how long an import of 130 MB takes: run it alone, with `--release` and `--nocapture`.
 #[test]
 #[ignore = "a measurement"]
