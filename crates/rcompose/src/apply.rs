@@ -1,15 +1,15 @@
 //! Observe, plan, and have the project's supervisor carry it out.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rcompose_engine::{StepEvent, StepFailure};
-use rcompose_model::ProjectName;
+use rcompose_model::{ProjectName, Signal};
 use rcompose_plan::{ContainerId, Desired, Intent, LocalOp, Observed, Plan};
 use rcompose_supervisor::{Attach, Client, ProjectMeta, Request, Response};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::context::{Context, print};
+use crate::context::{Context, print, stdout_failure};
 use crate::failure::{Failure, status};
 use crate::progress::{FRAME, Progress};
 use crate::signals::Signals;
@@ -19,6 +19,54 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// Chooses the container whose pipes the client wants, out of a plan.
 pub(crate) type ChooseAttached<'a> = &'a dyn Fn(&Plan) -> Option<Attach>;
+
+/// Something to be looked after while a plan is carried out: the logs of an attached `up`.
+pub(crate) trait Aside {
+    /// This plan is about to be carried out.
+    fn planned(&mut self, have: &Observed, plan: &Plan);
+    /// Readable when there is something to do.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+    /// It is readable. What is to be printed on stdout and on stderr.
+    fn ready(&mut self) -> Result<Said, Failure>;
+}
+
+/// What is to be printed above the progress.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+impl Said {
+    /// Writes it out.
+    pub(crate) fn print(&self) -> Result<(), Failure> {
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        out.write_all(&self.stdout).and_then(|()| out.flush()).map_err(|e| stdout_failure(&e))?;
+        let mut err = std::io::stderr().lock();
+        err.write_all(&self.stderr).map_err(|e| Failure::io("write to standard error", &e))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.is_empty()
+    }
+}
+
+/// What a signal does while a plan is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnSignal {
+    /// What has not begun is not begun any more.
+    Cancel,
+    /// The containers that are being stopped are killed.
+    Kill,
+}
+
+/// What else happens while a plan is carried out.
+pub(crate) struct Watch<'a> {
+    pub(crate) signals: Option<&'a Signals>,
+    pub(crate) on_signal: OnSignal,
+    pub(crate) aside: Option<&'a mut dyn Aside>,
+}
 
 /// The pipes or the terminal of the attached container.
 #[derive(Debug)]
@@ -105,12 +153,28 @@ pub(crate) fn apply_until(
     attach: Option<ChooseAttached<'_>>,
     signals: Option<&Signals>,
 ) -> Result<Outcome, Failure> {
+    let mut watch = Watch { signals, on_signal: OnSignal::Cancel, aside: None };
+    apply_watched(cx, project, desired, intent, attach, &mut watch)
+}
+
+/// As [`apply`], while something else is looked after.
+pub(crate) fn apply_watched(
+    cx: &Context,
+    project: &ProjectName,
+    desired: Option<&Desired>,
+    intent: &Intent,
+    attach: Option<ChooseAttached<'_>>,
+    watch: &mut Watch<'_>,
+) -> Result<Outcome, Failure> {
     loop {
         let have = rcompose_machine::observe(&cx.dirs, project)?;
         let plan = rcompose_plan::plan(project, desired, &have, intent)?;
         if cx.dry_run() {
             print(&rcompose_plan::render(&plan))?;
             return Ok(Outcome { plan, before: have, dry: true, ..Outcome::default() });
+        }
+        if let Some(aside) = watch.aside.as_deref_mut() {
+            aside.planned(&have, &plan);
         }
         if plan.is_empty() {
             plan.warnings.iter().for_each(|w| cx.warn(w));
@@ -124,7 +188,7 @@ pub(crate) fn apply_until(
             },
             None => recorded_meta(cx, project)?,
         };
-        let stream = match signals {
+        let stream = match watch.signals {
             Some(s) => s.lifted(|| cx.connect(project))??,
             None => cx.connect(project)?,
         };
@@ -134,7 +198,8 @@ pub(crate) fn apply_until(
         let mut walk = Walk {
             progress: Progress::new(cx, title(intent)),
             cx,
-            signals,
+            project,
+            watch,
             outcome: Outcome { plan, before: have, ..Outcome::default() },
             warned: false,
         };
@@ -150,15 +215,16 @@ pub(crate) fn apply_until(
     }
 }
 
-struct Walk<'a> {
+struct Walk<'a, 'w> {
     cx: &'a Context,
+    project: &'a ProjectName,
     progress: Progress,
-    signals: Option<&'a Signals>,
+    watch: &'a mut Watch<'w>,
     outcome: Outcome,
     warned: bool,
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     /// `None`: stale. Else, if nothing of the project is left, its keeper's PID.
     fn until_applied(&mut self, client: &mut Client) -> Result<Option<Option<i32>>, Failure> {
         loop {
@@ -202,25 +268,20 @@ impl Walk<'_> {
     /// Until the supervisor says something.
     fn wait(&mut self, client: &mut Client) -> Result<(), Failure> {
         loop {
-            let mut fds = vec![PollFd::new(&*client, PollFlags::IN)];
-            fds.extend(self.signals.map(|s| PollFd::new(s, PollFlags::IN)));
-            let frame = if self.progress.moves() { Timespec::try_from(FRAME).ok() } else { None };
-            match rustix::event::poll(&mut fds, frame.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(Failure::io("wait for the supervisor", &e)),
-            }
-            let ready: Vec<bool> = fds.iter().map(|f| !f.revents().is_empty()).collect();
-            drop(fds);
-            if let (Some(signals), Some(true)) = (self.signals, ready.get(1))
+            let (client_ready, signal_ready, aside_ready) = self.poll(client)?;
+            if signal_ready
+                && let Some(signals) = self.watch.signals
                 && signals.take()?.is_some()
             {
-                if self.outcome.interrupted {
-                    return Err(Failure::silent(130));
-                }
-                self.outcome.interrupted = true;
-                client.send(&Request::Cancel)?;
+                self.signal(client)?;
             }
-            if ready[0] {
+            if aside_ready && let Some(aside) = self.watch.aside.as_deref_mut() {
+                let said = aside.ready()?;
+                if !said.is_empty() {
+                    self.progress.above(|| said.print())?;
+                }
+            }
+            if client_ready {
                 return match client.fill()? {
                     true => Ok(()),
                     false => Err(Failure::new(
@@ -233,6 +294,54 @@ impl Walk<'_> {
             self.progress.tick();
         }
     }
+
+    /// Which can be read: the supervisor, the signals, what is looked after.
+    fn poll(&self, client: &Client) -> Result<(bool, bool, bool), Failure> {
+        let aside = self.watch.aside.as_deref().and_then(Aside::fd);
+        let mut fds = vec![PollFd::new(client, PollFlags::IN)];
+        fds.extend(self.watch.signals.map(|s| PollFd::new(s, PollFlags::IN)));
+        fds.extend(aside.as_ref().map(|a| PollFd::new(a, PollFlags::IN)));
+        let frame = if self.progress.moves() { Timespec::try_from(FRAME).ok() } else { None };
+        match rustix::event::poll(&mut fds, frame.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok((false, false, false)),
+            Err(e) => return Err(Failure::io("wait for the supervisor", &e)),
+        }
+        let mut ready = fds.iter().map(|f| !f.revents().is_empty());
+        let client = ready.next().unwrap_or(false);
+        let signal = self.watch.signals.is_some() && ready.next().unwrap_or(false);
+        Ok((client, signal, ready.next().unwrap_or(false)))
+    }
+
+    fn signal(&mut self, client: &mut Client) -> Result<(), Failure> {
+        match self.watch.on_signal {
+            OnSignal::Cancel if self.outcome.interrupted => return Err(Failure::silent(130)),
+            OnSignal::Cancel => client.send(&Request::Cancel)?,
+            OnSignal::Kill => {
+                let stops = self.outcome.plan.steps.iter().filter_map(|s| match &s.op {
+                    LocalOp::StopContainer { id, .. } => Some(id.clone()),
+                    _ => None,
+                });
+                kill(self.cx, self.project, stops.collect())?;
+            }
+        }
+        self.outcome.interrupted = true;
+        Ok(())
+    }
+}
+
+/// Kills containers now, whatever plan is being carried out.
+fn kill(cx: &Context, project: &ProjectName, containers: Vec<ContainerId>) -> Result<(), Failure> {
+    let Some(stream) = cx.connect_existing(project)? else { return Ok(()) };
+    let mut client = Client::new(stream);
+    for container in containers {
+        client.send(&Request::Signal { container, signal: Signal::KILL })?;
+        // A refusal means that it has ended already.
+        if client.recv()?.is_none() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn recorded_meta(cx: &Context, project: &ProjectName) -> Result<ProjectMeta, Failure> {

@@ -10,6 +10,8 @@ mod failure;
 mod pictures;
 mod processes;
 mod progress;
+mod relay;
+mod render;
 mod signals;
 
 use std::ffi::OsString;

@@ -94,6 +94,17 @@ impl Progress {
         }
     }
 
+    /// Prints something that stays above the tree.
+    pub(crate) fn above<E>(&mut self, print: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let clear = self.clear();
+        if !clear.is_empty() {
+            to_stderr(&clear);
+        }
+        print()?;
+        self.tick();
+        Ok(())
+    }
+
     /// What a step of a plan does.
     pub(crate) fn step(&mut self, plan: &Plan, event: &StepEvent) {
         let step = match event {

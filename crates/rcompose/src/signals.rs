@@ -20,7 +20,8 @@ impl Signals {
     pub(crate) fn new(signals: &[Signal]) -> Result<Self, Failure> {
         let failed = |e: nix::Error| Failure::io("receive signals", &e);
         let set: SigSet = signals.iter().copied().collect();
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        let fd =
+            SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(failed)?;
         set.thread_block().map_err(failed)?;
         Ok(Self { fd, set })
     }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::render::color::{Prefixes, log_name};
 use crate::render::time::{moment, now, timestamp};
 
-mod history;
+pub(crate) mod history;
 use history::{History, Line, Range, continues};
 
 pub(crate) fn run(cx: &Context, args: LogsArgs) -> Result<u8, Failure> {

@@ -1,6 +1,34 @@
 //! One file for each verb.
 
+mod build;
+mod common;
+mod config;
+mod containers;
+mod create;
+mod down;
+mod events;
+mod exec;
+mod images;
+mod kill;
+mod logs;
+mod ls;
+mod pause;
+mod port;
+mod ps;
+mod pull;
+mod restart;
+mod rm;
+mod run;
+mod scale;
+mod start;
+mod stop;
+mod top;
 mod unknown;
+mod up;
+mod version;
+mod volume;
+mod volumes;
+mod wait;
 
 use crate::args::Verb;
 use crate::context::Context;
@@ -9,12 +37,34 @@ use crate::failure::Failure;
 /// Does what the command line says; the exit status.
 pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
     match verb {
+        Verb::Build(args) => build::run(cx, args),
+        Verb::Config(args) => config::run(cx, args),
+        Verb::Create(args) => create::run(cx, args),
+        Verb::Down(args) => down::run(cx, args),
+        Verb::Events(args) => events::run(cx, args),
+        Verb::Exec(args) => exec::run(cx, args),
+        Verb::Images(args) => images::run(cx, args),
+        Verb::Kill(args) => kill::run(cx, args),
+        Verb::Logs(args) => logs::run(cx, args),
+        Verb::Ls(args) => ls::run(cx, args),
+        Verb::Pause(args) => pause::pause(cx, args),
+        Verb::Port(args) => port::run(cx, args),
+        Verb::Ps(args) => ps::run(cx, args),
+        Verb::Pull(args) => pull::run(cx, args),
+        Verb::Restart(args) => restart::run(cx, args),
+        Verb::Rm(args) => rm::run(cx, args),
+        Verb::Run(args) => run::run(cx, *args),
+        Verb::Scale(args) => scale::run(cx, args),
+        Verb::Start(args) => start::run(cx, args),
+        Verb::Stop(args) => stop::run(cx, args),
+        Verb::Top(args) => top::run(cx, args),
+        Verb::Unpause(args) => pause::unpause(cx, args),
+        Verb::Up(args) => up::run(cx, *args),
+        Verb::Version(args) => version::run(cx, args),
+        Verb::Volumes(args) => volumes::run(cx, args),
+        Verb::Wait(args) => wait::run(cx, args),
+        Verb::Image { .. } => Err(Failure::unsupported("`image` is not supported in this version")),
+        Verb::Volume { verb } => volume::run(cx, verb),
         Verb::Other(words) => Err(unknown::failure(&words)),
-        other => {
-            let name = format!("{other:?}");
-            let name = name.split(['(', ' ']).next().unwrap_or_default().to_lowercase();
-            let _ = cx;
-            Err(Failure::unsupported(format!("`{name}` isn't there yet")))
-        }
     }
 }

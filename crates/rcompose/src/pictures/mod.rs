@@ -17,7 +17,7 @@ use rcompose_plan::{ImageFacts, image_key};
 use crate::context::Context;
 use crate::failure::Failure;
 
-pub(crate) use building::{BuildOptions, build_request, build_services};
+pub(crate) use building::{BuildOptions, build_request, build_services, network as build_network};
 pub(crate) use facts::image_facts;
 pub(crate) use pulling::{Wanted, parse_reference, pull_all};
 
