@@ -1,1 +1,38 @@
-//! rcompose-loader
+//! From Compose files to a [`rcompose_model::Project`], or to precise diagnostics.
+//!
+//! Files are read through [`Sources`] only. Each file goes through YAML events, a span tree, interpolation, a check
+//! against the schema and its canonical form; then come extends, include, merge, defaults, normal form, checks
+//! between attributes, and the typed project. All that is wrong is told at once, ordered by place.
+#![forbid(unsafe_code)]
+
+mod canonical;
+mod cx;
+mod decode;
+mod diagnostic;
+mod dotenv;
+mod envfile;
+mod files;
+mod interpolate;
+mod load;
+mod merge;
+mod normalize;
+mod print;
+mod project;
+mod request;
+mod scalar;
+mod schema;
+mod source;
+mod tree;
+mod units;
+mod validate;
+mod yaml;
+
+pub use canonical::{parse_short_port, parse_short_volume};
+pub use diagnostic::{Diagnostic, LoadError, Place, Severity, render_diagnostics};
+pub use envfile::parse_env_file;
+pub use load::load;
+pub use print::Canonical;
+pub use project::project_name;
+pub use request::{LoadOptions, LoadRequest, Loaded};
+pub use source::{FsSources, MemorySources, Sources, join_clean};
+pub use units::{parse_bytes, parse_duration, split_command};

@@ -1,0 +1,229 @@
+use std::net::IpAddr;
+
+use rcompose_model::{PortMapping, PortProtocol};
+
+use crate::cx::Cx;
+use crate::tree::{Map, Node, Span, Value};
+
+/// One parsed short port: what the canonical form says.
+struct Short {
+    host_ip: Option<IpAddr>,
+    published: Option<String>,
+    target: u16,
+    protocol: PortProtocol,
+}
+
+fn range(text: &str) -> Result<(u16, u16), String> {
+    let bad = || format!("{text:?} isn't a port between 1 and 65535");
+    let one = |t: &str| t.parse::<u16>().map_err(|_| bad());
+    match text.split_once('-') {
+        Some((a, b)) => {
+            let (a, b) = (one(a)?, one(b)?);
+            if b < a { Err(format!("the port range {text} ends before it begins")) } else { Ok((a, b)) }
+        }
+        None => one(text).map(|p| (p, p)),
+    }
+}
+
+fn protocol(text: &str) -> Result<PortProtocol, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "tcp" | "" => Ok(PortProtocol::Tcp),
+        "udp" => Ok(PortProtocol::Udp),
+        "sctp" => Ok(PortProtocol::Sctp),
+        _ => Err(format!("{text:?} isn't a protocol: tcp, udp or sctp")),
+    }
+}
+
+/// `[[ip:]published:]target[/protocol]`.
+fn short(text: &str) -> Result<Vec<Short>, String> {
+    let bad = |why: String| format!("invalid port {text:?}: {why}");
+    let (main, proto) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocol = protocol(proto).map_err(bad)?;
+    let (ip, rest) = match main.strip_prefix('[') {
+        Some(v6) => {
+            let (ip, rest) = v6.split_once(']').ok_or_else(|| bad("the bracket isn't closed".into()))?;
+            (Some(ip), rest.strip_prefix(':').unwrap_or(rest))
+        }
+        None => {
+            let mut parts = main.rsplitn(3, ':').collect::<Vec<_>>();
+            parts.reverse();
+            match parts.as_slice() {
+                [ip, _, _] => (Some(*ip), &main[ip.len() + 1..]),
+                _ => (None, main),
+            }
+        }
+    };
+    let host_ip = match ip.filter(|ip| !ip.is_empty()) {
+        Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_| bad(format!("{ip:?} isn't an IP address")))?),
+        None => None,
+    };
+    let (published, target) = match rest.split_once(':') {
+        Some((p, t)) => (Some(p).filter(|p| !p.is_empty()), t),
+        None => (None, rest),
+    };
+    if target.is_empty() {
+        return Err(bad("the container's port is missing".into()));
+    }
+    let (t0, t1) = range(target).map_err(bad)?;
+    if t0 == 0 {
+        return Err(bad("the container's port can't be 0".into()));
+    }
+    let published = published.map(|p| range(p).map(|r| (r, p.to_owned()))).transpose().map_err(bad)?;
+    let count = u32::from(t1 - t0) + 1;
+    if let Some(((p0, p1), _)) = &published {
+        let n = u32::from(p1 - p0) + 1;
+        if n != count && count != 1 {
+            return Err(bad("the two ranges have different lengths".into()));
+        }
+    }
+    Ok((0..count)
+        .map(|i| Short {
+            host_ip,
+            published: published.as_ref().map(|((p0, p1), text)| {
+                if count == 1 && p0 != p1 { text.clone() } else { (u32::from(*p0) + i).to_string() }
+            }),
+            target: t0 + i as u16,
+            protocol,
+        })
+        .collect())
+}
+
+/// Reads a short port (`run -p`).
+pub fn parse_short_port(text: &str) -> Result<Vec<PortMapping>, String> {
+    short(text)?
+        .into_iter()
+        .map(|s| {
+            Ok(PortMapping {
+                host_ip: s.host_ip,
+                published: published_range(s.published.as_deref())?,
+                target: s.target,
+                protocol: s.protocol,
+                name: None,
+                app_protocol: None,
+                mode: None,
+            })
+        })
+        .collect()
+}
+
+/// `8080` or `8000-8010`; nothing and `0` let the machine choose.
+pub(crate) fn published_range(text: Option<&str>) -> Result<Option<(u16, u16)>, String> {
+    match text {
+        None | Some("" | "0") => Ok(None),
+        Some(text) => range(text).map(Some),
+    }
+}
+
+/// The list `ports` to its long forms.
+pub(crate) fn canonical(cx: &mut Cx<'_>, node: &mut Node) {
+    let Value::Seq(items) = &mut node.value else { return };
+    let mut out = Vec::with_capacity(items.len());
+    for mut item in std::mem::take(items) {
+        let span = item.span;
+        if let Some(map) = item.as_map_mut() {
+            long(cx, map, span);
+            out.push(item);
+            continue;
+        }
+        let Some(text) = item.scalar_text() else { continue };
+        match short(&text) {
+            Ok(ports) => out.extend(ports.into_iter().map(|p| item.with(Value::Map(entry(&p, item.span))))),
+            Err(message) => {
+                cx.error(item.span, message)
+                    .help
+                    .push("write [[IP:]HOST:]CONTAINER[/PROTOCOL], like \"8080:80\"".into());
+            }
+        }
+    }
+    *items = out;
+}
+
+fn entry(p: &Short, span: Span) -> Map {
+    let mut map = Map::new();
+    map.insert("mode".into(), Node::str("ingress", span));
+    if let Some(ip) = p.host_ip {
+        map.insert("host_ip".into(), Node::str(ip.to_string(), span));
+    }
+    map.insert("target".into(), Node::new(Value::Int(p.target.into()), span));
+    if let Some(published) = &p.published {
+        map.insert("published".into(), Node::str(published, span));
+    }
+    map.insert("protocol".into(), Node::str(p.protocol.as_str(), span));
+    map
+}
+
+fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span) {
+    map.entry("mode".into()).or_insert_with(|| Node::str("ingress", span));
+    map.entry("protocol".into()).or_insert_with(|| Node::str("tcp", span));
+    if let Some(published) = map.get_mut("published") {
+        if let Some(text) = published.scalar_text() {
+            if let Err(why) = published_range(Some(&text)) {
+                cx.error(published.span, format!("invalid published port: {why}"));
+            }
+            published.value = Value::Str(text);
+        }
+    }
+    match map.get("target") {
+        None => {
+            cx.error(span, "a port needs a target").help.push("add `target:`, the container's port".into());
+        }
+        Some(target) => {
+            if let Value::Int(n) = target.value {
+                if !(1..=65535).contains(&n) {
+                    cx.error(target.span, format!("{n} isn't a port between 1 and 65535"));
+                }
+            }
+        }
+    }
+    if let Some(p) = map.get("protocol") {
+        if let Some(Err(why)) = p.as_str().map(protocol) {
+            cx.error(p.span, why);
+        }
+    }
+    if let Some(ip) = map.get("host_ip") {
+        let text = ip.as_str().unwrap_or_default();
+        if !text.is_empty() && text.parse::<IpAddr>().is_err() {
+            let message = format!("host_ip {text:?} isn't an IP address");
+            cx.error(ip.span, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms() {
+        let show = |t: &str| {
+            short(t).map(|ps| {
+                ps.iter()
+                    .map(|p| {
+                        format!(
+                            "{}{}>{}/{}",
+                            p.host_ip.map(|i| format!("{i} ")).unwrap_or_default(),
+                            p.published.as_deref().unwrap_or("?"),
+                            p.target,
+                            p.protocol
+                        )
+                    })
+                    .collect::<Vec<_>>()
+                    .join(",")
+            })
+        };
+        for (text, want) in [
+            ("80", "?>80/tcp"),
+            ("8080:80", "8080>80/tcp"),
+            ("127.0.0.1:8080:80/udp", "127.0.0.1 8080>80/udp"),
+            ("127.0.0.1::80", "127.0.0.1 ?>80/tcp"),
+            ("[::1]:8080:80", "::1 8080>80/tcp"),
+            ("3000-3001:4000-4001", "3000>4000/tcp,3001>4001/tcp"),
+            ("4000-4010:400", "4000-4010>400/tcp"),
+        ] {
+            assert_eq!(show(text).unwrap(), want, "{text}");
+        }
+        for bad in ["", "a", "80:", "99999", "1-2:3-5", "80/xyz", "1.2.3:80:80", "0"] {
+            assert!(show(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,466 @@
+use std::path::Path;
+
+use super::{absolute, bytes, duration, names_to_map, path, ports, texts, to_list, to_map, volumes};
+use crate::cx::Cx;
+use crate::tree::{Map, Node, Value};
+use crate::units::split_command;
+
+/// Rewrites one service.
+pub(crate) fn canonical(cx: &mut Cx<'_>, map: &mut Map, base: &Path, name: &str) {
+    for (key, node) in map.iter_mut() {
+        if node.tag == crate::tree::Tag::Reset {
+            continue;
+        }
+        attribute(cx, key, node, base, name);
+    }
+}
+
+fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &str) {
+    match key {
+        "environment" => to_map(node, false),
+        "labels" | "annotations" | "sysctls" => to_map(node, true),
+        "storage_opt" => {
+            if let Some(map) = node.as_map_mut() {
+                texts(map);
+            }
+        }
+        "build" => build(cx, node, base),
+        "command" | "entrypoint" => command(cx, node),
+        "depends_on" => depends_on(node),
+        "networks" => {
+            names_to_map(node, &|n| Node::new(Value::Null, n.span));
+            for (_, n) in node.as_map_mut().into_iter().flatten() {
+                if let Some(opts) = n.as_map_mut().and_then(|m| m.get_mut("driver_opts")) {
+                    opts.as_map_mut().map(texts);
+                }
+            }
+        }
+        "models" => names_to_map(node, &|n| Node::new(Value::Null, n.span)),
+        "ports" => ports::canonical(cx, node),
+        "volumes" => volumes::canonical(cx, node, base),
+        "env_file" => env_file(cx, node, base),
+        "label_file" => {
+            to_list(node);
+            paths(cx, node, base);
+        }
+        "dns" | "dns_search" | "tmpfs" | "expose" | "group_add" | "cap_add" | "cap_drop" => to_list(node),
+        "extra_hosts" => extra_hosts(cx, node),
+        "secrets" | "configs" => {
+            if let Value::Seq(items) = &mut node.value {
+                items.iter_mut().for_each(|i| file_mount(cx, i, key == "secrets"));
+            }
+        }
+        "devices" => {
+            if let Value::Seq(items) = &mut node.value {
+                items.iter_mut().for_each(|i| device(cx, i));
+            }
+        }
+        "gpus" => gpus(cx, node),
+        "healthcheck" => healthcheck(cx, node),
+        "stop_grace_period" | "pull_refresh_after" => duration(cx, node),
+        "mem_limit" | "mem_reservation" | "memswap_limit" | "shm_size" => bytes(cx, node),
+        "logging" => {
+            if let Some(options) = node.as_map_mut().and_then(|m| m.get_mut("options")) {
+                options.as_map_mut().map(texts);
+            }
+        }
+        "extends" => extends(cx, node, base, name),
+        "deploy" => deploy(cx, node),
+        "develop" => develop(cx, node, base),
+        "pre_start" | "post_start" | "pre_stop" => {
+            if let Value::Seq(items) = &mut node.value {
+                for hook in items.iter_mut().filter_map(Node::as_map_mut) {
+                    if let Some(c) = hook.get_mut("command") {
+                        command(cx, c);
+                    }
+                    if let Some(e) = hook.get_mut("environment") {
+                        to_map(e, false);
+                    }
+                }
+            }
+        }
+        "ulimits" => {}
+        "pids_limit" | "cpu_shares" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" => {
+            if let Value::Str(s) = &node.value {
+                match s.parse::<i64>() {
+                    Ok(n) => node.value = Value::Int(n),
+                    Err(_) => {
+                        let message = format!("{key} must be a whole number, not {s:?}");
+                        cx.error(node.span, message);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn paths(cx: &Cx<'_>, node: &mut Node, base: &Path) {
+    if let Value::Seq(items) = &mut node.value {
+        items.iter_mut().for_each(|i| path(cx, i, base));
+    }
+}
+
+pub(super) fn command(cx: &mut Cx<'_>, node: &mut Node) {
+    let Some(text) = node.as_str() else { return };
+    match split_command(text) {
+        Ok(words) => {
+            let span = node.span;
+            node.value = Value::Seq(words.into_iter().map(|w| Node::str(w, span)).collect());
+        }
+        Err(why) => {
+            let message = format!("invalid command line: {why}");
+            cx.error(node.span, message);
+        }
+    }
+}
+
+/// Whether a build context is fetched from elsewhere.
+pub(crate) fn is_remote(context: &str) -> bool {
+    ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci-layout://", "docker-image://"]
+        .iter()
+        .any(|p| context.starts_with(p))
+}
+
+fn build(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
+    if node.as_str().is_some() {
+        let mut context = node.with(node.value.clone());
+        context.key_span = node.key_span;
+        node.value = Value::Map([("context".to_owned(), context)].into_iter().collect());
+    }
+    let span = node.span;
+    let Some(map) = node.as_map_mut() else { return };
+    let context = map.entry("context".into()).or_insert_with(|| Node::str(".", span));
+    if !context.as_str().is_some_and(|c| is_remote(c) || c.starts_with("service:")) {
+        path(cx, context, base);
+    }
+    for key in ["args", "additional_contexts", "ssh"] {
+        if let Some(n) = map.get_mut(key) {
+            to_map(n, false);
+        }
+    }
+    if let Some(labels) = map.get_mut("labels") {
+        to_map(labels, true);
+    }
+    for (_, n) in map.get_mut("additional_contexts").and_then(Node::as_map_mut).into_iter().flatten() {
+        if !n.as_str().is_some_and(|c| is_remote(c) || c.starts_with("service:")) {
+            path(cx, n, base);
+        }
+    }
+    if let Some(n) = map.get_mut("extra_hosts") {
+        extra_hosts(cx, n);
+    }
+    if let Some(n) = map.get_mut("no_cache_filter") {
+        to_list(n);
+    }
+    if let Some(n) = map.get_mut("shm_size") {
+        bytes(cx, n);
+    }
+    if let Some(Value::Seq(items)) = map.get_mut("secrets").map(|n| &mut n.value) {
+        items.iter_mut().for_each(|i| file_mount(cx, i, false));
+    }
+}
+
+fn depends_on(node: &mut Node) {
+    names_to_map(node, &|n| {
+        let entries = [("condition", Node::str("service_started", n.span)), ("required", truth(n))];
+        Node::new(Value::Map(entries.map(|(k, v)| (k.to_owned(), v)).into_iter().collect()), n.span)
+    });
+    for (_, entry) in node.as_map_mut().into_iter().flatten() {
+        let required = truth(entry);
+        let started = Node::str("service_started", entry.span);
+        if let Some(map) = entry.as_map_mut() {
+            map.entry("condition".into()).or_insert(started);
+            map.entry("required".into()).or_insert(required);
+        }
+    }
+}
+
+fn truth(n: &Node) -> Node {
+    Node::new(Value::Bool(true), n.span)
+}
+
+fn env_file(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
+    if node.as_str().is_some() {
+        let item = node.with(node.value.clone());
+        node.value = Value::Seq(vec![item]);
+    }
+    let Value::Seq(items) = &mut node.value else { return };
+    for item in items {
+        if item.as_str().is_some() {
+            let path = item.with(item.value.clone());
+            *item = item.with(Value::Map([("path".to_owned(), path)].into_iter().collect()));
+        }
+        let span = item.span;
+        let Some(map) = item.as_map_mut() else { continue };
+        map.entry("required".into()).or_insert_with(|| Node::new(Value::Bool(true), span));
+        match map.get_mut("path") {
+            Some(p) => path(cx, p, base),
+            None => {
+                cx.error(span, "an env_file needs a path");
+            }
+        }
+        if let Some(format) = map.get("format") {
+            let text = format.as_str().unwrap_or_default();
+            if text != "raw" && !text.is_empty() {
+                let message = format!("env_file format {text:?} isn't known: only \"raw\" is");
+                cx.error(format.span, message);
+            }
+        }
+    }
+}
+
+/// `{host: ip}`, `{host: [ip]}`, `[host=ip]`, `[host:ip]` to `{host: [ip, …]}`.
+fn extra_hosts(cx: &mut Cx<'_>, node: &mut Node) {
+    let mut out = Map::new();
+    let span = node.span;
+    let mut add = |host: &str, ip: &str, at: &Node| {
+        let ip = ip.strip_prefix('[').and_then(|i| i.strip_suffix(']')).unwrap_or(ip);
+        let list = out.entry(host.to_owned()).or_insert_with(|| at.with(Value::Seq(Vec::new())));
+        if let Value::Seq(items) = &mut list.value {
+            if !items.iter().any(|i| i.as_str() == Some(ip)) {
+                items.push(Node::str(ip, at.span));
+            }
+        }
+    };
+    match &node.value {
+        Value::Seq(items) => {
+            for item in items {
+                let Some(text) = item.as_str() else { continue };
+                match text.split_once('=').or_else(|| text.split_once(':')) {
+                    Some((host, ip)) if !host.is_empty() && !ip.is_empty() => add(host, ip, item),
+                    _ => {
+                        cx.error(item.span, format!("invalid extra_hosts entry {text:?}"))
+                            .help
+                            .push("write HOST=IP".into());
+                    }
+                }
+            }
+        }
+        Value::Map(map) => {
+            for (host, item) in map {
+                match &item.value {
+                    Value::Seq(ips) => {
+                        ips.iter().filter_map(Node::scalar_text).for_each(|ip| add(host, &ip, item))
+                    }
+                    _ => match item.scalar_text() {
+                        Some(ip) => add(host, &ip, item),
+                        None => {
+                            cx.error(item.key_span, format!("extra_hosts: {host} has no address"));
+                        }
+                    },
+                }
+            }
+        }
+        _ => return,
+    }
+    node.value = Value::Map(out);
+    node.span = span;
+}
+
+fn file_mount(cx: &mut Cx<'_>, item: &mut Node, secret: bool) {
+    if item.as_str().is_some() {
+        let source = item.with(item.value.clone());
+        *item = item.with(Value::Map([("source".to_owned(), source)].into_iter().collect()));
+    }
+    let span = item.span;
+    let Some(map) = item.as_map_mut() else { return };
+    if let Some(mode) = map.get_mut("mode") {
+        let text = match &mode.value {
+            Value::Int(n) => Some(format!("{n:04o}")),
+            Value::Str(s) => {
+                let digits = s.trim_start_matches("0o");
+                u32::from_str_radix(digits, 8).ok().map(|n| format!("{n:04o}"))
+            }
+            _ => None,
+        };
+        match text {
+            Some(text) => mode.value = Value::Str(text),
+            None => {
+                cx.error(mode.span, "mode must be permission bits, like 0440");
+            }
+        }
+    }
+    if secret {
+        if let Some(source) = map.get("source").and_then(Node::as_str).map(str::to_owned) {
+            map.entry("target".into()).or_insert_with(|| Node::str(format!("/run/secrets/{source}"), span));
+        }
+        if let Some(target) = map.get_mut("target") {
+            if let Some(t) = target.as_str().filter(|t| !t.starts_with('/')) {
+                target.value = Value::Str(format!("/run/secrets/{t}"));
+            }
+        }
+    }
+}
+
+fn device(cx: &mut Cx<'_>, item: &mut Node) {
+    let span = item.span;
+    if let Some(text) = item.as_str() {
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, target, permissions) = match parts.as_slice() {
+            [s] => (*s, *s, "rwm"),
+            [s, t] if t.starts_with('/') => (*s, *t, "rwm"),
+            [s, p] => (*s, *s, *p),
+            [s, t, p] => (*s, *t, *p),
+            _ => {
+                let message = format!("invalid device {text:?}: write HOST[:CONTAINER[:rwm]]");
+                cx.error(span, message);
+                return;
+            }
+        };
+        let map: Map = [("source", source), ("target", target), ("permissions", permissions)]
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), Node::str(v, span)))
+            .collect();
+        *item = item.with(Value::Map(map));
+    } else if let Some(map) = item.as_map_mut() {
+        if map.get("source").is_none() || map.get("target").is_none() {
+            cx.error(span, "a device needs a source and a target");
+        }
+        map.entry("permissions".into()).or_insert_with(|| Node::str("rwm", span));
+    }
+}
+
+fn gpus(cx: &mut Cx<'_>, node: &mut Node) {
+    let span = node.span;
+    let minus = || Node::new(Value::Int(-1), span);
+    match &mut node.value {
+        Value::Str(s) if s == "all" => {
+            let map: Map = [("count".to_owned(), minus())].into_iter().collect();
+            node.value = Value::Seq(vec![Node::new(Value::Map(map), span)]);
+        }
+        Value::Str(s) => {
+            let message = format!("gpus must be \"all\" or a list, not {s:?}");
+            cx.error(span, message);
+        }
+        Value::Seq(items) => {
+            for map in items.iter_mut().filter_map(Node::as_map_mut) {
+                device_request(map);
+                if !map.contains_key("device_ids") {
+                    map.entry("count".into()).or_insert_with(minus);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn device_request(map: &mut Map) {
+    if let Some(count) = map.get_mut("count") {
+        match count.as_str() {
+            Some("all") => count.value = Value::Int(-1),
+            Some(s) => {
+                if let Ok(n) = s.parse() {
+                    count.value = Value::Int(n);
+                }
+            }
+            None => {}
+        }
+    }
+    if let Some(options) = map.get_mut("options") {
+        to_map(options, true);
+    }
+}
+
+fn healthcheck(cx: &mut Cx<'_>, node: &mut Node) {
+    let Some(map) = node.as_map_mut() else { return };
+    for key in ["interval", "timeout", "start_period", "start_interval"] {
+        if let Some(n) = map.get_mut(key) {
+            duration(cx, n);
+        }
+    }
+    let Some(test) = map.get_mut("test") else { return };
+    if let Some(text) = test.as_str() {
+        let items = if text == "NONE" {
+            vec![Node::str("NONE", test.span)]
+        } else {
+            vec![Node::str("CMD-SHELL", test.span), Node::str(text, test.span)]
+        };
+        test.value = Value::Seq(items);
+    }
+    let first = test.as_seq().and_then(|s| s.first()).map(|n| n.as_str().unwrap_or_default().to_owned());
+    match first.as_deref() {
+        Some("CMD" | "CMD-SHELL" | "NONE") => {}
+        Some(other) => {
+            cx.error(
+                test.span,
+                format!(
+                    "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\", not {other:?}"
+                ),
+            );
+        }
+        None => {
+            cx.error(test.span, "healthcheck.test is empty");
+        }
+    }
+}
+
+fn extends(cx: &mut Cx<'_>, node: &mut Node, base: &Path, name: &str) {
+    if node.as_str().is_some() {
+        let service = node.with(node.value.clone());
+        node.value = Value::Map([("service".to_owned(), service)].into_iter().collect());
+    }
+    let span = node.span;
+    let Some(map) = node.as_map_mut() else { return };
+    if !map.contains_key("service") {
+        cx.error(span, format!("services.{name}.extends needs a service"));
+    }
+    if let Some(Value::Str(file)) = map.get_mut("file").map(|f| &mut f.value) {
+        *file = absolute(cx, file, base);
+    }
+}
+
+fn deploy(cx: &mut Cx<'_>, node: &mut Node) {
+    let Some(map) = node.as_map_mut() else { return };
+    if let Some(labels) = map.get_mut("labels") {
+        to_map(labels, true);
+    }
+    for section in ["restart_policy", "update_config", "rollback_config"] {
+        let Some(m) = map.get_mut(section).and_then(Node::as_map_mut) else { continue };
+        for key in ["delay", "window", "monitor"] {
+            if let Some(n) = m.get_mut(key) {
+                duration(cx, n);
+            }
+        }
+    }
+    let Some(resources) = map.get_mut("resources").and_then(Node::as_map_mut) else { return };
+    for section in ["limits", "reservations"] {
+        let Some(m) = resources.get_mut(section).and_then(Node::as_map_mut) else { continue };
+        if let Some(n) = m.get_mut("memory") {
+            bytes(cx, n);
+        }
+        if let Some(Value::Seq(items)) = m.get_mut("devices").map(|n| &mut n.value) {
+            items.iter_mut().filter_map(Node::as_map_mut).for_each(device_request);
+        }
+        if let Some(n) = m.get_mut("cpus") {
+            if let Some(Ok(f)) = n.as_str().map(str::parse::<f64>) {
+                n.value = Value::Float(f);
+            } else if n.as_str().is_some() {
+                cx.error(n.span, "cpus must be a number");
+            }
+        }
+    }
+}
+
+fn develop(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
+    let Some(map) = node.as_map_mut() else { return };
+    let Some(Value::Seq(items)) = map.get_mut("watch").map(|n| &mut n.value) else { return };
+    for watch in items.iter_mut().filter_map(Node::as_map_mut) {
+        if let Some(p) = watch.get_mut("path") {
+            path(cx, p, base);
+        }
+        for key in ["ignore", "include"] {
+            if let Some(n) = watch.get_mut(key) {
+                to_list(n);
+            }
+        }
+        if let Some(exec) = watch.get_mut("exec").and_then(Node::as_map_mut) {
+            if let Some(c) = exec.get_mut("command") {
+                command(cx, c);
+            }
+            if let Some(e) = exec.get_mut("environment") {
+                to_map(e, false);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The canonical tree into the typed project.
+
+mod honour;
+mod service;
+mod value;
+
+pub(crate) use honour::not_honoured;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use rcompose_model::{
+    FileObject, FileSource, Ipam, IpamPool, NetworkDef, Project, ProjectName, ServiceName, VolumeDef,
+};
+
+use crate::cx::Cx;
+use crate::project::Setting;
+use crate::tree::{Node, Value};
+use value::{flag, opt_flag, opt_text, strings, text_map};
+
+/// Decodes everything. Errors go into `cx`; the result is only good without them.
+pub(crate) fn project(
+    cx: &mut Cx<'_>,
+    root: &Node,
+    enabled: &BTreeSet<String>,
+    name: ProjectName,
+    setting: &Setting,
+) -> Project {
+    let mut on = BTreeMap::new();
+    let mut off = BTreeMap::new();
+    for (key, node) in root.get("services").and_then(Node::as_map).into_iter().flatten() {
+        let service_name = match ServiceName::new(key.clone()) {
+            Ok(n) => n,
+            Err(e) => {
+                cx.error(node.key_span, e.to_string());
+                continue;
+            }
+        };
+        if let Some(service) = service::decode(cx, service_name.clone(), node) {
+            if enabled.contains(key) {
+                on.insert(service_name, service)
+            } else {
+                off.insert(service_name, service)
+            };
+        }
+    }
+    let entries = |section: &str| -> Vec<(String, Node)> {
+        let map = root.get(section).and_then(Node::as_map);
+        map.into_iter().flatten().map(|(k, n)| (k.clone(), n.clone())).collect()
+    };
+    Project {
+        networks: entries("networks")
+            .into_iter()
+            .map(|(k, n)| {
+                let v = network(cx, &n, &k);
+                (k, v)
+            })
+            .collect(),
+        volumes: entries("volumes")
+            .into_iter()
+            .map(|(k, n)| {
+                let v = volume(cx, &n, &k);
+                (k, v)
+            })
+            .collect(),
+        secrets: entries("secrets")
+            .into_iter()
+            .map(|(k, n)| {
+                let v = file_object(cx, &n, &k);
+                (k, v)
+            })
+            .collect(),
+        configs: entries("configs")
+            .into_iter()
+            .map(|(k, n)| {
+                let v = file_object(cx, &n, &k);
+                (k, v)
+            })
+            .collect(),
+        name,
+        working_dir: setting.directory.clone(),
+        files: setting.files.clone(),
+        env_files: setting.env_files.clone(),
+        services: on,
+        disabled_services: off,
+        profiles: Vec::new(),
+    }
+}
+
+fn network(cx: &mut Cx<'_>, n: &Node, key: &str) -> NetworkDef {
+    let ipam = n.get("ipam");
+    let pools = ipam.and_then(|i| i.get("config")).and_then(Node::as_seq).unwrap_or_default();
+    let mut config = Vec::new();
+    for pool in pools {
+        for field in ["subnet", "ip_range"] {
+            if let Some(c) = pool.get(field) {
+                let text = c.as_str().unwrap_or_default();
+                if !is_cidr(text) {
+                    cx.error(c.span, format!("{field} {text:?} isn't a network in CIDR form"))
+                        .help
+                        .push("write an address and a prefix length, like 172.28.0.0/16".into());
+                }
+            }
+        }
+        if let Some(g) = pool.get("gateway") {
+            let text = g.as_str().unwrap_or_default();
+            if text.parse::<std::net::IpAddr>().is_err() {
+                cx.error(g.span, format!("gateway {text:?} isn't an IP address"));
+            }
+        }
+        config.push(IpamPool {
+            subnet: opt_text(pool, "subnet"),
+            ip_range: opt_text(pool, "ip_range"),
+            gateway: opt_text(pool, "gateway"),
+            aux_addresses: text_map(pool.get("aux_addresses")),
+        });
+    }
+    NetworkDef {
+        name: opt_text(n, "name").unwrap_or_else(|| key.to_owned()),
+        driver: opt_text(n, "driver"),
+        driver_opts: text_map(n.get("driver_opts")),
+        ipam: Ipam {
+            driver: ipam.and_then(|i| opt_text(i, "driver")),
+            config,
+            options: text_map(ipam.and_then(|i| i.get("options"))),
+        },
+        external: flag(n, "external"),
+        internal: flag(n, "internal"),
+        enable_ipv4: opt_flag(n, "enable_ipv4"),
+        enable_ipv6: opt_flag(n, "enable_ipv6"),
+        attachable: flag(n, "attachable"),
+        labels: text_map(n.get("labels")),
+        origin: cx.origin(n.key_span),
+    }
+}
+
+fn is_cidr(text: &str) -> bool {
+    let Some((ip, bits)) = text.split_once('/') else { return false };
+    let max = match ip.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|b| b <= max)
+}
+
+fn volume(cx: &mut Cx<'_>, n: &Node, key: &str) -> VolumeDef {
+    VolumeDef {
+        name: opt_text(n, "name").unwrap_or_else(|| key.to_owned()),
+        driver: opt_text(n, "driver"),
+        driver_opts: text_map(n.get("driver_opts")),
+        external: flag(n, "external"),
+        labels: text_map(n.get("labels")),
+        origin: cx.origin(n.key_span),
+    }
+}
+
+fn file_object(cx: &mut Cx<'_>, n: &Node, key: &str) -> FileObject {
+    let source = if let Some(file) = opt_text(n, "file") {
+        FileSource::File(PathBuf::from(file))
+    } else if let Some(variable) = opt_text(n, "environment") {
+        let value = cx.env.get(&variable).cloned();
+        FileSource::Environment { variable, value }
+    } else if let Some(content) = opt_text(n, "content") {
+        FileSource::Content(content)
+    } else {
+        FileSource::External
+    };
+    FileObject {
+        name: opt_text(n, "name").unwrap_or_else(|| key.to_owned()),
+        source,
+        labels: text_map(n.get("labels")),
+        origin: cx.origin(n.key_span),
+    }
+}
+
+/// `{host: [ip]}` to pairs in order.
+fn hosts(node: Option<&Node>) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for (host, ips) in node.and_then(Node::as_map).into_iter().flatten() {
+        match &ips.value {
+            Value::Seq(_) => out.extend(strings(Some(ips)).into_iter().map(|ip| (host.clone(), ip))),
+            _ => out.extend(ips.scalar_text().map(|ip| (host.clone(), ip))),
+        }
+    }
+    out
+}

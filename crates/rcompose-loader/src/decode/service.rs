@@ -1,0 +1,598 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rcompose_model::{
+    BindOptions, Build, Dependency, DependencyCondition, FileMount, HealthTest, Healthcheck, Logging, Mount,
+    MountKind, NamespaceMode, NetworkAttachment, NetworkMode, PortMapping, PortProtocol, PullPolicy,
+    Resources, RestartPolicy, Service, ServiceName, Signal, TmpfsOptions, Ulimit, VolumeOptions,
+};
+
+use super::hosts;
+use super::value::{flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
+use crate::canonical::published_range;
+use crate::cx::{Cx, nearest};
+use crate::tree::{Node, Value};
+use crate::units::{parse_bytes, parse_duration};
+
+pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Service> {
+    let healthcheck = n.get("healthcheck").map(healthcheck);
+    let build = n.get("build").map(|b| build(cx, b));
+    Some(Service {
+        origin: cx.origin(n.key_span),
+        attribute_origins: origins(cx, n),
+        image: opt_text(n, "image"),
+        build,
+        pull_policy: pull_policy(cx, n),
+        platform: opt_text(n, "platform"),
+        command: words(n, "command"),
+        entrypoint: words(n, "entrypoint"),
+        environment: opt_text_map(n.get("environment")),
+        depends_on: depends_on(cx, n),
+        ports: ports(cx, n),
+        expose: expose(cx, n),
+        mounts: mounts(cx, n),
+        volumes_from: strings(n.get("volumes_from")),
+        network_mode: network_mode(cx, n),
+        links: strings(n.get("links")),
+        healthcheck,
+        restart: restart(cx, n),
+        user: opt_text(n, "user"),
+        group_add: strings(n.get("group_add")),
+        working_dir: opt_text(n, "working_dir"),
+        hostname: opt_text(n, "hostname"),
+        domainname: opt_text(n, "domainname"),
+        container_name: container_name(cx, n),
+        init: flag(n, "init"),
+        labels: text_map(n.get("labels")),
+        annotations: text_map(n.get("annotations")),
+        profiles: strings(n.get("profiles")),
+        stop_signal: stop_signal(cx, n),
+        stop_grace_period: duration(n, "stop_grace_period"),
+        resources: resources(n),
+        ulimits: ulimits(n),
+        read_only: flag(n, "read_only"),
+        cap_add: capabilities(cx, n, "cap_add"),
+        cap_drop: capabilities(cx, n, "cap_drop"),
+        privileged: flag(n, "privileged"),
+        security_opt: strings(n.get("security_opt")),
+        extra_hosts: hosts(n.get("extra_hosts")),
+        dns: strings(n.get("dns")),
+        dns_search: strings(n.get("dns_search")),
+        dns_opt: strings(n.get("dns_opt")),
+        replicas: replicas(n),
+        shm_size: size(n, "shm_size"),
+        sysctls: text_map(n.get("sysctls")),
+        devices: devices(n),
+        tty: flag(n, "tty"),
+        stdin_open: flag(n, "stdin_open"),
+        secrets: file_mounts(n, "secrets"),
+        configs: file_mounts(n, "configs"),
+        pid: namespace(n, "pid"),
+        ipc: namespace(n, "ipc"),
+        uts: namespace(n, "uts"),
+        attach: opt_flag(n, "attach").unwrap_or(true),
+        logging: n
+            .get("logging")
+            .map(|l| Logging { driver: opt_text(l, "driver"), options: text_map(l.get("options")) }),
+        cgroup_parent: opt_text(n, "cgroup_parent"),
+        name,
+    })
+}
+
+/// Places of single attributes, for errors that the engine finds later.
+fn origins(cx: &Cx<'_>, n: &Node) -> BTreeMap<String, rcompose_model::Origin> {
+    let mut out = BTreeMap::new();
+    for (key, value) in n.as_map().into_iter().flatten() {
+        let at = if value.span.line == 0 { value.key_span } else { value.span };
+        out.insert(key.clone(), cx.origin(at));
+        if matches!(key.as_str(), "ports" | "volumes" | "secrets" | "configs" | "devices" | "tmpfs") {
+            for (i, item) in value.as_seq().unwrap_or_default().iter().enumerate() {
+                out.insert(format!("{key}.{i}"), cx.origin(item.span));
+            }
+        }
+    }
+    out
+}
+
+fn words(n: &Node, key: &str) -> Option<Vec<String>> {
+    n.get(key).filter(|c| !c.is_null()).map(|c| strings(Some(c)))
+}
+
+fn duration(n: &Node, key: &str) -> Option<Duration> {
+    n.get(key).and_then(Node::as_str).and_then(|t| parse_duration(t).ok())
+}
+
+fn size(n: &Node, key: &str) -> Option<u64> {
+    let text = n.get(key)?.scalar_text()?;
+    parse_bytes(&text).ok().and_then(|b| u64::try_from(b).ok()).filter(|b| *b > 0)
+}
+
+fn container_name(cx: &mut Cx<'_>, n: &Node) -> Option<String> {
+    let node = n.get("container_name")?;
+    let text = node.scalar_text()?;
+    let ok = text.len() > 1
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if !ok {
+        cx.error(node.span, format!("container_name {text:?} is invalid"))
+            .help
+            .push("begin with a letter or digit; then letters, digits, _ . - only".into());
+    }
+    Some(text)
+}
+
+fn stop_signal(cx: &mut Cx<'_>, n: &Node) -> Option<Signal> {
+    let node = n.get("stop_signal")?;
+    match Signal::parse(&node.scalar_text()?) {
+        Ok(signal) => Some(signal),
+        Err(e) => {
+            cx.error(node.span, e.to_string()).help.push("write a name like SIGTERM, or a number".into());
+            None
+        }
+    }
+}
+
+fn pull_policy(cx: &mut Cx<'_>, n: &Node) -> Option<PullPolicy> {
+    let node = n.get("pull_policy")?;
+    let text = node.scalar_text()?;
+    Some(match text.as_str() {
+        "always" => PullPolicy::Always,
+        "never" => PullPolicy::Never,
+        "missing" | "if_not_present" => PullPolicy::Missing,
+        "build" => PullPolicy::Build,
+        "daily" => PullPolicy::Every(Duration::from_secs(86_400)),
+        "weekly" => PullPolicy::Every(Duration::from_secs(604_800)),
+        "refresh" => PullPolicy::Every(duration(n, "pull_refresh_after").unwrap_or_default()),
+        other => match other.strip_prefix("every_").map(parse_duration) {
+            Some(Ok(d)) => PullPolicy::Every(d),
+            _ => {
+                let known = ["always", "never", "missing", "build", "daily", "weekly", "if_not_present"];
+                let near = nearest(other, known);
+                let d = cx.error(node.span, format!("pull_policy {text:?} isn't known"));
+                d.help.push(
+                    "valid values: always, never, missing, build, daily, weekly, every_<duration>".into(),
+                );
+                d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+                return None;
+            }
+        },
+    })
+}
+
+fn restart(cx: &mut Cx<'_>, n: &Node) -> RestartPolicy {
+    let Some(node) = n.get("restart") else {
+        let policy = n.get("deploy").and_then(|d| d.get("restart_policy"));
+        let attempts = || policy.and_then(|p| opt_int(p, "max_attempts")).and_then(|a| u32::try_from(a).ok());
+        return match policy.map(|p| opt_text(p, "condition").unwrap_or_else(|| "any".into())).as_deref() {
+            None | Some("none") => RestartPolicy::No,
+            Some("on-failure") => RestartPolicy::OnFailure(attempts().filter(|a| *a > 0)),
+            Some(_) => RestartPolicy::Always,
+        };
+    };
+    let text = node.scalar_text().unwrap_or_default();
+    match text.as_str() {
+        "" | "no" => RestartPolicy::No,
+        "always" => RestartPolicy::Always,
+        "unless-stopped" => RestartPolicy::UnlessStopped,
+        "on-failure" => RestartPolicy::OnFailure(None),
+        other => match other.strip_prefix("on-failure:").map(str::parse::<u32>) {
+            Some(Ok(n)) => RestartPolicy::OnFailure(Some(n).filter(|n| *n > 0)),
+            _ => {
+                let near = nearest(other, ["no", "always", "unless-stopped", "on-failure"]);
+                let d = cx.error(node.span, format!("invalid restart policy {text:?}"));
+                d.help.push("valid values: no, always, on-failure[:N], unless-stopped".into());
+                d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+                RestartPolicy::No
+            }
+        },
+    }
+}
+
+fn capabilities(cx: &mut Cx<'_>, n: &Node, key: &str) -> Vec<String> {
+    const KNOWN: [&str; 42] = [
+        "ALL",
+        "AUDIT_CONTROL",
+        "AUDIT_READ",
+        "AUDIT_WRITE",
+        "BLOCK_SUSPEND",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "KILL",
+        "LEASE",
+        "LINUX_IMMUTABLE",
+        "MAC_ADMIN",
+        "MAC_OVERRIDE",
+        "MKNOD",
+        "NET_ADMIN",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_RAW",
+        "PERFMON",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYSLOG",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_CHROOT",
+        "SYS_MODULE",
+        "SYS_NICE",
+        "SYS_PACCT",
+        "SYS_PTRACE",
+        "SYS_RAWIO",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "WAKE_ALARM",
+    ];
+    let mut out = Vec::new();
+    for item in n.get(key).and_then(Node::as_seq).unwrap_or_default() {
+        let text = item.scalar_text().unwrap_or_default();
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
+        if KNOWN.contains(&name.as_str()) {
+            out.push(name);
+        } else {
+            let near = nearest(&name, KNOWN);
+            let d = cx.error(item.span, format!("{key}: {text:?} isn't a capability"));
+            d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+        }
+    }
+    out
+}
+
+fn replicas(n: &Node) -> u32 {
+    let count = opt_int(n, "scale").or_else(|| n.get("deploy").and_then(|d| opt_int(d, "replicas")));
+    count.and_then(|c| u32::try_from(c).ok()).unwrap_or(1)
+}
+
+fn depends_on(cx: &Cx<'_>, n: &Node) -> BTreeMap<ServiceName, Dependency> {
+    let mut out = BTreeMap::new();
+    for (name, entry) in n.get("depends_on").and_then(Node::as_map).into_iter().flatten() {
+        let Ok(name) = ServiceName::new(name.clone()) else { continue };
+        let condition = match opt_text(entry, "condition").as_deref() {
+            Some("service_healthy") => DependencyCondition::ServiceHealthy,
+            Some("service_completed_successfully") => DependencyCondition::ServiceCompletedSuccessfully,
+            _ => DependencyCondition::ServiceStarted,
+        };
+        let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
+        out.insert(
+            name,
+            Dependency {
+                condition,
+                restart: flag(entry, "restart"),
+                required: opt_flag(entry, "required").unwrap_or(true),
+                origin: cx.origin(span),
+            },
+        );
+    }
+    out
+}
+
+fn ports(cx: &mut Cx<'_>, n: &Node) -> Vec<PortMapping> {
+    let mut out = Vec::new();
+    for port in n.get("ports").and_then(Node::as_seq).unwrap_or_default() {
+        let published = opt_text(port, "published");
+        let published = match published_range(published.as_deref()) {
+            Ok(p) => p,
+            Err(why) => {
+                cx.error(port.span, why);
+                continue;
+            }
+        };
+        let protocol = match opt_text(port, "protocol").as_deref() {
+            Some("udp") => PortProtocol::Udp,
+            Some("sctp") => PortProtocol::Sctp,
+            _ => PortProtocol::Tcp,
+        };
+        out.push(PortMapping {
+            host_ip: opt_text(port, "host_ip").and_then(|ip| ip.parse().ok()),
+            published,
+            target: opt_int(port, "target").and_then(|t| u16::try_from(t).ok()).unwrap_or_default(),
+            protocol,
+            name: opt_text(port, "name"),
+            app_protocol: opt_text(port, "app_protocol"),
+            mode: opt_text(port, "mode").filter(|m| m != "ingress"),
+        });
+    }
+    out
+}
+
+fn expose(cx: &mut Cx<'_>, n: &Node) -> Vec<String> {
+    for item in n.get("expose").and_then(Node::as_seq).unwrap_or_default() {
+        let text = item.scalar_text().unwrap_or_default();
+        if let Err(why) = crate::canonical::parse_short_port(&text) {
+            cx.error(item.span, why);
+        }
+    }
+    strings(n.get("expose"))
+}
+
+fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
+    let mut out = Vec::new();
+    for item in n.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
+        let target = opt_text(item, "target").unwrap_or_default();
+        let source = opt_text(item, "source").filter(|s| !s.is_empty());
+        let volume = item.get("volume");
+        let options = VolumeOptions {
+            nocopy: volume.is_some_and(|v| flag(v, "nocopy")),
+            subpath: volume.and_then(|v| opt_text(v, "subpath")),
+        };
+        let kind = match (opt_text(item, "type").as_deref(), source) {
+            (Some("bind"), source) => {
+                let bind = item.get("bind");
+                MountKind::Bind {
+                    source: source.unwrap_or_default(),
+                    options: BindOptions {
+                        create_host_path: bind.and_then(|b| opt_flag(b, "create_host_path")).unwrap_or(true),
+                        propagation: bind.and_then(|b| opt_text(b, "propagation")),
+                        recursive: bind.and_then(|b| opt_text(b, "recursive")),
+                        selinux: bind.and_then(|b| opt_text(b, "selinux")),
+                    },
+                }
+            }
+            (Some("tmpfs"), _) => {
+                let tmpfs = item.get("tmpfs");
+                MountKind::Tmpfs {
+                    options: TmpfsOptions {
+                        size: tmpfs.and_then(|t| size(t, "size")),
+                        mode: tmpfs.and_then(|t| opt_int(t, "mode")).and_then(|m| u32::try_from(m).ok()),
+                        options: Vec::new(),
+                    },
+                }
+            }
+            (Some("image"), Some(image)) => {
+                MountKind::Image { image, subpath: item.get("image").and_then(|i| opt_text(i, "subpath")) }
+            }
+            (Some("volume"), Some(key)) => MountKind::Volume { key, options },
+            (Some("volume"), None) => MountKind::Anonymous { options },
+            (kind, _) => {
+                let kind = kind.unwrap_or_default().to_owned();
+                cx.error(item.span, format!("a volume of type {kind:?} isn't possible on Linux"));
+                continue;
+            }
+        };
+        if !target.starts_with('/') {
+            cx.warn(item.span, format!("invalid mount target {target:?}: mount path must be absolute"));
+        }
+        let image = matches!(kind, MountKind::Image { .. });
+        out.push(Mount { kind, target, read_only: flag(item, "read_only") || image });
+    }
+    for item in n.get("tmpfs").and_then(Node::as_seq).unwrap_or_default() {
+        let text = item.scalar_text().unwrap_or_default();
+        match tmpfs(&text) {
+            Ok(mount) => out.push(mount),
+            Err(why) => {
+                cx.error(item.span, why);
+            }
+        }
+    }
+    out
+}
+
+/// `PATH[:option,…]`.
+fn tmpfs(text: &str) -> Result<Mount, String> {
+    let (target, rest) = text.split_once(':').unwrap_or((text, ""));
+    if !target.starts_with('/') {
+        return Err(format!("invalid tmpfs {text:?}: the path must be absolute"));
+    }
+    let mut options = TmpfsOptions::default();
+    let mut read_only = false;
+    for option in rest.split(',').filter(|o| !o.is_empty()) {
+        match option.split_once('=') {
+            Some(("size", size)) => options.size = u64::try_from(parse_bytes(size)?).ok(),
+            Some(("mode", mode)) => {
+                let bits =
+                    u32::from_str_radix(mode, 8).map_err(|_| format!("invalid tmpfs mode {mode:?}"))?;
+                options.mode = Some(bits);
+            }
+            None if option == "ro" => read_only = true,
+            None if option == "rw" => {}
+            _ => options.options.push(option.to_owned()),
+        }
+    }
+    Ok(Mount { kind: MountKind::Tmpfs { options }, target: target.to_owned(), read_only })
+}
+
+fn network_mode(cx: &mut Cx<'_>, n: &Node) -> NetworkMode {
+    if let Some(node) = n.get("network_mode") {
+        let text = node.scalar_text().unwrap_or_default();
+        match text.as_str() {
+            "" => {}
+            "none" => return NetworkMode::None,
+            "host" => return NetworkMode::Host,
+            "bridge" | "default" => return NetworkMode::Bridge,
+            other => {
+                if let Some(service) = other.strip_prefix("service:") {
+                    if let Ok(name) = ServiceName::new(service) {
+                        return NetworkMode::Service(name);
+                    }
+                } else if let Some(container) = other.strip_prefix("container:") {
+                    return NetworkMode::Container(container.to_owned());
+                }
+                cx.error(node.span, format!("network_mode {text:?} isn't known"))
+                    .help
+                    .push("valid values: none, host, bridge, service:NAME, container:NAME; networks go into `networks`".into());
+                return NetworkMode::None;
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    for (key, a) in n.get("networks").and_then(Node::as_map).into_iter().flatten() {
+        let attachment = NetworkAttachment {
+            aliases: strings(a.get("aliases")),
+            ipv4_address: address(cx, a, "ipv4_address"),
+            ipv6_address: address(cx, a, "ipv6_address"),
+            interface_name: opt_text(a, "interface_name"),
+            link_local_ips: strings(a.get("link_local_ips")),
+            mac_address: opt_text(a, "mac_address").or_else(|| opt_text(n, "mac_address")),
+            driver_opts: text_map(a.get("driver_opts")),
+            priority: opt_int(a, "priority").unwrap_or_default(),
+            gw_priority: opt_int(a, "gw_priority").unwrap_or_default(),
+        };
+        out.insert(key.clone(), attachment);
+    }
+    NetworkMode::Networks(out)
+}
+
+fn address<T: std::str::FromStr>(cx: &mut Cx<'_>, n: &Node, key: &str) -> Option<T> {
+    let node = n.get(key)?;
+    let text = node.scalar_text().filter(|t| !t.is_empty())?;
+    match text.parse() {
+        Ok(ip) => Some(ip),
+        Err(_) => {
+            cx.error(node.span, format!("{key} {text:?} isn't an IP address"));
+            None
+        }
+    }
+}
+
+fn namespace(n: &Node, key: &str) -> Option<NamespaceMode> {
+    let text = opt_text(n, key)?;
+    Some(match text.as_str() {
+        "" | "private" => NamespaceMode::Private,
+        "shareable" => NamespaceMode::Shareable,
+        "host" => NamespaceMode::Host,
+        "none" => NamespaceMode::None,
+        other => match other.split_once(':') {
+            Some(("service", name)) => match ServiceName::new(name) {
+                Ok(name) => NamespaceMode::Service(name),
+                Err(_) => NamespaceMode::Private,
+            },
+            Some(("container", name)) => NamespaceMode::Container(name.to_owned()),
+            _ => NamespaceMode::Private,
+        },
+    })
+}
+
+fn healthcheck(n: &Node) -> Healthcheck {
+    let items = strings(n.get("test"));
+    let none = items.first().is_some_and(|f| f == "NONE");
+    let test = match items.split_first() {
+        Some((first, rest)) if first == "CMD" => Some(HealthTest::Exec(rest.to_vec())),
+        Some((first, rest)) if first == "CMD-SHELL" => Some(HealthTest::Shell(rest.join(" "))),
+        _ => None,
+    };
+    Healthcheck {
+        test,
+        interval: duration(n, "interval"),
+        timeout: duration(n, "timeout"),
+        retries: opt_int(n, "retries").and_then(|r| u32::try_from(r).ok()),
+        start_period: duration(n, "start_period"),
+        start_interval: duration(n, "start_interval"),
+        disable: flag(n, "disable") || none,
+    }
+}
+
+fn resources(n: &Node) -> Resources {
+    let deploy = n.get("deploy").and_then(|d| d.get("resources"));
+    let limits = deploy.and_then(|r| r.get("limits"));
+    let reserved = deploy.and_then(|r| r.get("reservations"));
+    let swap = n.get("memswap_limit").and_then(Node::scalar_text).and_then(|t| parse_bytes(&t).ok());
+    Resources {
+        memory: size(n, "mem_limit").or_else(|| limits.and_then(|l| size(l, "memory"))),
+        memory_swap: swap.filter(|s| *s != 0),
+        memory_reservation: size(n, "mem_reservation").or_else(|| reserved.and_then(|r| size(r, "memory"))),
+        memory_swappiness: opt_int(n, "mem_swappiness").and_then(|s| u64::try_from(s).ok()),
+        cpus: opt_float(n, "cpus").or_else(|| limits.and_then(|l| opt_float(l, "cpus"))).filter(|c| *c > 0.0),
+        cpu_shares: opt_int(n, "cpu_shares").and_then(|s| u64::try_from(s).ok()),
+        cpu_quota: opt_int(n, "cpu_quota").filter(|q| *q != 0),
+        cpu_period: opt_int(n, "cpu_period").and_then(|s| u64::try_from(s).ok()).filter(|p| *p > 0),
+        cpuset: opt_text(n, "cpuset").filter(|c| !c.is_empty()),
+        pids: opt_int(n, "pids_limit")
+            .or_else(|| limits.and_then(|l| opt_int(l, "pids")))
+            .filter(|p| *p != 0),
+        oom_kill_disable: flag(n, "oom_kill_disable"),
+        oom_score_adj: opt_int(n, "oom_score_adj").and_then(|s| i32::try_from(s).ok()),
+    }
+}
+
+fn ulimits(n: &Node) -> Vec<Ulimit> {
+    let mut out = Vec::new();
+    for (name, limit) in n.get("ulimits").and_then(Node::as_map).into_iter().flatten() {
+        let (soft, hard) = match &limit.value {
+            Value::Map(_) => {
+                let soft = opt_int(limit, "soft").unwrap_or_default();
+                (soft, opt_int(limit, "hard").unwrap_or(soft))
+            }
+            _ => {
+                let both = limit.scalar_text().and_then(|t| t.parse().ok()).unwrap_or_default();
+                (both, both)
+            }
+        };
+        out.push(Ulimit { name: name.to_ascii_lowercase(), soft, hard });
+    }
+    out
+}
+
+fn devices(n: &Node) -> Vec<String> {
+    let items = n.get("devices").and_then(Node::as_seq).unwrap_or_default();
+    items
+        .iter()
+        .map(|d| {
+            let part = |key| opt_text(d, key).unwrap_or_default();
+            format!("{}:{}:{}", part("source"), part("target"), part("permissions"))
+        })
+        .collect()
+}
+
+fn file_mounts(n: &Node, key: &str) -> Vec<FileMount> {
+    let items = n.get(key).and_then(Node::as_seq).unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| {
+            let source = opt_text(item, "source")?;
+            let target = opt_text(item, "target").filter(|t| !t.is_empty());
+            let target = match target {
+                Some(t) if t.starts_with('/') => t,
+                Some(t) if key == "secrets" => format!("/run/secrets/{t}"),
+                Some(t) => format!("/{t}"),
+                None if key == "secrets" => format!("/run/secrets/{source}"),
+                None => format!("/{source}"),
+            };
+            Some(FileMount {
+                target,
+                uid: opt_text(item, "uid"),
+                gid: opt_text(item, "gid"),
+                mode: opt_text(item, "mode").and_then(|m| u32::from_str_radix(&m, 8).ok()),
+                source,
+            })
+        })
+        .collect()
+}
+
+fn build(cx: &Cx<'_>, n: &Node) -> Build {
+    let args = opt_text_map(n.get("args"))
+        .into_iter()
+        .map(|(k, v)| {
+            // A bare name takes the shell's value.
+            let value = v.or_else(|| cx.env.get(&k).cloned());
+            (k, value)
+        })
+        .collect();
+    Build {
+        context: opt_text(n, "context").unwrap_or_default(),
+        dockerfile: opt_text(n, "dockerfile"),
+        dockerfile_inline: opt_text(n, "dockerfile_inline"),
+        args,
+        target: opt_text(n, "target"),
+        labels: text_map(n.get("labels")),
+        tags: strings(n.get("tags")),
+        network: opt_text(n, "network"),
+        no_cache: flag(n, "no_cache"),
+        pull: flag(n, "pull"),
+        extra_hosts: hosts(n.get("extra_hosts")),
+        shm_size: size(n, "shm_size"),
+        platforms: strings(n.get("platforms")),
+        additional_contexts: text_map(n.get("additional_contexts")),
+        origin: cx.origin(if n.key_span.line > 0 { n.key_span } else { n.span }),
+    }
+}

@@ -1,0 +1,300 @@
+//! One set of Compose files into one canonical tree: documents, extends, include.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::canonical::{absolute, canonical};
+use crate::cx::Cx;
+use crate::merge;
+use crate::source::join_clean;
+use crate::tree::{Map, Node, Span, Value};
+use crate::{dotenv, interpolate, schema, yaml};
+
+/// How deep includes may go: far more than anybody writes, and an end to loops through links.
+const MAX_INCLUDES: usize = 64;
+
+/// A file's documents, parsed and nothing more.
+pub(crate) struct Parsed {
+    pub(crate) path: PathBuf,
+    pub(crate) documents: Vec<Node>,
+}
+
+/// Reads and parses; what is wrong goes into `cx`.
+pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Parsed> {
+    let bytes = match cx.sources.read(path) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            let shown = cx.shown(path);
+            let why = match e.kind() {
+                std::io::ErrorKind::NotFound => "no such file".to_owned(),
+                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+                _ => e.to_string(),
+            };
+            cx.error(at, format!("can't read {}: {why}", shown.display()));
+            return None;
+        }
+    };
+    parse(cx, path, &bytes)
+}
+
+/// Parses a file's text.
+pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Parsed> {
+    let documents = yaml::parse(cx, path, bytes)?;
+    let file = cx.files.len() as u16;
+    let span = Span { file, line: 0, col: 0, len: 0 };
+    if documents.iter().all(Node::is_null) {
+        cx.error(span, "empty compose file").help.push("write at least `services:` with one service".into());
+        return None;
+    }
+    Some(Parsed { path: path.to_owned(), documents })
+}
+
+/// Merges files that were parsed, in order.
+pub(crate) fn combine(cx: &mut Cx<'_>, files: Vec<Parsed>, base: &Path, trail: &mut Vec<PathBuf>) -> Node {
+    let mut all: Option<Node> = None;
+    for file in files {
+        for document in file.documents {
+            let tree = prepare(cx, document, &file.path, base, trail);
+            match &mut all {
+                Some(all) => merge::merge(all, tree),
+                None => all = Some(tree),
+            }
+        }
+    }
+    all.unwrap_or_default()
+}
+
+/// One document: interpolated, checked, canonical, with its extends and includes.
+fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mut Vec<PathBuf>) -> Node {
+    if cx.interpolate {
+        interpolate::tree(cx, &mut tree);
+    }
+    schema::check(cx, &mut tree);
+    if tree.as_map().is_none() {
+        return Node::new(Value::Map(Map::new()), tree.span);
+    }
+    // Wrong types below would only give follow-up errors.
+    if cx.failed() {
+        return tree;
+    }
+    canonical(cx, &mut tree, base);
+    if cx.failed() {
+        return tree;
+    }
+    extend_all(cx, &mut tree, path);
+    let includes = tree.as_map_mut().and_then(|m| m.shift_remove("include"));
+    if let Some(includes) = includes {
+        let mut included: Option<Node> = None;
+        for entry in includes.as_seq().unwrap_or_default() {
+            if let Some(part) = include(cx, entry, base, trail) {
+                match &mut included {
+                    Some(all) => merge::merge(all, part),
+                    None => included = Some(part),
+                }
+            }
+        }
+        if let Some(mut all) = included {
+            if let Some(m) = all.as_map_mut() {
+                m.shift_remove("name");
+            }
+            merge::merge(&mut all, tree);
+            return all;
+        }
+    }
+    tree
+}
+
+fn strings(node: Option<&Node>) -> Vec<(String, Span)> {
+    match node.map(|n| (&n.value, n.span)) {
+        Some((Value::Str(s), span)) => vec![(s.clone(), span)],
+        Some((Value::Seq(items), _)) => {
+            items.iter().filter_map(|i| Some((i.as_str()?.to_owned(), i.span))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>) -> Option<Node> {
+    let paths = match entry.as_str() {
+        Some(path) => vec![(path.to_owned(), entry.span)],
+        None => strings(entry.get("path")),
+    };
+    if paths.is_empty() {
+        cx.error(entry.span, "an include needs a path").help.push("add `path:` with a Compose file".into());
+        return None;
+    }
+    let paths: Vec<(PathBuf, Span)> =
+        paths.into_iter().map(|(p, s)| (PathBuf::from(absolute(cx, &p, base)), s)).collect();
+    if trail.contains(&paths[0].0) || trail.len() > MAX_INCLUDES {
+        let chain: Vec<String> =
+            trail.iter().chain([&paths[0].0]).map(|p| cx.shown(p).display().to_string()).collect();
+        cx.error(entry.span, format!("include cycle detected: {}", chain.join(" includes ")));
+        return None;
+    }
+    let directory = match entry.get("project_directory").and_then(Node::as_str) {
+        Some(dir) => join_clean(base, Path::new(dir)),
+        None => paths[0].0.parent().unwrap_or(Path::new("/")).to_owned(),
+    };
+    let mut env_files = strings(entry.get("env_file"));
+    let given = !env_files.is_empty();
+    if !given {
+        env_files = vec![(directory.join(".env").display().to_string(), entry.span)];
+    }
+    let outer = cx.env.clone();
+    for (file, at) in env_files {
+        let path = join_clean(base, Path::new(&file));
+        if file == "/dev/null" || !given && !cx.sources.is_file(&path) {
+            continue;
+        }
+        for (key, value) in read_env(cx, &path, at) {
+            if let (Some(value), false) = (value, outer.contains_key(&key)) {
+                cx.env.insert(key, value);
+            }
+        }
+    }
+    let mut parsed = Vec::new();
+    for (path, at) in &paths {
+        parsed.extend(read(cx, path, *at));
+    }
+    trail.push(paths[0].0.clone());
+    let tree = combine(cx, parsed, &directory, trail);
+    trail.pop();
+    cx.env = outer;
+    Some(tree)
+}
+
+/// Reads an env file for interpolation; what is wrong goes into `cx`.
+pub(crate) fn read_env(cx: &mut Cx<'_>, path: &Path, at: Span) -> Vec<dotenv::Pair> {
+    let bytes = match cx.sources.read(path) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            let shown = cx.shown(path);
+            let why = match e.kind() {
+                std::io::ErrorKind::NotFound => "no such file".to_owned(),
+                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+                _ => e.to_string(),
+            };
+            cx.error(at, format!("env file {} can't be read: {why}", shown.display()))
+                .help
+                .push("make the file, or correct its path".into());
+            return Vec::new();
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let env = cx.env.clone();
+    match dotenv::parse(&text, &|n| env.get(n).cloned()) {
+        Ok(pairs) => pairs,
+        Err(fault) => {
+            env_fault(cx, path, &text, &fault);
+            Vec::new()
+        }
+    }
+}
+
+pub(crate) fn env_fault(cx: &mut Cx<'_>, path: &Path, text: &str, fault: &dotenv::EnvFault) {
+    let file = cx.add_file(path, text);
+    let line = text.lines().nth(fault.line as usize - 1).unwrap_or_default();
+    let len = line.chars().count() as u32;
+    cx.error(Span { file, line: fault.line, col: 1, len }, fault.message.clone());
+}
+
+/// Carries out every `extends` of a file.
+fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path) {
+    let Some(services) = tree.get("services").and_then(Node::as_map) else { return };
+    let names: Vec<String> =
+        services.iter().filter(|(_, s)| s.get("extends").is_some()).map(|(n, _)| n.clone()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let mut files = BTreeMap::new();
+    files.insert(path.to_owned(), services.clone());
+    for name in names {
+        let mut chain = Vec::new();
+        let done = extended(cx, &mut files, path, &name, &mut chain);
+        if let (Some(done), Some(services)) = (done, tree.as_map_mut().and_then(|m| m.get_mut("services"))) {
+            if let Some(slot) = services.as_map_mut().and_then(|m| m.get_mut(&name)) {
+                *slot = done;
+            }
+        }
+    }
+}
+
+fn extended(
+    cx: &mut Cx<'_>,
+    files: &mut BTreeMap<PathBuf, Map>,
+    path: &Path,
+    name: &str,
+    chain: &mut Vec<(PathBuf, String)>,
+) -> Option<Node> {
+    let mut service = files.get(path)?.get(name)?.clone();
+    let Some(extends) = service.as_map_mut().and_then(|m| m.shift_remove("extends")) else {
+        return Some(service);
+    };
+    if extends.tag == crate::tree::Tag::Reset {
+        return Some(service);
+    }
+    let here = (path.to_owned(), name.to_owned());
+    if chain.contains(&here) {
+        let mut names: Vec<String> = chain.iter().map(|(_, n)| n.clone()).collect();
+        names.push(name.to_owned());
+        cx.error(extends.span, format!("circular extends: {}", names.join(" extends ")));
+        return None;
+    }
+    let of = extends.get("service")?;
+    let base_name = of.as_str()?.to_owned();
+    let (of_span, file) = (of.span, extends.get("file").and_then(|f| Some((f.as_str()?.to_owned(), f.span))));
+    let base_path = match &file {
+        Some((file, at)) => {
+            let file = PathBuf::from(file);
+            if !files.contains_key(&file) {
+                let services = base_file(cx, &file, *at)?;
+                files.insert(file.clone(), services);
+            }
+            file
+        }
+        None => path.to_owned(),
+    };
+    let services = files.get(&base_path)?;
+    if !services.contains_key(&base_name) {
+        let near = crate::cx::nearest(&base_name, services.keys().map(String::as_str)).map(str::to_owned);
+        let shown = cx.shown(&base_path);
+        let d = cx.error(
+            of_span,
+            format!("cannot extend service {name:?}: service {base_name:?} not found in {}", shown.display()),
+        );
+        d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+        return None;
+    }
+    chain.push(here);
+    let base = extended(cx, files, &base_path, &base_name, chain);
+    chain.pop();
+    let mut base = base?;
+    let (span, key_span) = (service.span, service.key_span);
+    merge::merge_service(&mut base, service);
+    base.span = span;
+    base.key_span = key_span;
+    Some(base)
+}
+
+/// The services of a file that is only extended from: canonical, its paths against its own directory.
+fn base_file(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Map> {
+    let parsed = read(cx, path, at)?;
+    let base = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let mut services = Map::new();
+    for mut tree in parsed.documents {
+        if cx.interpolate {
+            interpolate::tree(cx, &mut tree);
+        }
+        schema::check(cx, &mut tree);
+        if cx.failed() {
+            return None;
+        }
+        canonical(cx, &mut tree, &base);
+        if let Some(found) = tree.as_map_mut().and_then(|m| m.shift_remove("services")) {
+            if let Value::Map(found) = found.value {
+                services.extend(found);
+            }
+        }
+    }
+    Some(services)
+}

@@ -1,0 +1,142 @@
+use std::collections::BTreeSet;
+
+use rcompose_model::Project;
+
+use crate::cx::Cx;
+use crate::diagnostic::LoadError;
+use crate::print::Canonical;
+use crate::project::{self, Setting};
+use crate::request::{LoadRequest, Loaded};
+use crate::source::Sources;
+use crate::tree::{Map, Node, Value};
+use crate::{decode, files, merge, normalize, validate};
+
+/// Loads a project.
+///
+/// # Errors
+/// Everything that is wrong, ordered by place; warnings that were found on the way stand among them.
+pub fn load(req: &LoadRequest, sources: &dyn Sources) -> Result<Loaded, LoadError> {
+    let mut cx = Cx::new(sources, &req.cwd);
+    cx.env = req.environment.clone();
+    cx.interpolate = !req.options.no_interpolate;
+    cx.resolve_paths = !req.options.no_resolve_paths;
+    let setting = project::setting(&mut cx, req)?;
+    if setting.files.is_empty() {
+        return Err(project::no_file(req));
+    }
+    let parsed = project::parse_all(&mut cx, req, &setting.files);
+    fail(&mut cx)?;
+    let name = project::name(&mut cx, req, &setting, &parsed)?;
+    cx.env.insert("COMPOSE_PROJECT_NAME".into(), name.as_str().into());
+    let mut trail = setting.files.clone();
+    let mut root = files::combine(&mut cx, parsed, &setting.directory, &mut trail);
+    fail(&mut cx)?;
+    merge::finish(&mut root);
+    merge::unique(&mut root);
+    finish(&mut cx, req, &setting, name, root)
+}
+
+fn fail(cx: &mut Cx<'_>) -> Result<(), LoadError> {
+    if cx.failed() { Err(LoadError { diagnostics: cx.take() }) } else { Ok(()) }
+}
+
+fn finish(
+    cx: &mut Cx<'_>,
+    req: &LoadRequest,
+    setting: &Setting,
+    name: rcompose_model::ProjectName,
+    mut root: Node,
+) -> Result<Loaded, LoadError> {
+    if root.as_map().is_none() {
+        root.value = Value::Map(Map::new());
+    }
+    let profiles = active_profiles(cx, req, &root);
+    let enabled = enabled(&root, &profiles);
+    if !req.options.no_normalize {
+        normalize::normalize(&mut root, name.as_str());
+    }
+    if !req.options.no_consistency {
+        validate::validate(cx, &root, &enabled);
+        disabled_dependencies(cx, &root, &enabled);
+    }
+    if !req.options.no_resolve_env {
+        normalize::environments(cx, &mut root, &enabled);
+    }
+    fail(cx)?;
+    let mut project: Project = decode::project(cx, &root, &enabled, name.clone(), setting);
+    fail(cx)?;
+    decode::not_honoured(cx, &root, &enabled);
+    project.profiles = profiles.into_iter().collect();
+    let used = normalize::used(&root, &enabled);
+    if let Some(top) = root.as_map_mut() {
+        top.shift_remove("version");
+        top.insert("name".into(), Node::str(name.as_str(), Default::default()));
+        if let Some(services) = top.get_mut("services").and_then(Node::as_map_mut) {
+            services.retain(|n, _| enabled.contains(n));
+        }
+        if !req.options.all_resources {
+            for section in ["networks", "volumes", "secrets", "configs", "models"] {
+                let of_section = used.get(section);
+                if let Some(entries) = top.get_mut(section).and_then(Node::as_map_mut) {
+                    entries.retain(|k, _| of_section.is_some_and(|u| u.contains(k)));
+                }
+            }
+            project.networks.retain(|k, _| used.get("networks").is_some_and(|u| u.contains(k)));
+            project.volumes.retain(|k, _| used.get("volumes").is_some_and(|u| u.contains(k)));
+        }
+    }
+    let canonical = Canonical::new(root, cx.env.clone(), !req.options.no_interpolate);
+    Ok(Loaded { project, canonical, warnings: cx.take() })
+}
+
+/// Profiles of the command line and the environment, and those of the services that were named.
+fn active_profiles(cx: &Cx<'_>, req: &LoadRequest, root: &Node) -> BTreeSet<String> {
+    let mut out: BTreeSet<String> = req.profiles.iter().cloned().collect();
+    if let Some(list) = cx.env.get("COMPOSE_PROFILES") {
+        out.extend(list.split(',').map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
+    }
+    for name in &req.services {
+        let service = root.get("services").and_then(|s| s.get(name));
+        out.extend(service_profiles(service));
+    }
+    out
+}
+
+fn service_profiles(service: Option<&Node>) -> impl Iterator<Item = String> + '_ {
+    service
+        .and_then(|s| s.get("profiles"))
+        .and_then(Node::as_seq)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|p| p.as_str().map(str::to_owned))
+}
+
+fn enabled(root: &Node, active: &BTreeSet<String>) -> BTreeSet<String> {
+    let services = root.get("services").and_then(Node::as_map);
+    services
+        .into_iter()
+        .flatten()
+        .filter(|(_, s)| {
+            let mut own = service_profiles(Some(s)).peekable();
+            own.peek().is_none() || active.contains("*") || own.any(|p| active.contains(&p))
+        })
+        .map(|(n, _)| n.clone())
+        .collect()
+}
+
+/// An enabled service may not need one whose profile is off.
+fn disabled_dependencies(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String>) {
+    let Some(services) = root.get("services").and_then(Node::as_map) else { return };
+    for (name, service) in services.iter().filter(|(n, _)| enabled.contains(*n)) {
+        for (dep, entry) in service.get("depends_on").and_then(Node::as_map).into_iter().flatten() {
+            let required = entry.get("required").is_none_or(|r| r.value != Value::Bool(false));
+            if required && services.contains_key(dep) && !enabled.contains(dep) {
+                let profiles: Vec<String> = service_profiles(services.get(dep)).collect();
+                let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
+                cx.error(span, format!("service {name:?} depends on {dep:?}, which no active profile enables: invalid compose project"))
+                    .help
+                    .push(format!("activate one of its profiles (--profile {}), or say `required: false`", profiles.join(", ")));
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The rules by which one file's canonical tree changes another's (Compose specification, "Merge").
+
+use crate::tree::{Map, Node, Tag, Value};
+
+/// Lays `over` on `base`.
+pub(crate) fn merge(base: &mut Node, over: Node) {
+    merge_at(base, over, &mut Vec::new());
+}
+
+/// Lays one service on another (`extends`).
+pub(crate) fn merge_service(base: &mut Node, over: Node) {
+    merge_at(base, over, &mut vec!["services".into(), "x".into()]);
+}
+
+fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>) {
+    if over.tag == Tag::Override {
+        *base = Node { tag: Tag::None, ..over };
+        return;
+    }
+    if over.is_null() && !base.is_null() {
+        // Nothing said changes nothing, except where null is a value of its own.
+        if !matches!(leaf(path), Some("command" | "entrypoint")) && !is_environment(path) {
+            return;
+        }
+    }
+    if replaces(base, &over, path) {
+        *base = over;
+        return;
+    }
+    let key_span = over.key_span;
+    match (&mut base.value, over.value) {
+        (Value::Map(b), Value::Map(o)) => merge_maps(b, o, path),
+        (Value::Seq(b), Value::Seq(o)) => {
+            if path.len() == 4 && path[0] == "networks" && path[2] == "ipam" && path[3] == "config" {
+                merge_pools(b, o, path);
+            } else {
+                b.extend(o);
+            }
+        }
+        (_, value) => {
+            *base = Node { value, span: over.span, key_span, tag: Tag::None, quoted: over.quoted };
+        }
+    }
+}
+
+fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<String>) {
+    for (key, node) in over {
+        if node.tag == Tag::Reset {
+            base.shift_remove(&key);
+            continue;
+        }
+        match base.get_mut(&key) {
+            Some(existing) => {
+                path.push(key);
+                merge_at(existing, node, path);
+                path.pop();
+            }
+            None => {
+                base.insert(key, node);
+            }
+        }
+    }
+}
+
+/// IPAM pools are the same when their subnets are.
+fn merge_pools(base: &mut Vec<Node>, over: Vec<Node>, path: &mut Vec<String>) {
+    for pool in over {
+        let subnet = pool.get("subnet").and_then(Node::as_str).map(str::to_owned);
+        let same = base.iter_mut().find(|b| b.get("subnet").and_then(Node::as_str) == subnet.as_deref());
+        match same {
+            Some(existing) => merge_at(existing, pool, path),
+            None => base.push(pool),
+        }
+    }
+}
+
+fn leaf(path: &[String]) -> Option<&str> {
+    (path.len() == 3 && path[0] == "services").then(|| path[2].as_str())
+}
+
+fn is_environment(path: &[String]) -> bool {
+    path.len() == 4 && path[0] == "services" && path[2] == "environment"
+}
+
+fn replaces(base: &Node, over: &Node, path: &[String]) -> bool {
+    if path.first().map(String::as_str) != Some("services") {
+        return false;
+    }
+    match path.get(2..).unwrap_or_default() {
+        [a] if a == "command" || a == "entrypoint" => true,
+        [a] if a == "logging" => {
+            let driver = |n: &Node| n.get("driver").and_then(Node::as_str).map(str::to_owned);
+            matches!((driver(base), driver(over)), (Some(b), Some(o)) if b != o)
+        }
+        [a, b] if a == "healthcheck" && b == "test" => true,
+        [a, _] if a == "ulimits" => true,
+        _ => false,
+    }
+}
+
+/// Takes away what is left of the merge tags.
+pub(crate) fn finish(node: &mut Node) {
+    node.tag = Tag::None;
+    match &mut node.value {
+        Value::Map(map) => {
+            map.retain(|_, n| n.tag != Tag::Reset);
+            map.values_mut().for_each(finish);
+        }
+        Value::Seq(items) => {
+            items.retain(|n| n.tag != Tag::Reset);
+            items.iter_mut().for_each(finish);
+        }
+        _ => {}
+    }
+}
+
+/// Collapses duplicates: the last wins, in the first's place.
+pub(crate) fn unique(root: &mut Node) {
+    let services = root.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
+    for service in services.into_iter().flat_map(|s| s.values_mut()).filter_map(Node::as_map_mut) {
+        unique_service(service);
+    }
+}
+
+pub(crate) fn unique_service(service: &mut Map) {
+    for (key, node) in service.iter_mut() {
+        match key.as_str() {
+            "volumes" | "devices" => dedupe(node, |n| text(n, "target")),
+            "secrets" | "configs" => dedupe(node, |n| text(n, "target").or_else(|| text(n, "source"))),
+            "env_file" => dedupe(node, |n| text(n, "path")),
+            "ports" => dedupe(node, |n| {
+                let part = |k| n.get(k).and_then(Node::scalar_text).unwrap_or_default();
+                Some(format!(
+                    "{}|{}|{}|{}",
+                    part("host_ip"),
+                    part("target"),
+                    part("published"),
+                    part("protocol")
+                ))
+            }),
+            "expose" | "cap_add" | "cap_drop" | "links" | "profiles" | "dns" | "dns_opt" | "dns_search"
+            | "tmpfs" | "label_file" | "external_links" | "group_add" => dedupe(node, Node::scalar_text),
+            "build" => {
+                if let Some(tags) = node.as_map_mut().and_then(|m| m.get_mut("tags")) {
+                    dedupe(tags, Node::scalar_text);
+                }
+            }
+            "networks" => {
+                for network in node.as_map_mut().into_iter().flat_map(|m| m.values_mut()) {
+                    for list in ["aliases", "link_local_ips"] {
+                        if let Some(n) = network.as_map_mut().and_then(|m| m.get_mut(list)) {
+                            dedupe(n, Node::scalar_text);
+                        }
+                    }
+                }
+            }
+            "extra_hosts" => {
+                for ips in node.as_map_mut().into_iter().flat_map(|m| m.values_mut()) {
+                    dedupe(ips, Node::scalar_text);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn text(node: &Node, key: &str) -> Option<String> {
+    node.get(key).and_then(Node::scalar_text)
+}
+
+fn dedupe(node: &mut Node, key: impl Fn(&Node) -> Option<String>) {
+    let Value::Seq(items) = &mut node.value else { return };
+    let mut seen: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    let mut out: Vec<Node> = Vec::with_capacity(items.len());
+    for item in std::mem::take(items) {
+        match key(&item) {
+            Some(k) => match seen.get(&k) {
+                Some(&i) => out[i] = item,
+                None => {
+                    seen.insert(k, out.len());
+                    out.push(item);
+                }
+            },
+            None => out.push(item),
+        }
+    }
+    *items = out;
+}

@@ -1,0 +1,236 @@
+//! What a project means without saying it: default network, names, implied dependencies, env files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::cx::Cx;
+use crate::dotenv;
+use crate::tree::{Map, Node, Span, Value};
+
+fn entry_map(node: &mut Node) -> &mut Map {
+    if node.as_map().is_none() {
+        node.value = Value::Map(Map::new());
+    }
+    node.as_map_mut().expect("made just now")
+}
+
+/// Names of services by `service:x` in a namespace attribute.
+pub(crate) fn namespace_services(service: &Map) -> Vec<(String, Span)> {
+    ["network_mode", "ipc", "pid", "uts", "cgroup"]
+        .iter()
+        .filter_map(|key| {
+            let node = service.get(*key)?;
+            Some((node.as_str()?.strip_prefix("service:")?.to_owned(), node.span))
+        })
+        .collect()
+}
+
+/// Implicit values of every service and resource.
+pub(crate) fn normalize(root: &mut Node, project: &str) {
+    let Some(top) = root.as_map_mut() else { return };
+    let mut default_network = false;
+    if let Some(services) = top.get_mut("services").and_then(Node::as_map_mut) {
+        for service in services.values_mut() {
+            let span = service.key_span;
+            let Some(map) = service.as_map_mut() else { continue };
+            default_network |= normalize_service(map, span);
+        }
+    }
+    if default_network {
+        let networks = top.entry("networks".into()).or_default();
+        entry_map(networks).entry("default".into()).or_default();
+    }
+    for section in ["networks", "volumes", "secrets", "configs"] {
+        let Some(entries) = top.get_mut(section).and_then(Node::as_map_mut) else { continue };
+        for (key, node) in entries {
+            let span = node.key_span;
+            let external = node.get("external").is_some_and(|e| e.value == Value::Bool(true));
+            let map = entry_map(node);
+            let name = if external { key.clone() } else { format!("{project}_{key}") };
+            map.entry("name".into()).or_insert_with(|| Node::str(name, span));
+        }
+    }
+}
+
+/// True if the service joins the default network.
+fn normalize_service(map: &mut Map, span: Span) -> bool {
+    let networks_empty = map.get("networks").is_none_or(|n| n.as_map().is_none_or(Map::is_empty));
+    let mut default = map.get("networks").and_then(|n| n.get("default")).is_some();
+    if !map.contains_key("network_mode") && !map.contains_key("provider") && networks_empty {
+        let mut networks = Map::new();
+        networks.insert("default".into(), Node::new(Value::Null, span));
+        map.insert("networks".into(), Node::new(Value::Map(networks), span));
+        default = true;
+    }
+    if let Some(build) = map.get_mut("build").and_then(Node::as_map_mut) {
+        if !build.contains_key("dockerfile_inline") {
+            build.entry("dockerfile".into()).or_insert_with(|| Node::str("Dockerfile", span));
+        }
+    }
+    if let Some(policy) = map.get_mut("pull_policy") {
+        if policy.as_str() == Some("if_not_present") {
+            policy.value = Value::Str("missing".into());
+        }
+    }
+    if let (Some(scale), Some(deploy)) = (map.get("scale").cloned(), map.get_mut("deploy")) {
+        if let Some(deploy) = deploy.as_map_mut() {
+            deploy.insert("replicas".into(), scale);
+        }
+    }
+    let mut implied: Vec<(String, Span, bool)> = Vec::new();
+    for link in map.get("links").and_then(Node::as_seq).unwrap_or_default() {
+        let name = link.as_str().unwrap_or_default().split(':').next().unwrap_or_default();
+        implied.push((name.to_owned(), link.span, true));
+    }
+    implied.extend(namespace_services(map).into_iter().map(|(n, s)| (n, s, true)));
+    for from in map.get("volumes_from").and_then(Node::as_seq).unwrap_or_default() {
+        let text = from.as_str().unwrap_or_default();
+        if !text.starts_with("container:") {
+            let name = text.split(':').next().unwrap_or_default();
+            implied.push((name.to_owned(), from.span, false));
+        }
+    }
+    for (name, at, restart) in implied {
+        let deps = map.entry("depends_on".into()).or_insert_with(|| Node::new(Value::Map(Map::new()), at));
+        entry_map(deps).entry(name).or_insert_with(|| {
+            let mut dep = Map::new();
+            dep.insert("condition".into(), Node::str("service_started", at));
+            if restart {
+                dep.insert("restart".into(), Node::new(Value::Bool(true), at));
+            }
+            dep.insert("required".into(), Node::new(Value::Bool(true), at));
+            Node::new(Value::Map(dep), at)
+        });
+    }
+    default
+}
+
+/// Reads the `env_file`s and `label_file`s of the services in `names`, lays `environment` and `labels` on them, and
+/// gives bare names the shell's value.
+pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<String>) {
+    let services = root.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
+    let Some(services) = services else { return };
+    for (name, service) in services {
+        let Some(map) = service.as_map_mut() else { continue };
+        let enabled = names.contains(name);
+        if let Some(files) = map.shift_remove("env_file") {
+            let pairs = env_files(cx, &files, enabled);
+            if !pairs.is_empty() {
+                let node = map.entry("environment".into()).or_insert_with(|| files.with(Value::Null));
+                let own = entry_map(node);
+                for (key, value) in pairs {
+                    own.entry(key).or_insert(value);
+                }
+            }
+        }
+        if let Some(files) = map.shift_remove("label_file") {
+            let mut labels = Map::new();
+            for file in files.as_seq().unwrap_or_default() {
+                let Some(path) = file.as_str().map(PathBuf::from) else { continue };
+                if !enabled && !cx.sources.is_file(&path) {
+                    continue;
+                }
+                for (key, value) in files_pairs(cx, &path, file.span, false) {
+                    labels.insert(key, Node::str(value.unwrap_or_default(), file.span));
+                }
+            }
+            if !labels.is_empty() {
+                let node = map.entry("labels".into()).or_insert_with(|| files.with(Value::Null));
+                let own = entry_map(node);
+                for (key, value) in labels {
+                    own.entry(key).or_insert(value);
+                }
+            }
+        }
+        if let Some(environment) = map.get_mut("environment").and_then(Node::as_map_mut) {
+            for (key, node) in environment {
+                if node.is_null() {
+                    if let Some(value) = cx.env.get(key) {
+                        node.value = Value::Str(value.clone());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn env_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> BTreeMap<String, Node> {
+    let mut out = BTreeMap::new();
+    for file in files.as_seq().unwrap_or_default() {
+        let Some(path_node) = file.get("path") else { continue };
+        let path = PathBuf::from(path_node.as_str().unwrap_or_default());
+        let required = file.get("required").is_none_or(|r| r.value != Value::Bool(false));
+        let raw = file.get("format").and_then(Node::as_str) == Some("raw");
+        if (!required || !enabled) && !cx.sources.is_file(&path) {
+            continue;
+        }
+        for (key, value) in files_pairs(cx, &path, path_node.span, raw) {
+            // A bare name takes the shell's value or disappears.
+            match value.or_else(|| cx.env.get(&key).cloned()) {
+                Some(value) => out.insert(key, Node::str(value, path_node.span)),
+                None => out.remove(&key),
+            };
+        }
+    }
+    out
+}
+
+fn files_pairs(cx: &mut Cx<'_>, path: &Path, at: Span, raw: bool) -> Vec<dotenv::Pair> {
+    if !raw {
+        return crate::files::read_env(cx, path, at);
+    }
+    let text = match cx.sources.read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) => {
+            let shown = cx.shown(path);
+            cx.error(at, format!("env file {} can't be read: {e}", shown.display()));
+            return Vec::new();
+        }
+    };
+    match dotenv::parse_raw(&text) {
+        Ok(pairs) => pairs,
+        Err(fault) => {
+            crate::files::env_fault(cx, path, &text, &fault);
+            Vec::new()
+        }
+    }
+}
+
+/// Resources that the enabled services use, by section.
+pub(crate) fn used(root: &Node, enabled: &BTreeSet<String>) -> BTreeMap<&'static str, BTreeSet<String>> {
+    let mut out: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+    let mut add = |section: &'static str, name: &str| {
+        out.entry(section).or_default().insert(name.to_owned());
+    };
+    let services = root.get("services").and_then(Node::as_map);
+    for (_, service) in services.into_iter().flatten().filter(|(n, _)| enabled.contains(*n)) {
+        for key in service.get("networks").and_then(Node::as_map).into_iter().flat_map(Map::keys) {
+            add("networks", key);
+        }
+        for volume in service.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
+            if volume.get("type").and_then(Node::as_str) == Some("volume") {
+                if let Some(source) = volume.get("source").and_then(Node::as_str) {
+                    add("volumes", source);
+                }
+            }
+        }
+        for section in ["secrets", "configs"] {
+            for item in service.get(section).and_then(Node::as_seq).unwrap_or_default() {
+                if let Some(source) = item.get("source").and_then(Node::as_str) {
+                    add(section, source);
+                }
+            }
+        }
+        for item in
+            service.get("build").and_then(|b| b.get("secrets")).and_then(Node::as_seq).unwrap_or_default()
+        {
+            if let Some(source) = item.get("source").and_then(Node::as_str) {
+                add("secrets", source);
+            }
+        }
+        for key in service.get("models").and_then(Node::as_map).into_iter().flat_map(Map::keys) {
+            add("models", key);
+        }
+    }
+    out
+}

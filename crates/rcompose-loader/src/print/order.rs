@@ -1,0 +1,134 @@
+//! The order of keys in docker compose's output: the order of fields in compose-go's types.
+
+use crate::tree::Map;
+
+const TOP: &str = "name include services networks volumes secrets configs models";
+const SERVICE: &str = "profiles annotations attach build develop blkio_config cap_add cap_drop cgroup_parent cgroup \
+    cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpus cpuset cpu_shares command configs \
+    container_name credential_spec depends_on deploy device_cgroup_rules devices dns dns_opt dns_search domainname \
+    entrypoint provider environment env_file expose extends external_links extra_hosts group_add gpus hostname \
+    healthcheck image init ipc isolation labels label_file links logging mem_limit mem_reservation memswap_limit \
+    mem_swappiness mac_address models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform \
+    ports privileged pull_policy pull_refresh_after read_only restart runtime scale secrets security_opt shm_size \
+    stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode \
+    uts volumes volumes_from working_dir pre_start post_start pre_stop";
+const BUILD: &str = "context dockerfile dockerfile_inline entitlements args provenance sbom ssh labels cache_from \
+    cache_to no_cache no_cache_filter additional_contexts pull extra_hosts isolation network target secrets shm_size \
+    tags ulimits platforms privileged";
+const DEPLOY: &str =
+    "mode replicas labels update_config rollback_config resources restart_policy placement endpoint_mode";
+const HEALTHCHECK: &str = "test timeout interval retries start_period start_interval disable";
+const PORT: &str = "name mode host_ip target published protocol app_protocol";
+const VOLUME_MOUNT: &str = "type source target read_only consistency bind volume tmpfs image";
+const FILE_MOUNT: &str = "source target uid gid mode";
+const DEPENDENCY: &str = "condition restart required";
+const DEVICE: &str = "source target permissions";
+const SERVICE_NETWORK: &str = "driver_opts aliases interface_name ipv4_address ipv6_address link_local_ips \
+    mac_address priority gw_priority";
+const WATCH: &str = "path action target exec include ignore initial_sync";
+const LIMITS: &str = "limits reservations cpus memory pids devices generic_resources";
+const POLICY: &str =
+    "condition delay max_attempts window parallelism failure_action monitor max_failure_ratio order";
+const LOGGING: &str = "driver options";
+const ULIMIT: &str = "single soft hard";
+const HOOK: &str = "command image user privileged working_dir environment per_replica";
+const NETWORK: &str =
+    "name driver driver_opts ipam external internal attachable labels enable_ipv4 enable_ipv6";
+const IPAM: &str = "driver config options subnet gateway ip_range aux_addresses";
+const VOLUME: &str = "name driver driver_opts external labels";
+const OBJECT: &str = "name file environment content external labels driver driver_opts template_driver";
+const MODEL: &str = "name model context_size runtime_flags";
+const GPU: &str = "capabilities driver count device_ids options";
+const ENV_FILE: &str = "path required format";
+
+/// Sorts a mapping by its place in the tree.
+pub(super) fn sort(map: &mut Map, path: &[String]) {
+    let order = table(path);
+    let rank = |key: &str| -> (usize, String) {
+        if key.starts_with("x-") {
+            return (usize::MAX, key.to_owned());
+        }
+        let at = order.map(|o| o.split_whitespace().position(|w| w == key));
+        match at {
+            Some(Some(i)) => (i, String::new()),
+            _ => (usize::MAX - 1, key.to_owned()),
+        }
+    };
+    if order.is_none() {
+        map.sort_by(|a, _, b, _| natural(a, b));
+        return;
+    }
+    map.sort_by_cached_key(|k, _| rank(k));
+}
+
+fn table(path: &[String]) -> Option<&'static str> {
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    Some(match words.as_slice() {
+        [] => TOP,
+        ["services", _] => SERVICE,
+        ["services", _, rest @ ..] => match rest {
+            ["build"] => BUILD,
+            ["build", "secrets"] => FILE_MOUNT,
+            ["deploy"] => DEPLOY,
+            ["deploy", "resources", ..] => LIMITS,
+            ["deploy", _] => POLICY,
+            ["healthcheck"] => HEALTHCHECK,
+            ["ports"] => PORT,
+            ["volumes"] => VOLUME_MOUNT,
+            ["volumes", "tmpfs"] => "size mode",
+            ["secrets" | "configs"] => FILE_MOUNT,
+            ["depends_on", _] => DEPENDENCY,
+            ["devices"] => DEVICE,
+            ["networks", _] => SERVICE_NETWORK,
+            ["develop", "watch"] => WATCH,
+            ["logging"] => LOGGING,
+            ["ulimits", _] => ULIMIT,
+            ["pre_start" | "post_start" | "pre_stop"] => HOOK,
+            ["gpus"] => GPU,
+            ["env_file"] => ENV_FILE,
+            _ => return None,
+        },
+        ["networks", _] => NETWORK,
+        ["networks", _, "ipam", ..] => IPAM,
+        ["volumes", _] => VOLUME,
+        ["secrets" | "configs", _] => OBJECT,
+        ["models", _] => MODEL,
+        _ => return None,
+    })
+}
+
+/// Numbers inside keys count as numbers (`a2` before `a10`), letters before other characters, as Go's YAML sorts.
+fn natural(a: &str, b: &str) -> std::cmp::Ordering {
+    use std::cmp::Ordering;
+    let (ac, bc): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut digits = false;
+    let mut i = 0;
+    while i < ac.len() && i < bc.len() {
+        if ac[i] == bc[i] {
+            digits = ac[i].is_ascii_digit();
+            i += 1;
+            continue;
+        }
+        let (al, bl) = (ac[i].is_alphabetic(), bc[i].is_alphabetic());
+        if al && bl {
+            return ac[i].cmp(&bc[i]);
+        }
+        if al || bl {
+            let less = if digits { al } else { bl };
+            return if less { Ordering::Less } else { Ordering::Greater };
+        }
+        let number = |c: &[char]| -> (u64, usize) {
+            let text: String = c[i..].iter().take_while(|c| c.is_ascii_digit()).collect();
+            (text.parse().unwrap_or(0), text.len())
+        };
+        let ((an, alen), (bn, blen)) = (number(&ac), number(&bc));
+        if an != bn {
+            return an.cmp(&bn);
+        }
+        if alen != blen {
+            return alen.cmp(&blen);
+        }
+        return ac[i].cmp(&bc[i]);
+    }
+    ac.len().cmp(&bc.len())
+}

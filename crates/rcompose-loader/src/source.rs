@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The only way by which the loader reads anything.
+pub trait Sources {
+    /// A file's bytes.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Whether there is a regular file (or a link to one).
+    fn is_file(&self, path: &Path) -> bool;
+    /// Whether there is a directory (or a link to one).
+    fn is_dir(&self, path: &Path) -> bool;
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FsSources;
+
+impl Sources for FsSources {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+    fn is_file(&self, path: &Path) -> bool {
+        path.metadata().is_ok_and(|m| !m.is_dir())
+    }
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+}
+
+/// Files in memory, for tests and for text that came from elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct MemorySources {
+    /// Content by absolute path.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl MemorySources {
+    /// Adds a file.
+    pub fn with(mut self, path: impl Into<PathBuf>, text: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.into(), text.into());
+        self
+    }
+}
+
+impl Sources for MemorySources {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.files.get(path) {
+            Some(bytes) => Ok(bytes.clone()),
+            None if self.is_dir(path) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+    fn is_file(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+    fn is_dir(&self, path: &Path) -> bool {
+        self.files.keys().any(|f| f != path && f.starts_with(path))
+    }
+}
+
+/// Joins and removes `.` and `..` by text, as Go's `filepath.Join` does: symbolic links aren't followed.
+pub fn join_clean(base: &Path, path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut out = PathBuf::new();
+    for part in base.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if !out.pop() && !out.has_root() {
+                    out.push("..");
+                }
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,280 @@
+//! Checks between attributes (Compose specification; compose-go's consistency checks).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::cx::{Cx, nearest};
+use crate::normalize::namespace_services;
+use crate::tree::{Map, Node, Value};
+
+fn keys<'r>(root: &'r Node, section: &str) -> Vec<&'r str> {
+    root.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str).collect()
+}
+
+fn undefined(cx: &mut Cx<'_>, at: crate::tree::Span, service: &str, kind: &str, name: &str, known: &[&str]) {
+    let near = nearest(name, known.iter().copied()).map(str::to_owned);
+    let d = cx
+        .error(at, format!("service {service:?} refers to undefined {kind} {name}: invalid compose project"));
+    match near {
+        Some(near) => d.help.push(format!("did you mean {near:?}?")),
+        None => d.help.push(format!("define it in the top-level section `{kind}s`")),
+    }
+}
+
+/// Checks the enabled services of a normal tree.
+pub(crate) fn validate(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String>) {
+    let Some(services) = root.get("services").and_then(Node::as_map) else { return };
+    let mut containers: HashMap<String, String> = HashMap::new();
+    for (name, node) in services.iter().filter(|(n, _)| enabled.contains(*n)) {
+        let Some(service) = node.as_map() else { continue };
+        check_service(cx, root, services, name, node, service);
+        if let Some(container) = service.get("container_name") {
+            let text = container.as_str().unwrap_or_default().to_owned();
+            if let Some(other) = containers.insert(text.clone(), name.clone()) {
+                cx.error(
+                    container.span,
+                    format!("services.{name}: container name {text:?} is already in use by service {other}"),
+                );
+            }
+        }
+    }
+    resources(cx, root);
+    cycles(cx, services, enabled);
+}
+
+fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node: &Node, service: &Map) {
+    let at = node.key_span;
+    let has = |key: &str| service.contains_key(key);
+    if !has("image") && !has("build") && !has("provider") {
+        cx.error(
+            at,
+            format!(
+                "service {name:?} has neither an image nor a build context specified: invalid compose project"
+            ),
+        )
+        .help
+        .push("add `image:` or `build:`".into());
+    }
+    if has("provider") && (has("image") || has("build")) {
+        cx.error(at, format!("service {name:?} has a provider and an image or build"));
+    }
+    if has("network_mode") && service.get("networks").and_then(Node::as_map).is_some_and(|m| !m.is_empty()) {
+        let span = service["network_mode"].key_span;
+        cx.error(span, format!("service {name} declares mutually exclusive `network_mode` and `networks`: invalid compose project"));
+    }
+    let networks = keys(root, "networks");
+    for (key, network) in service.get("networks").and_then(Node::as_map).into_iter().flatten() {
+        if !networks.contains(&key.as_str()) {
+            let span =
+                if network.is_null() && network.span.len > 0 { network.span } else { network.key_span };
+            undefined(cx, span, name, "network", key, &networks);
+        }
+    }
+    mounts(cx, root, name, service);
+    for (section, kind) in [("secrets", "secret"), ("configs", "config")] {
+        let known = keys(root, section);
+        for item in service.get(section).and_then(Node::as_seq).unwrap_or_default() {
+            match item.get("source").and_then(|s| Some((s.as_str()?, s.span))) {
+                Some((source, span)) if !known.contains(&source) => {
+                    undefined(cx, span, name, kind, source, &known)
+                }
+                Some(_) => {}
+                None => {
+                    cx.error(item.span, format!("service {name:?}: a {kind} needs a source"));
+                }
+            }
+        }
+    }
+    let known = keys(root, "models");
+    for (key, model) in service.get("models").and_then(Node::as_map).into_iter().flatten() {
+        if !known.contains(&key.as_str()) {
+            undefined(cx, model.key_span, name, "model", key, &known);
+        }
+    }
+    let names: Vec<&str> = services.keys().map(String::as_str).collect();
+    for (dep, entry) in service.get("depends_on").and_then(Node::as_map).into_iter().flatten() {
+        if !services.contains_key(dep) {
+            let near = nearest(dep, names.iter().copied()).map(str::to_owned);
+            let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
+            let d = cx.error(
+                span,
+                format!("service {name:?} depends on undefined service {dep:?}: invalid compose project"),
+            );
+            d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+        }
+    }
+    for (other, span) in namespace_services(service) {
+        if !services.contains_key(&other) {
+            undefined(cx, span, name, "service", &other, &names);
+        }
+    }
+    limits(cx, name, service);
+}
+
+fn mounts(cx: &mut Cx<'_>, root: &Node, name: &str, service: &Map) {
+    let volumes = keys(root, "volumes");
+    let mut targets: HashMap<String, crate::tree::Span> = HashMap::new();
+    for volume in service.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
+        let text = |key: &str| volume.get(key).and_then(Node::as_str);
+        if let (Some("volume"), Some(source)) = (text("type"), text("source")) {
+            if !source.is_empty() && !volumes.contains(&source) {
+                undefined(cx, volume.span, name, "volume", source, &volumes);
+            }
+        }
+        if let Some(target) = text("target") {
+            targets.insert(target.to_owned(), volume.span);
+        }
+    }
+    for tmpfs in service.get("tmpfs").and_then(Node::as_seq).unwrap_or_default() {
+        let path = tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default();
+        if targets.contains_key(path) {
+            cx.error(tmpfs.span, format!("services.{name}: target {path} is mounted twice"));
+        }
+    }
+}
+
+fn number(node: Option<&Node>) -> Option<f64> {
+    match node.map(|n| &n.value) {
+        Some(Value::Int(i)) => Some(*i as f64),
+        Some(Value::Float(f)) => Some(*f),
+        Some(Value::Str(s)) => s.parse().ok(),
+        _ => None,
+    }
+}
+
+fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
+    let deploy = service.get("deploy");
+    let limit = |key: &str| {
+        deploy.and_then(|d| d.get("resources")).and_then(|r| r.get("limits")).and_then(|l| l.get(key))
+    };
+    for (own, theirs, shown) in [
+        ("cpus", limit("cpus"), "cpus"),
+        ("mem_limit", limit("memory"), "memory"),
+        ("pids_limit", limit("pids"), "pids"),
+    ] {
+        if let (Some(a), Some(b)) = (number(service.get(own)), number(theirs)) {
+            if a != b {
+                let span = service[own].span;
+                cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.resources.limits.{shown}': invalid compose project"));
+            }
+        }
+    }
+    let replicas = deploy.and_then(|d| d.get("replicas"));
+    let count = number(service.get("scale")).or(number(replicas)).unwrap_or(1.0);
+    if count < 0.0 {
+        cx.error(
+            service.get("scale").or(replicas).map_or_else(Default::default, |n| n.span),
+            "the number of replicas can't be negative",
+        );
+    }
+    if count > 1.0 {
+        if let Some(container) = service.get("container_name") {
+            cx.error(
+                container.span,
+                format!("services.{name}: can't set container_name and {name} as container name must be unique: invalid compose project"),
+            )
+            .help
+            .push("remove container_name, or the scale".into());
+        }
+    }
+    if let (Some(platform), Some(platforms)) = (
+        service.get("platform").and_then(Node::as_str),
+        service.get("build").and_then(|b| b.get("platforms")).and_then(Node::as_seq),
+    ) {
+        if !platforms.iter().any(|p| p.as_str() == Some(platform)) {
+            cx.error(
+                service["platform"].span,
+                format!("services.{name}.build.platforms must include {platform:?}"),
+            );
+        }
+    }
+    for watch in
+        service.get("develop").and_then(|d| d.get("watch")).and_then(Node::as_seq).unwrap_or_default()
+    {
+        let action = watch.get("action").and_then(Node::as_str).unwrap_or_default();
+        if action.starts_with("sync") && watch.get("target").is_none() {
+            cx.error(
+                watch.span,
+                format!("services.{name}.develop.watch: target is required for action {action}"),
+            );
+        }
+    }
+}
+
+fn resources(cx: &mut Cx<'_>, root: &Node) {
+    for (key, volume) in root.get("volumes").and_then(Node::as_map).into_iter().flatten() {
+        if volume.get("external").is_none_or(|e| e.value != Value::Bool(true)) {
+            continue;
+        }
+        for other in ["driver", "driver_opts", "labels"] {
+            if let Some(node) = volume.get(other) {
+                cx.error(
+                    node.key_span,
+                    format!("volumes.{key}: conflicting parameters \"external\" and {other:?} specified"),
+                );
+            }
+        }
+    }
+    for (section, kind, sources) in [
+        ("secrets", "secret", &["file", "environment", "external"][..]),
+        ("configs", "config", &["file", "environment", "content", "external"][..]),
+    ] {
+        for (key, node) in root.get(section).and_then(Node::as_map).into_iter().flatten() {
+            let count =
+                sources.iter().filter(|s| node.get(s).is_some_and(|n| n.value != Value::Bool(false))).count();
+            if count == 0 && node.get("driver").is_none() && node.get("template_driver").is_none() {
+                cx.error(
+                    node.key_span,
+                    format!("{kind} {key:?} must declare either {}", sources.join(" or ")),
+                );
+            }
+            if count > 1 {
+                cx.error(
+                    node.key_span,
+                    format!("{kind} {key:?}: {} are mutually exclusive", sources.join(", ")),
+                );
+            }
+        }
+    }
+}
+
+/// Dependency cycles, each named once with its loop.
+fn cycles(cx: &mut Cx<'_>, services: &Map, enabled: &BTreeSet<String>) {
+    let mut state: BTreeMap<&str, u8> = BTreeMap::new();
+    let mut trail: Vec<&str> = Vec::new();
+    for name in services.keys().filter(|n| enabled.contains(*n)) {
+        visit(cx, services, name, &mut state, &mut trail);
+    }
+}
+
+fn visit<'s>(
+    cx: &mut Cx<'_>,
+    services: &'s Map,
+    name: &'s str,
+    state: &mut BTreeMap<&'s str, u8>,
+    trail: &mut Vec<&'s str>,
+) {
+    if state.get(name) == Some(&2) {
+        return;
+    }
+    state.insert(name, 1);
+    trail.push(name);
+    let deps = services.get(name).and_then(|s| s.get("depends_on")).and_then(Node::as_map);
+    for (dep, entry) in deps.into_iter().flatten() {
+        match state.get(dep.as_str()) {
+            Some(1) => {
+                let from = trail.iter().position(|n| n == dep).unwrap_or(0);
+                let mut ring: Vec<&str> = trail[from..].to_vec();
+                ring.push(dep);
+                let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
+                cx.error(span, format!("dependency cycle detected: {}", ring.join(" -> ")))
+                    .help
+                    .push("remove one of these dependencies".into());
+            }
+            Some(_) => {}
+            None if services.contains_key(dep) => visit(cx, services, dep, state, trail),
+            None => {}
+        }
+    }
+    trail.pop();
+    state.insert(name, 2);
+}

@@ -1,0 +1,273 @@
+//! YAML text to span trees: anchors, aliases, `<<`, tags, duplicates; bounded against bombs.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
+
+use crate::cx::Cx;
+use crate::scalar;
+use crate::tree::{Map, Node, Span, Tag, Value};
+
+/// Nodes that one file may have after its aliases are expanded.
+const MAX_NODES: usize = 400_000;
+/// Nesting depth.
+const MAX_DEPTH: usize = 128;
+/// Bytes of one file.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Reads all documents of a text. Errors go into `cx`; `None` if the text couldn't be understood.
+pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<Node>> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(e) => {
+            let good = String::from_utf8_lossy(&bytes[..e.valid_up_to()]).into_owned();
+            let file = cx.add_file(path, &String::from_utf8_lossy(bytes));
+            let line = good.matches('\n').count() as u32 + 1;
+            let col = good.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
+            cx.error(Span { file, line, col, len: 1 }, "this file is not UTF-8 text")
+                .help
+                .push("save it with the encoding UTF-8".into());
+            return None;
+        }
+    };
+    let file = cx.add_file(path, text);
+    if bytes.len() > MAX_BYTES {
+        cx.error(Span { file, ..Span::default() }, "this file is larger than 64 MiB");
+        return None;
+    }
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), file, anchors: HashMap::new(), nodes: 0, depth: 0 };
+    match reader.documents(cx) {
+        Ok(documents) => Some(documents),
+        Err(Stop) => None,
+    }
+}
+
+/// Reading can't go on; the reason is in the `Cx`.
+struct Stop;
+
+struct Reader<'t> {
+    parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+    file: u16,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    depth: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn span(&self, s: YamlSpan) -> Span {
+        let len =
+            if s.start.line() == s.end.line() { s.end.index().saturating_sub(s.start.index()) } else { 1 };
+        Span { file: self.file, line: s.start.line() as u32, col: s.start.col() as u32 + 1, len: len as u32 }
+    }
+
+    fn next(&mut self, cx: &mut Cx<'_>) -> Result<(Event<'t>, Span), Stop> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let span = self.span(span);
+                Ok((event, span))
+            }
+            Some(Err(e)) => {
+                let mark = e.marker();
+                let span =
+                    Span { file: self.file, line: mark.line() as u32, col: mark.col() as u32 + 1, len: 1 };
+                let mut message = format!("invalid YAML: {}", e.info());
+                let line = cx.place(span).map(|p| p.text).unwrap_or_default();
+                let before: String = line.chars().take(mark.col() + 1).collect();
+                let tab = before.contains('\t') && before.trim().is_empty() || line.starts_with('\t');
+                if tab {
+                    message = "invalid YAML: a tab can't indent".into();
+                }
+                let d = cx.error(span, message);
+                if tab {
+                    d.help.push("use spaces".into());
+                }
+                Err(Stop)
+            }
+            None => Ok((Event::StreamEnd, Span { file: self.file, ..Span::default() })),
+        }
+    }
+
+    fn documents(&mut self, cx: &mut Cx<'_>) -> Result<Vec<Node>, Stop> {
+        let mut out = Vec::new();
+        loop {
+            match self.next(cx)? {
+                (Event::StreamEnd, _) => return Ok(out),
+                (Event::DocumentStart(_), _) => {
+                    self.anchors.clear();
+                    let (event, span) = self.next(cx)?;
+                    if matches!(event, Event::DocumentEnd) {
+                        continue;
+                    }
+                    out.push(self.node(cx, event, span)?);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn count(&mut self, cx: &mut Cx<'_>, n: usize, span: Span) -> Result<(), Stop> {
+        self.nodes += n;
+        if self.nodes > MAX_NODES {
+            cx.error(
+                span,
+                format!("this file has more than {MAX_NODES} values after its aliases are expanded"),
+            );
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, cx: &mut Cx<'_>, event: Event<'t>, span: Span) -> Result<Node, Stop> {
+        self.count(cx, 1, span)?;
+        let (mut node, anchor, tag) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain;
+                let core = tag.as_ref().filter(|t| t.is_yaml_core_schema()).map(|t| t.suffix.clone());
+                let value = match core.as_deref() {
+                    Some("str") => Value::Str(text.into_owned()),
+                    Some(_) => scalar::resolve(&text),
+                    None if plain => scalar::resolve(&text),
+                    None => Value::Str(text.into_owned()),
+                };
+                let mut node = Node::new(value, span);
+                node.quoted = !plain;
+                (node, anchor, tag)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.deeper(cx, span)?;
+                let mut items = Vec::new();
+                loop {
+                    match self.next(cx)? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, at) => items.push(self.node(cx, event, at)?),
+                    }
+                }
+                self.depth -= 1;
+                (Node::new(Value::Seq(items), span), anchor, tag)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.deeper(cx, span)?;
+                let map = self.mapping(cx)?;
+                self.depth -= 1;
+                (Node::new(Value::Map(map), span), anchor, tag)
+            }
+            Event::Alias(id) => {
+                let Some(node) = self.anchors.get(&id) else {
+                    cx.error(span, "an alias to an anchor that contains it");
+                    return Err(Stop);
+                };
+                let mut node = node.clone();
+                self.count(cx, size(&node), span)?;
+                node.key_span = span;
+                return Ok(node);
+            }
+            _ => {
+                cx.error(span, "invalid YAML: a value is missing");
+                return Err(Stop);
+            }
+        };
+        if let Some(tag) = tag.filter(|t| t.handle == "!") {
+            match tag.suffix.as_str() {
+                "reset" => node.tag = Tag::Reset,
+                "override" => node.tag = Tag::Override,
+                _ => {}
+            }
+        }
+        if anchor != 0 {
+            let mut kept = node.clone();
+            kept.tag = node.tag;
+            self.anchors.insert(anchor, kept);
+        }
+        Ok(node)
+    }
+
+    fn deeper(&mut self, cx: &mut Cx<'_>, span: Span) -> Result<(), Stop> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            cx.error(span, format!("values are nested more than {MAX_DEPTH} levels deep"));
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn mapping(&mut self, cx: &mut Cx<'_>) -> Result<Map, Stop> {
+        let mut map = Map::new();
+        let mut merged: Vec<Node> = Vec::new();
+        let mut merge_seen = false;
+        loop {
+            let (event, key_span) = self.next(cx)?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let is_merge =
+                matches!(&event, Event::Scalar(t, ScalarStyle::Plain, _, None) if t.as_ref() == "<<");
+            let key_node = self.node(cx, event, key_span)?;
+            let (event, at) = self.next(cx)?;
+            let mut value = self.node(cx, event, at)?;
+            if is_merge {
+                if merge_seen {
+                    cx.error(key_span, "mapping key \"<<\" is used twice");
+                }
+                merge_seen = true;
+                match &value.value {
+                    Value::Map(_) => merged.push(value),
+                    Value::Seq(items) if items.iter().all(|i| i.as_map().is_some()) => {
+                        merged.extend(items.iter().cloned());
+                    }
+                    _ => {
+                        cx.error(value.span, "<< takes a mapping or a list of mappings");
+                    }
+                }
+                continue;
+            }
+            let key = match &key_node.value {
+                Value::Str(s) => s.clone(),
+                Value::Null => {
+                    cx.error(key_span, "a key is missing");
+                    continue;
+                }
+                Value::Seq(_) | Value::Map(_) => {
+                    cx.error(key_span, format!("a key must be a string, not {}", key_node.kind()));
+                    continue;
+                }
+                _ => {
+                    let text = key_node.scalar_text().unwrap_or_default();
+                    cx.error(key_span, format!("non-string key {text}: keys are strings"))
+                        .help
+                        .push(format!("write it in quotes: \"{text}\""));
+                    continue;
+                }
+            };
+            value.key_span = key_span;
+            if let Some(first) = map.get(&key).map(|n: &Node| n.key_span) {
+                let line = first.line;
+                let related = cx.place(first);
+                let d = cx.error(key_span, format!("mapping key {key:?} already defined at line {line}"));
+                d.related.extend(related.map(|p| (p, "first defined here".to_owned())));
+                continue;
+            }
+            map.insert(key, value);
+        }
+        for source in merged {
+            if let Value::Map(entries) = source.value {
+                for (key, value) in entries {
+                    if !map.contains_key(&key) {
+                        map.insert(key, value);
+                    }
+                }
+            }
+        }
+        Ok(map)
+    }
+}
+
+/// Values in a node.
+fn size(node: &Node) -> usize {
+    match &node.value {
+        Value::Seq(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Map(map) => 1 + map.values().map(size).sum::<usize>(),
+        _ => 1,
+    }
+}
