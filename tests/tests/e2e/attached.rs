@@ -37,7 +37,7 @@ fn ends_with_its_last_container() {
     ) else {
         return;
     };
-    p.run("up").ok().out("once-1  | one\n").out("once-1  | two\n").out("exited with code 4");
+    p.run("up").ok().out("once-1  | one\n").err("once-1  | two\n").out("exited with code 4");
     assert_eq!(p.property("once", "ExitCode"), "4");
 }
 

@@ -82,7 +82,7 @@ const CASES: &[Case] = &[
     image: busybox:latest
     command: [sleep, '1000']
     volumes:
-      - {type: bind, source: ./not-there, target: /x}
+      - {type: bind, source: ./not-there, target: /x, bind: {create_host_path: false}}
 ",
         command: "up -d",
         says: &["not-there"],
@@ -133,7 +133,7 @@ fn every_mistake_is_named_and_placed() {
 #[test]
 fn no_file_at_all() {
     let Some(p) = Project::empty("bad-nofile") else { return };
-    p.run("up -d").code_is(1).err("compose.yaml");
+    p.run("up -d").code_is(1).err("no configuration file provided");
     p.run("-f else.yaml up -d").code_is(1).err("else.yaml");
 }
 

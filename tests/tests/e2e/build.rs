@@ -84,7 +84,8 @@ RUN exit 1
     p.file("a.log", "");
     p.file("keep.log", "");
     p.file("sub/b.log", "");
-    let done = p.run("run --rm -T --build box").ok();
+    p.run("build").ok();
+    let done = p.run("run --rm -T box").ok();
     assert_eq!(
         done.stdout,
         "hello\ncompose.yaml\ndocker\nkeep.log\nlist\nsub\nword\n7\nof magic\n7:8\n",

@@ -14,7 +14,7 @@ fn two(name: &str) -> Option<Project> {
   web:
     image: busybox:latest
     command: {POLITE}
-    environment: {{COLOUR: ${{COLOUR:-red}}}}
+    environment: {{COLOUR: '${{COLOUR:-red}}'}}
   other:
     image: busybox:latest
     command: {POLITE}

