@@ -52,9 +52,8 @@ pub(crate) fn running(
     index: u32,
 ) -> Result<ObservedContainer, Failure> {
     let all = recorded(cx, project, &[service.to_owned()])?;
-    let up = |c: &&ObservedContainer| {
-        matches!(c.state.status, ContainerStatus::Running | ContainerStatus::Paused)
-    };
+    let up =
+        |c: &&ObservedContainer| matches!(c.state.status, ContainerStatus::Running | ContainerStatus::Paused);
     let own = || all.iter().filter(|c| !c.spec.oneoff);
     let found = match index {
         // One-off containers come last, as in docker compose.

@@ -236,10 +236,10 @@ impl Follow<'_> {
 
     fn life(&mut self, id: ContainerId, event: &LifeEvent) -> Result<(), Failure> {
         match event {
-            LifeEvent::Created | LifeEvent::Started => {
-                if self.printer.names.contains_key(&id) || self.meet(&id)? {
-                    self.live.insert(id);
-                }
+            LifeEvent::Created | LifeEvent::Started
+                if self.printer.names.contains_key(&id) || self.meet(&id)? =>
+            {
+                self.live.insert(id);
             }
             LifeEvent::Exited { restarting: false, .. } | LifeEvent::Removed => drop(self.live.remove(&id)),
             _ => {}

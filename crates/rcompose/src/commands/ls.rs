@@ -16,7 +16,9 @@ pub(crate) fn run(cx: &Context, args: LsArgs) -> Result<u8, Failure> {
         match filter.split_once('=') {
             Some(("name", value)) => wanted.push(value),
             _ => {
-                return Err(Failure::user(format!("unknown filter {filter:?}")).hint("`ls` filters by name=…"));
+                return Err(
+                    Failure::user(format!("unknown filter {filter:?}")).hint("`ls` filters by name=…")
+                );
             }
         }
     }

@@ -51,10 +51,7 @@ fn states(args: &PsArgs) -> Result<BTreeSet<String>, Failure> {
 }
 
 fn is_up(c: &ObservedContainer) -> bool {
-    matches!(
-        c.state.status,
-        ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting
-    )
+    matches!(c.state.status, ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting)
 }
 
 fn shown(project: &str, found: &[ObservedContainer], args: &PsArgs) -> Result<String, Failure> {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rcompose_model::{ProjectName, ServiceName, Signal};
-use rcompose_plan::{
-    ContainerId, CreateOptions, Intent, Plan, RecreatePolicy, RunOptions, needed_services,
-};
+use rcompose_plan::{ContainerId, CreateOptions, Intent, Plan, RecreatePolicy, RunOptions, needed_services};
 use rcompose_supervisor::{Attach, Client, Request, Response};
 
 use crate::apply::{apply_until, one_off};
@@ -35,9 +33,7 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
 
     let tty = options.tty.then(|| relay::terminal_size().unwrap_or((24, 80)));
     let stdin = options.interactive;
-    let choose = |plan: &Plan| {
-        one_off(plan).map(|c| Attach { container: c.id.clone(), tty, stdin })
-    };
+    let choose = |plan: &Plan| one_off(plan).map(|c| Attach { container: c.id.clone(), tty, stdin });
     let ending = Signals::ending()?;
     let outcome = apply_until(
         cx,

@@ -127,7 +127,11 @@ fn parse(format: &str) -> Result<Vec<Part>, String> {
             ["json", "."] => Part::Json(None),
             ["json", f] if f.starts_with('.') => Part::Json(Some(f[1..].to_owned())),
             [f] if f.len() > 1 && f.starts_with('.') => Part::Field(f[1..].to_owned()),
-            _ => return Err(format!("template parsing error: {action:?} is not a field such as {{{{.Name}}}}")),
+            _ => {
+                return Err(format!(
+                    "template parsing error: {action:?} is not a field such as {{{{.Name}}}}"
+                ));
+            }
         };
         parts.push(part);
         rest = &rest[at + end + 2..];
@@ -167,7 +171,10 @@ mod tests {
     fn templates_are_filled() {
         let rows = [serde_json::json!({"Name": "a", "Ports": [1]})];
         assert_eq!(template("{{.Name}}: {{json .Ports}}", &rows).unwrap(), "a: [1]\n");
-        assert_eq!(template(r"table {{.Name}}\t{{.Ports}}", &rows).unwrap(), "NAME      PORTS\na         [1]\n");
+        assert_eq!(
+            template(r"table {{.Name}}\t{{.Ports}}", &rows).unwrap(),
+            "NAME      PORTS\na         [1]\n"
+        );
         assert!(template("{{.Nam}}", &rows).unwrap_err().contains("Name, Ports"));
         assert!(template("{{.Name", &rows).is_err());
     }

@@ -193,8 +193,9 @@ pub(crate) fn moment(
             _ => Err(format!("invalid value for time: {text:?}")),
         };
     }
-    let ago = duration(text)
-        .map_err(|_| format!("invalid time {text:?}: write it as 2013-01-02T13:23:37Z or, for a while ago, 42m"))?;
+    let ago = duration(text).map_err(|_| {
+        format!("invalid time {text:?}: write it as 2013-01-02T13:23:37Z or, for a while ago, 42m")
+    })?;
     Ok(now.saturating_sub(i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX)))
 }
 
@@ -226,9 +227,14 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (bytes, want) in
-            [(0, "0B"), (999, "999B"), (1000, "1kB"), (12_345_678, "12.3MB"), (1_500_000_000, "1.5GB"), (133_000_000, "133MB")]
-        {
+        for (bytes, want) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (12_345_678, "12.3MB"),
+            (1_500_000_000, "1.5GB"),
+            (133_000_000, "133MB"),
+        ] {
             assert_eq!(human_size(bytes), want);
         }
     }
