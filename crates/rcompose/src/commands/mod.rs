@@ -8,6 +8,7 @@ mod create;
 mod down;
 mod events;
 mod exec;
+mod image;
 mod images;
 mod kill;
 mod logs;
@@ -63,7 +64,7 @@ pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Version(args) => version::run(cx, args),
         Verb::Volumes(args) => volumes::run(cx, args),
         Verb::Wait(args) => wait::run(cx, args),
-        Verb::Image { .. } => Err(Failure::unsupported("`image` is not supported in this version")),
+        Verb::Image { verb } => image::run(cx, verb),
         Verb::Volume { verb } => volume::run(cx, verb),
         Verb::Other(words) => Err(unknown::failure(&words)),
     }
