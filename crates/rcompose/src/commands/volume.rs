@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::args::VolumeVerb;
 use crate::context::{Context, print};
 use crate::failure::Failure;
+use crate::render::inspect;
 use crate::render::table::{Table, template};
 use crate::render::time;
 
@@ -27,7 +28,7 @@ pub(crate) fn run(cx: &Context, verb: VolumeVerb) -> Result<u8, Failure> {
                 let volume = rcompose_machine::read_volume(&cx.dirs, checked(name)?)?;
                 found.push(details(cx, &volume.ok_or_else(|| missing(name))?));
             }
-            print(&format!("{:#}\n", Value::from(found)))?;
+            print(&inspect(&Value::from(found)))?;
         }
         VolumeVerb::Rm { force, volumes } => return remove(cx, &volumes, force),
         VolumeVerb::Create { label, name } => {

@@ -18,9 +18,10 @@ pub(super) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         let message = format!("build context {} is not on this machine", args.context.display());
         return Err(Failure::unsupported(message).hint("clone it and give its directory"));
     }
+    let empty;
     let (context, dockerfile) = if from_stdin(&args.context) {
-        // Docker gives an empty context then; a directory that isn't there has nothing either.
-        (PathBuf::from("/var/empty"), DockerfileSource::Inline(stdin()?))
+        empty = Empty::new()?;
+        (empty.0.clone(), DockerfileSource::Inline(stdin()?))
     } else {
         let dockerfile = match &args.file {
             Some(file) if from_stdin(file) => DockerfileSource::Inline(stdin()?),
@@ -64,6 +65,26 @@ pub(super) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         print(&format!("{}\n", built.image))?;
     }
     Ok(())
+}
+
+/// An empty directory: the context of a Dockerfile that comes alone.
+struct Empty(PathBuf);
+
+impl Empty {
+    fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("rcompose-context-{}", std::process::id()));
+        std::fs::create_dir(&path)
+            .map_err(|e| Failure::io(format_args!("make the directory {}", path.display()), &e))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Empty {
+    fn drop(&mut self) {
+        if std::fs::remove_dir(&self.0).is_err() {
+            // It is in the directory for temporary files: somebody else's broom takes it.
+        }
+    }
 }
 
 fn stdin() -> Result<String, Failure> {

@@ -15,6 +15,7 @@ use crate::args::ImageVerb;
 use crate::context::{Context, print, stdout_failure, to_stderr};
 use crate::failure::Failure;
 use crate::pictures::{Wanted, parse_reference, pull_all};
+use crate::render::inspect;
 use crate::render::time::human_size;
 
 pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
@@ -31,7 +32,7 @@ pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
         ImageVerb::Inspect { images } => {
             let all = images.iter().map(|i| Ok(inspect_json(&find(&store, i)?)?));
             let all = all.collect::<Result<Vec<Value>, Failure>>()?;
-            print(&format!("{:#}\n", Value::from(all)))?;
+            print(&inspect(&Value::from(all)))?;
         }
         ImageVerb::Load { input, quiet } => load(cx, &store, input, quiet)?,
         ImageVerb::Save { output, images } => save(cx, &store, output, &images)?,
