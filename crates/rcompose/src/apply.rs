@@ -24,6 +24,8 @@ pub(crate) type ChooseAttached<'a> = &'a dyn Fn(&Plan) -> Option<Attach>;
 pub(crate) trait Aside {
     /// This plan is about to be carried out.
     fn planned(&mut self, have: &Observed, plan: &Plan);
+    /// The supervisor is there, and stays at least until the plan is done.
+    fn connected(&mut self) -> Result<(), Failure>;
     /// Readable when there is something to do.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
     /// It is readable. What is to be printed on stdout and on stderr.
@@ -71,7 +73,6 @@ pub(crate) struct Watch<'a> {
 /// The pipes or the terminal of the attached container.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) container: ContainerId,
     /// The only fd is a terminal.
     pub(crate) tty: bool,
     /// The first fd is stdin.
@@ -193,6 +194,9 @@ pub(crate) fn apply_watched(
             None => cx.connect(project)?,
         };
         let mut client = Client::new(stream);
+        if let Some(aside) = watch.aside.as_deref_mut() {
+            aside.connected()?;
+        }
         let attach = attach.and_then(|choose| choose(&plan));
         client.send(&Request::Apply { plan: plan.clone(), meta, attach })?;
         let mut walk = Walk {
@@ -232,8 +236,8 @@ impl Walk<'_, '_> {
                 match response {
                     Response::Stale => return Ok(None),
                     Response::Step { event } => self.step(&event),
-                    Response::Attached { container, tty, stdin } => {
-                        self.outcome.attached = Some(Attached { container, tty, stdin, fds });
+                    Response::Attached { tty, stdin, .. } => {
+                        self.outcome.attached = Some(Attached { tty, stdin, fds });
                     }
                     Response::Applied { failures, ending, .. } => {
                         self.warn();

@@ -48,7 +48,7 @@ pub(super) fn run(cx: &Context, args: &UpArgs, what: What<'_>, abort: bool) -> R
         prefix: !args.no_log_prefix,
         timestamps: args.timestamps,
     };
-    let mut view = View::new(cx, what.project, shown)?;
+    let mut view = View::new(cx, what.project, shown);
     let signals = Signals::ending()?;
     let mut watch = Watch { signals: Some(&signals), on_signal: OnSignal::Cancel, aside: Some(&mut view) };
     let outcome = apply_watched(cx, what.project, Some(what.desired), what.intent, None, &mut watch)?;
@@ -62,12 +62,14 @@ pub(super) fn run(cx: &Context, args: &UpArgs, what: What<'_>, abort: bool) -> R
         if !names.is_empty() {
             to_stderr(&format!("Attaching to {}\n", names.join(", ")));
         }
+        view.attach()?;
         let matters = |end: &End| abort && aborts(end, args, &what.desired.project);
         watch_on(&mut view, &signals, matters)?
     };
     let code = match over {
         Over::AllEnded => return Ok(0),
         Over::Interrupted => {
+            view.attached = true;
             to_stderr("Gracefully Stopping... press Ctrl+C again to force\n");
             None
         }
@@ -77,6 +79,7 @@ pub(super) fn run(cx: &Context, args: &UpArgs, what: What<'_>, abort: bool) -> R
         }
     };
     let services = if code.is_some() { Vec::new() } else { what.selected.clone() };
+    let stopped = services.clone();
     let scope = ScopeOptions { services, timeout: seconds(args.timeout), ..ScopeOptions::default() };
     let mut watch = Watch { signals: Some(&signals), on_signal: OnSignal::Kill, aside: Some(&mut view) };
     let stop = Intent::Stop(scope);
@@ -86,7 +89,7 @@ pub(super) fn run(cx: &Context, args: &UpArgs, what: What<'_>, abort: bool) -> R
     }
     let interrupted = outcome.interrupted;
     drop(outcome);
-    view.drain()?;
+    view.drain(&stopped)?;
     match code {
         None => Ok(130),
         Some(_) if interrupted => Ok(130),

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rcompose_model::{ProjectName, ServiceName};
 use rcompose_plan::{ContainerId, ContainerSpec, ContainerStatus, LocalOp, Observed, Plan};
 use rcompose_supervisor::{Client, LifeEvent, LogStream, Request, Response};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::apply::{Aside, Said};
 use crate::commands::logs::history::{History, Line, Range, continues};
@@ -56,13 +57,15 @@ pub(super) struct View<'a> {
     pub(super) live: BTreeSet<ContainerId>,
     /// Ends that have been seen, the first one first.
     pub(super) ended: Vec<End>,
+    /// All has been started: from here on a stop is worth a line, too.
+    pub(super) attached: bool,
 }
 
 impl<'a> View<'a> {
-    /// Listens from here on; what is in the logs by now is not shown.
-    pub(super) fn new(cx: &'a Context, project: &'a ProjectName, shown: Shown) -> Result<Self, Failure> {
+    /// Shows nothing before [`Aside::planned`]; what is in the logs by then isn't shown.
+    pub(super) fn new(cx: &'a Context, project: &'a ProjectName, shown: Shown) -> Self {
         let prefixes = Prefixes::new(shown.color, cx.out.stdout_tty, !shown.prefix);
-        let mut view = Self {
+        Self {
             cx,
             project,
             shown,
@@ -72,26 +75,55 @@ impl<'a> View<'a> {
             open: BTreeMap::new(),
             live: BTreeSet::new(),
             ended: Vec::new(),
+            attached: false,
+        }
+    }
+
+    /// Listens, if there is a supervisor: one that has nothing left to look after may be ending just now.
+    fn follow(&mut self) -> Result<(), Failure> {
+        self.client = None;
+        let Some(stream) = self.cx.connect_existing(self.project)? else { return Ok(()) };
+        let mut client = Client::new(stream);
+        let sent = client.send(&Request::Follow { containers: Vec::new(), logs: true, life: true });
+        if sent.is_ok() && until_following(&mut client).is_ok() {
+            self.client = Some(client);
+        }
+        Ok(())
+    }
+
+    /// Everything has been started: shows whatever was written meanwhile, and goes on listening.
+    pub(super) fn attach(&mut self) -> Result<(), Failure> {
+        self.attached = true;
+        if self.client.is_none() {
+            let mut said = Said::default();
+            self.again(&mut said)?;
+            said.print()?;
+        }
+        Ok(())
+    }
+
+    /// Shows what is left to be said of services that have been stopped (none named: all). It is on its way: the
+    /// supervisor tells of an end before it says that the stop is done.
+    pub(super) fn drain(&mut self, stopped: &[ServiceName]) -> Result<(), Failure> {
+        let open = |view: &Self| {
+            let mut live = view.live.iter().filter_map(|id| view.containers.get(id));
+            live.any(|c| stopped.is_empty() || stopped.contains(&c.service))
         };
-        view.client = Some(view.follow(Client::new(cx.connect(project)?))?);
-        Ok(view)
-    }
-
-    fn follow(&self, mut client: Client) -> Result<Client, Failure> {
-        client.send(&Request::Follow { containers: Vec::new(), logs: true, life: true })?;
-        until_following(&mut client)?;
-        Ok(client)
-    }
-
-    /// Shows what is left after the last end: the supervisor has nothing more to say of these containers.
-    pub(super) fn drain(&mut self) -> Result<(), Failure> {
         let mut said = Said::default();
         self.take(&mut said)?;
-        let ids: Vec<ContainerId> = self.containers.keys().cloned().collect();
-        for id in ids {
-            self.catch_up(&id, &mut said)?;
+        said.print()?;
+        while open(self) {
+            let Some(client) = &self.client else { break };
+            let mut fds = [PollFd::new(client, PollFlags::IN)];
+            let patience = Timespec { tv_sec: 2, tv_nsec: 0 };
+            match rustix::event::poll(&mut fds, Some(&patience)) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(Failure::io("wait for the last log lines", &e)),
+            }
+            self.ready()?.print()?;
         }
-        said.print()
+        Ok(())
     }
 
     /// Names of the containers whose logs are shown.
@@ -173,7 +205,7 @@ impl<'a> View<'a> {
                 self.live.insert(id);
             }
             LifeEvent::Exited { code, restarting, stopped } => {
-                if self.shown.logs.contains(&seen.service) {
+                if self.shown.logs.contains(&seen.service) && (self.attached || !stopped) {
                     let again = if *restarting { " (restarting)" } else { "" };
                     let text = format!("{} exited with code {code}{again}\n", seen.name);
                     said.stdout.extend_from_slice(text.as_bytes());
@@ -211,10 +243,7 @@ impl<'a> View<'a> {
 
     /// The supervisor has closed: we were too slow, or it has ended. What was missed is in the files.
     fn again(&mut self, said: &mut Said) -> Result<(), Failure> {
-        self.client = match self.cx.connect_existing(self.project)? {
-            Some(stream) => Some(self.follow(Client::new(stream))?),
-            None => None,
-        };
+        self.follow()?;
         let ids: Vec<ContainerId> = self.containers.keys().cloned().collect();
         for id in ids {
             self.catch_up(&id, said)?;
@@ -243,7 +272,11 @@ impl<'a> View<'a> {
             return Ok(());
         };
         let from = seen.offset;
-        let mut file = History::open(&self.cx.dirs.log_file(self.project, id), Range::default())?;
+        let path = self.cx.dirs.log_file(self.project, id);
+        if path.metadata().map_or(0, |m| m.len()) <= from {
+            return Ok(());
+        }
+        let mut file = History::open(&path, Range::default())?;
         while let Some(line) = file.next_line()? {
             if file.offset() > from {
                 self.print(id, false, &line, said);
@@ -259,6 +292,7 @@ impl<'a> View<'a> {
 
 impl Aside for View<'_> {
     fn planned(&mut self, have: &Observed, plan: &Plan) {
+        self.live.clear();
         for c in have.containers.values() {
             self.know(&c.spec);
             let up = matches!(
@@ -270,10 +304,31 @@ impl Aside for View<'_> {
             }
         }
         for step in &plan.steps {
-            if let LocalOp::CreateContainer { spec, .. } = &step.op {
-                self.know(spec);
+            match &step.op {
+                LocalOp::CreateContainer { spec, .. } => self.know(spec),
+                // Its start is told, too, but maybe after the end of the plan.
+                LocalOp::StartContainer { id } => {
+                    let counts = |c: &Seen| self.shown.ends.contains(&c.service);
+                    if self.containers.get(id).is_some_and(counts) {
+                        self.live.insert(id.clone());
+                    }
+                }
+                _ => {}
             }
         }
+    }
+
+    fn connected(&mut self) -> Result<(), Failure> {
+        if self.client.is_none() {
+            self.follow()?;
+            let mut said = Said::default();
+            let ids: Vec<ContainerId> = self.containers.keys().cloned().collect();
+            for id in ids {
+                self.catch_up(&id, &mut said)?;
+            }
+            said.print()?;
+        }
+        Ok(())
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -283,7 +338,8 @@ impl Aside for View<'_> {
     fn ready(&mut self) -> Result<Said, Failure> {
         let mut said = Said::default();
         let Some(client) = &mut self.client else { return Ok(said) };
-        let open = client.fill()?;
+        // Broken or closed is the same: what was missed is in the files.
+        let open = client.fill().unwrap_or(false);
         self.take(&mut said)?;
         if !open {
             self.again(&mut said)?;
