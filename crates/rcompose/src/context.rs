@@ -228,13 +228,35 @@ impl Out {
         }
     }
 
-    /// Diagnostics as text for stderr, with a newline at the end.
+    /// Diagnostics as text for stderr, with a newline at the end. What has no place is said in plain lines.
     pub(crate) fn render(&self, diagnostics: &[Diagnostic]) -> String {
-        let mut text = rcompose_loader::render_diagnostics(diagnostics, self.color_stderr, self.width);
-        if !text.ends_with('\n') {
-            text.push('\n');
+        let mut text = String::new();
+        for d in diagnostics {
+            if d.place.is_some() {
+                text += &rcompose_loader::render_diagnostics(
+                    std::slice::from_ref(d),
+                    self.color_stderr,
+                    self.width,
+                );
+                if !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                continue;
+            }
+            let (word, color) = match d.severity {
+                rcompose_loader::Severity::Error => ("error", "1;91"),
+                rcompose_loader::Severity::Warning => ("warning", "1;33"),
+            };
+            text += &format!("{}: {}\n", self.paint(color, word), d.message);
+            for help in &d.help {
+                text += &format!("{}: {help}\n", self.paint("1;96", "help"));
+            }
         }
         text
+    }
+
+    fn paint(&self, color: &str, text: &str) -> String {
+        if self.color_stderr { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -259,5 +281,23 @@ pub(crate) fn stdout_failure(e: &std::io::Error) -> Failure {
     match e.kind() {
         std::io::ErrorKind::BrokenPipe => Failure::silent(0),
         _ => Failure::io("write to standard output", e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_place_is_plain() {
+        let out = Out {
+            color_stdout: false,
+            color_stderr: false,
+            stdout_tty: false,
+            progress: ProgressMode::Plain,
+            width: 80,
+        };
+        let d = Diagnostic::error("no such service: x").help("look again");
+        assert_eq!(out.render(&[d]), "error: no such service: x\nhelp: look again\n");
     }
 }

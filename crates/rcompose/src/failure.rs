@@ -281,3 +281,31 @@ fn build_diagnostic(e: &BuildError) -> Diagnostic {
 pub(crate) fn status(code: i32) -> u8 {
     u8::try_from(code & 0xff).unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_from_its_file() {
+        let path = std::env::temp_dir().join(format!("rc-failure-{}.yaml", std::process::id()));
+        std::fs::write(&path, "services:\n  web:\n    image: nginx # here\n").unwrap();
+        let origin = Origin { file: path.clone(), line: 3, column: 12 };
+        let f = Failure::user("no").at(&origin);
+        let p = f.diagnostics[0].place.clone().unwrap();
+        assert_eq!((p.line, p.column, p.length, p.text.as_str()), (3, 12, 5, "    image: nginx # here"));
+        // A file that has gone, and no place at all.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Failure::user("no").at(&origin).diagnostics[0].place.as_ref().unwrap().text, "");
+        assert!(Failure::user("no").at(&Origin::default()).diagnostics[0].place.is_none());
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let e =
+            LaunchError::State(StateError::Read { path: "/x".into(), source: std::io::Error::other("gone") });
+        assert_eq!(with_causes(&e), "failed to read /x: gone");
+        assert_eq!(status(127), 127);
+        assert_eq!(status(-1), 255);
+    }
+}

@@ -48,14 +48,13 @@ pub(crate) struct Policy {
 impl Policy {
     /// From the words of `--build`, `--no-build` and `--pull`.
     pub(crate) fn from_flags(build: bool, no_build: bool, pull: Option<&str>) -> Result<Self, Failure> {
-        let mut policy = Self::default();
-        policy.build = match (build, no_build) {
+        let build = match (build, no_build) {
             (true, true) => return Err(Failure::user("--build and --no-build are incompatible")),
             (true, false) => BuildWhen::Always,
             (false, true) => BuildWhen::Never,
             (false, false) => BuildWhen::Missing,
         };
-        policy.pull = match pull {
+        let pull = match pull {
             None | Some("policy") => None,
             Some("always") => Some(PullPolicy::Always),
             Some("never") => Some(PullPolicy::Never),
@@ -66,7 +65,7 @@ impl Policy {
                     .hint("it is one of always, missing, never, build"));
             }
         };
-        Ok(policy)
+        Ok(Self { build, pull, ..Self::default() })
     }
 }
 
@@ -86,6 +85,9 @@ pub(crate) fn ensure(
     services: &[ServiceName],
     policy: &Policy,
 ) -> Result<BTreeMap<ServiceName, ImageFacts>, Failure> {
+    if !cx.dry_run() {
+        cx.need_root()?;
+    }
     let store = Store::open(&cx.dirs.images())?;
     let mut seen = BTreeSet::new();
     let mut builds = Vec::new();
@@ -100,8 +102,8 @@ pub(crate) fn ensure(
             Todo::Pull => pulls.push(service),
         }
     }
-    if !(builds.is_empty() && pulls.is_empty()) && !cx.dry_run() {
-        cx.need_root()?;
+    let made = !builds.is_empty() || !pulls.is_empty();
+    if made && !cx.dry_run() {
         let wanted = pulls.iter().map(|s| Wanted::of(project, s)).collect::<Result<Vec<_>, _>>()?;
         pull_all(cx, &store, &wanted, policy.quiet_pull)?;
         let options = BuildOptions { quiet: policy.quiet_build, ..BuildOptions::default() };
