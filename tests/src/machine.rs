@@ -2,8 +2,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use crate::Deadline;
 
 /// Everything of the machine that a project may change and must put back: one line for each thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,20 @@ impl Machine {
         add("cgroup", cgroups());
         add("process", processes());
         Ok(Self(all))
+    }
+
+    /// Looks until the machine is as before, at most so long; what differs in the end.
+    ///
+    /// Removing a network is one umount: a worker of the kernel clears the namespace a moment later.
+    pub fn settled(before: &Self, patience: Duration) -> Result<Vec<String>> {
+        let deadline = Deadline::after(patience);
+        loop {
+            let difference = Self::look()?.difference(before);
+            if difference.is_empty() || deadline.passed() {
+                return Ok(difference);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What is there now and was not before, and the other way round.
@@ -52,7 +69,8 @@ fn lines_of(program: &str, args: &[&str]) -> Result<Vec<String>> {
 /// Names and kinds of the links: `2: eth0@if5: <UP> …` → `eth0`. State and counters change by themselves.
 fn links() -> Result<Vec<String>> {
     let all = lines_of("ip", &["-o", "link", "show"])?;
-    Ok(all.iter().filter_map(|l| l.split(": ").nth(1)).map(str::to_owned).collect())
+    let name = |l: &String| Some(l.split(": ").nth(1)?.split('@').next()?.to_owned());
+    Ok(all.iter().filter_map(name).collect())
 }
 
 /// The rule set as one line for each line in it; counters left out.

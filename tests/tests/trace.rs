@@ -1,6 +1,8 @@
 //! Nothing is left: the machine after `down` is the machine before `up`. A test program of its own, with one test, since it compares the whole
 //! machine.
 
+use std::time::Duration;
+
 use rcompose_e2e::{Machine, Project, free_port, processes_of};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -31,7 +33,8 @@ volumes: {{data: {{}}}}
 
 #[track_caller]
 fn same(before: &Machine, when: &str) {
-    let difference = Machine::look().expect("the machine can be looked at").difference(before);
+    let patience = Duration::from_secs(2);
+    let difference = Machine::settled(before, patience).expect("the machine can be looked at");
     assert!(difference.is_empty(), "{when}:\n  {}", difference.join("\n  "));
 }
 

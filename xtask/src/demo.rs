@@ -122,8 +122,7 @@ impl Demo {
     }
 
     fn nothing_left(&self, before: &Machine) -> Result<()> {
-        let after = Machine::look()?;
-        let left = after.difference(before);
+        let left = Machine::settled(before, Duration::from_secs(2))?;
         if !left.is_empty() {
             bail!("something is left or missing:\n  {}", left.join("\n  "));
         }
@@ -131,6 +130,7 @@ impl Demo {
             let dir = self.root.join(place).join("app-postgres");
             ensure!(!dir.exists(), "{} is left", dir.display());
         }
+        let after = Machine::look()?;
         say(&format!(
             "nothing is left: {} links, {} routes, {} firewall lines, {} mounts as before; no cgroup, no process, no record",
             after.count("link"),

@@ -104,6 +104,7 @@ fn scheduled() {
     assert!(get(port, &path).unwrap().body.contains("WAKE UP"));
     assert_eq!(p.property("migrate", "ExitCode"), "0");
     p.run("logs migrate").ok().out("schema 0 -> 3");
+    assert_eq!(p.property("proxy", "Health"), "healthy");
     p.run("exec -T proxy getent hosts redis").code_is(2);
     p.run("exec -T redis id -un").ok().out("redis\n");
     p.run("up -d --scale worker=4").ok();
