@@ -103,7 +103,8 @@ fn cgroups() -> Vec<String> {
     found
 }
 
-/// Processes of rcompose: its own (by their hidden verbs) and those in its cgroups.
+/// Processes of rcompose: its own (by their hidden verbs) and those in its cgroups. Without their numbers: in another project's
+/// containers processes come and go.
 fn processes() -> Vec<String> {
     let ours = |pid: i32| {
         let dir = PathBuf::from(format!("/proc/{pid}"));
@@ -111,7 +112,7 @@ fn processes() -> Vec<String> {
         let args = String::from_utf8_lossy(&args).replace('\0', " ");
         let groups = fs::read_to_string(dir.join("cgroup")).unwrap_or_default();
         let hidden = ["__keeper", "__supervisor", "__build-helper"].iter().any(|v| args.contains(v));
-        (hidden || groups.contains("/rcompose-")).then(|| format!("{pid} {}", args.trim()))
+        (hidden || groups.contains("/rcompose-")).then(|| args.trim().to_owned())
     };
     all_processes().into_iter().filter_map(ours).collect()
 }
