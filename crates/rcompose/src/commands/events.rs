@@ -1,13 +1,14 @@
-//! `events`: what happens in containers' lives, until it is interrupted or nothing of the project runs.
+//! `events`: what happens in containers' lives, until it is interrupted.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 
 use rcompose_model::ProjectName;
 use rcompose_plan::{ContainerId, ObservedContainer};
 use rcompose_supervisor::{Client, LifeEvent, Request, Response};
+use rustix::fs::inotify;
 use serde_json::{Map, Value, json};
 
-use super::containers;
 use crate::args::EventsArgs;
 use crate::context::{Context, print};
 use crate::failure::Failure;
@@ -15,40 +16,114 @@ use crate::render::time;
 
 pub(crate) fn run(cx: &Context, args: EventsArgs) -> Result<u8, Failure> {
     let project = cx.project_name()?;
-    let Some(stream) = cx.connect_existing(&project)? else { return Ok(0) };
-    let mut client = Client::new(stream);
-    client.send(&Request::Follow { containers: Vec::new(), logs: false, life: true })?;
-    // Names and images of containers are kept: of a removed one there is no record any more.
-    let mut known: BTreeMap<ContainerId, ObservedContainer> = BTreeMap::new();
-    let all = containers::recorded(cx, &project, &[])?;
-    known.extend(all.into_iter().map(|c| (c.spec.id.clone(), c)));
-    while let Some((response, _)) = client.recv()? {
-        let Response::Life { container, service, at, event } = response else { continue };
-        if !known.contains_key(&container) {
-            learn(cx, &project, &mut known)?;
-        }
-        if args.services.is_empty() || args.services.contains(&service) {
-            let line = Line { id: &container, service: &service, at, about: known.get(&container) };
-            for (action, code) in actions(&event) {
-                print(&if args.json { line.json(&action, code) } else { line.text(&action, code) })?;
-            }
-        }
-        if event == LifeEvent::Removed {
-            known.remove(&container);
-        }
+    let mut watch = Watch { cx, known: recorded(cx, &project)?, project, args };
+    loop {
+        let mut client = Client::new(supervisor(cx, &watch.project)?);
+        client.send(&Request::Follow { containers: Vec::new(), logs: false, life: true })?;
+        watch.follow(&mut client)?;
+        // Nothing of the project runs any more; it may be started again.
     }
-    Ok(0)
 }
 
-fn learn(
-    cx: &Context,
-    project: &ProjectName,
-    known: &mut BTreeMap<ContainerId, ObservedContainer>,
-) -> Result<(), Failure> {
-    if let Some(record) = cx.record(project)? {
-        known.extend(record.observed.containers);
+/// Connects to the project's supervisor, as soon as there is one.
+fn supervisor(cx: &Context, project: &ProjectName) -> Result<UnixStream, Failure> {
+    let dir = cx.dirs.project_run(project);
+    let parent = dir.parent().unwrap_or(&dir);
+    let failed = |e: rustix::io::Errno| {
+        Failure::io(format_args!("watch {}", parent.display()), &std::io::Error::from(e))
+    };
+    loop {
+        // The watches come first: what appears between the look and the wait is noticed.
+        std::fs::create_dir_all(parent)
+            .map_err(|e| Failure::io(format_args!("make the directory {}", parent.display()), &e))?;
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC).map_err(failed)?;
+        inotify::add_watch(&watch, parent, inotify::WatchFlags::CREATE).map_err(failed)?;
+        match inotify::add_watch(&watch, &dir, inotify::WatchFlags::CREATE) {
+            Ok(_) | Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(failed(e)),
+        }
+        if let Some(stream) = cx.connect_existing(project)? {
+            return Ok(stream);
+        }
+        let mut news = [0u8; 4096];
+        match rustix::io::read(&watch, &mut news[..]) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(failed(e)),
+        }
     }
-    Ok(())
+}
+
+type Known = BTreeMap<ContainerId, ObservedContainer>;
+
+fn recorded(cx: &Context, project: &ProjectName) -> Result<Known, Failure> {
+    Ok(cx.record(project)?.map(|r| r.observed.containers).unwrap_or_default())
+}
+
+struct Watch<'a> {
+    cx: &'a Context,
+    project: ProjectName,
+    args: EventsArgs,
+    /// Containers whose making was told, or that were there from the start.
+    known: Known,
+}
+
+impl Watch<'_> {
+    /// Until the supervisor ends.
+    fn follow(&mut self, client: &mut Client) -> Result<(), Failure> {
+        while let Some((response, _)) = client.recv()? {
+            match response {
+                Response::Following => self.catch_up()?,
+                Response::Life { container, at, event, .. } => self.life(&container, at, &event)?,
+                _ => {}
+            }
+        }
+        self.catch_up()
+    }
+
+    /// A supervisor that had nothing to look after made and removed containers before we were connected.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        let now = recorded(self.cx, &self.project)?;
+        let gone: Vec<ContainerId> = self.known.keys().filter(|id| !now.contains_key(*id)).cloned().collect();
+        for id in gone {
+            self.life(&id, time::now(), &LifeEvent::Removed)?;
+        }
+        for (id, c) in now {
+            if !self.known.contains_key(&id) {
+                self.tell(&c, c.state.created_at, &LifeEvent::Created)?;
+                self.known.insert(id, c);
+            }
+        }
+        Ok(())
+    }
+
+    fn life(&mut self, id: &ContainerId, at: i64, event: &LifeEvent) -> Result<(), Failure> {
+        if !self.known.contains_key(id) {
+            self.catch_up()?;
+            if *event == LifeEvent::Created {
+                return Ok(());
+            }
+        } else if *event == LifeEvent::Created {
+            return Ok(());
+        }
+        let Some(c) = self.known.get(id) else { return Ok(()) };
+        self.tell(c, at, event)?;
+        if *event == LifeEvent::Removed {
+            self.known.remove(id);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, about: &ObservedContainer, at: i64, event: &LifeEvent) -> Result<(), Failure> {
+        let service = about.spec.service.as_str();
+        if !self.args.services.is_empty() && !self.args.services.iter().any(|s| s == service) {
+            return Ok(());
+        }
+        let line = Line { about, at };
+        for (action, code) in actions(event) {
+            print(&if self.args.json { line.json(&action, code) } else { line.text(&action, code) })?;
+        }
+        Ok(())
+    }
 }
 
 /// Docker's words for an event.
@@ -68,20 +143,17 @@ fn actions(event: &LifeEvent) -> Vec<(String, Option<i32>)> {
 }
 
 struct Line<'a> {
-    id: &'a ContainerId,
-    service: &'a str,
+    about: &'a ObservedContainer,
     at: i64,
-    about: Option<&'a ObservedContainer>,
 }
 
 impl Line<'_> {
     fn attributes(&self, code: Option<i32>) -> Vec<(&'static str, String)> {
+        let spec = &self.about.spec;
         let mut out = Vec::new();
         out.extend(code.map(|c| ("exitCode", c.to_string())));
-        if let Some(c) = self.about {
-            out.push(("image", c.spec.image.reference.clone()));
-            out.push(("name", c.spec.name.clone()));
-        }
+        out.push(("image", spec.image.reference.clone()));
+        out.push(("name", spec.name.clone()));
         out
     }
 
@@ -91,8 +163,8 @@ impl Line<'_> {
         let line = json!({
             "action": action,
             "attributes": attributes,
-            "id": self.id.as_str(),
-            "service": self.service,
+            "id": self.about.spec.id.as_str(),
+            "service": self.about.spec.service.as_str(),
             "time": time::timestamp(self.at),
             "type": "container",
         });
@@ -103,7 +175,7 @@ impl Line<'_> {
         let attributes: Vec<String> =
             self.attributes(code).into_iter().map(|(k, v)| format!("{k}={v}")).collect();
         let at = time::event_time(self.at);
-        format!("{at} container {action} {} ({})\n", self.id, attributes.join(", "))
+        format!("{at} container {action} {} ({})\n", self.about.spec.id, attributes.join(", "))
     }
 }
 
@@ -117,9 +189,5 @@ mod tests {
         let exited = |stopped| LifeEvent::Exited { code: 3, restarting: false, stopped };
         assert_eq!(words(exited(true)), ["die", "stop"]);
         assert_eq!(words(exited(false)), ["die"]);
-        let id = ContainerId::derive(&["x"]);
-        let line = Line { id: &id, service: "web", at: 0, about: None };
-        let json: Value = serde_json::from_str(&line.json("die", Some(3))).unwrap();
-        assert_eq!((&json["action"], &json["attributes"]["exitCode"]), (&"die".into(), &"3".into()));
     }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rcompose_model::{ProjectName, ServiceName, Signal};
-use rcompose_plan::{ContainerId, CreateOptions, Intent, Plan, RecreatePolicy, RunOptions, needed_services};
+use rcompose_plan::{
+    ContainerId, CreateOptions, Desired, Intent, Plan, RecreatePolicy, RunOptions, ScopeOptions,
+    needed_services,
+};
 use rcompose_supervisor::{Attach, Client, Request, Response};
 
-use crate::apply::{apply_until, one_off};
+use crate::apply::{apply, apply_until, one_off};
 use crate::args::RunArgs;
 use crate::context::{Context, print, service_names};
 use crate::failure::{Failure, status};
@@ -29,7 +32,14 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
     let mut policy = pictures::Policy::from_flags(args.build, false, args.pull.as_deref())?;
     policy.quiet_build = args.quiet_build;
     policy.quiet_pull = args.quiet_pull || args.quiet;
-    let desired = pictures::desired(cx, &project, &needed, &policy)?;
+    let mut desired = pictures::desired(cx, &project, &needed, &policy)?;
+    if let Some(defined) = desired.project.services.get_mut(&service) {
+        // What the command line says is written nowhere in the file: errors must not point there.
+        let said = [("command", !options.command.is_empty()), ("entrypoint", options.entrypoint.is_some())];
+        for (attribute, _) in said.iter().filter(|(_, said)| *said) {
+            defined.attribute_origins.remove(*attribute);
+        }
+    }
 
     let tty = options.tty.then(|| relay::terminal_size().unwrap_or((24, 80)));
     let stdin = options.interactive;
@@ -47,7 +57,14 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
         return Err(Failure::silent(130));
     }
     if let Some(failure) = outcome.failure() {
-        return Err(failure.code(outcome.start_status()));
+        let failure = failure.code(outcome.start_status());
+        return Err(match (args.rm, one_off(&outcome.plan)) {
+            (true, Some(c)) => match discard(cx, &name, &desired, c.id.clone()) {
+                Ok(()) => failure,
+                Err(more) => failure.and(more),
+            },
+            _ => failure,
+        });
     }
     if outcome.dry {
         return Ok(0);
@@ -65,6 +82,13 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
     let mut peer = OneOff { cx, project: name, id: container.id, grace, ended_by: None, deadline: None };
     let code = relay::relay(&mut client, ends, &signals, &mut peer)?;
     Ok(status(peer.status(code)))
+}
+
+/// `--rm` of a container that could not be started.
+fn discard(cx: &Context, project: &ProjectName, desired: &Desired, id: ContainerId) -> Result<(), Failure> {
+    let scope = ScopeOptions { containers: vec![id], ..ScopeOptions::default() };
+    let intent = Intent::Remove { scope, stop: false, volumes: true };
+    apply(cx, project, Some(desired), &intent, None)?.ok().map(drop)
 }
 
 fn options(
