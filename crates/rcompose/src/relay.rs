@@ -107,6 +107,10 @@ pub(crate) trait Peer {
     fn response(&mut self, response: Response) -> Result<Option<i32>, Failure>;
     /// A signal for the process.
     fn signal(&mut self, client: &mut Client, signal: Signal) -> Result<(), Failure>;
+    /// The supervisor ended before the process. Another one may know its end: a connection that will tell.
+    fn reconnect(&mut self) -> Result<Client, Failure> {
+        Err(lost())
+    }
     /// When [`Self::overdue`] is to be called.
     fn deadline(&self) -> Option<Instant> {
         None
@@ -220,8 +224,8 @@ pub(crate) fn relay(
         }
         step(&mut outward, &mut ends.output, stdout.as_fd(), is(out));
         step(&mut errors, &mut ends.errors, stderr.as_fd(), is(err));
-        if is(socket) && !client.fill()? {
-            return Err(lost());
+        if is(socket) && !client.fill().unwrap_or(false) {
+            *client = peer.reconnect()?;
         }
     }
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use rcompose_model::{ProjectName, ServiceName, Signal};
 use rcompose_plan::{
-    ContainerId, CreateOptions, Desired, Intent, Plan, RecreatePolicy, RunOptions, ScopeOptions,
-    needed_services,
+    ContainerId, ContainerStatus, CreateOptions, Desired, Intent, Plan, RecreatePolicy, RunOptions,
+    ScopeOptions, needed_services,
 };
-use rcompose_supervisor::{Attach, Client, Request, Response};
+use rcompose_supervisor::{Attach, Client, LifeEvent, Request, Response};
 
 use crate::apply::{apply, apply_until, one_off};
 use crate::args::RunArgs;
@@ -199,6 +199,13 @@ impl OneOff<'_> {
         client.recv().map(drop).map_err(Failure::from)
     }
 
+    /// The status in the records, if it has ended.
+    fn recorded_status(&self) -> Result<Option<i32>, Failure> {
+        let record = self.cx.record(&self.project)?.ok_or_else(relay::lost)?;
+        let state = record.observed.containers.get(&self.id).map(|c| &c.state).ok_or_else(relay::lost)?;
+        Ok(state.exit_code.filter(|_| state.status == ContainerStatus::Exited))
+    }
+
     /// Whether the container's PID 1 has a handler: without one the kernel doesn't deliver (kill(2), pid_namespaces(7)).
     fn handles(&self, signal: Signal) -> Result<bool, Failure> {
         let record = self.cx.record(&self.project)?;
@@ -224,6 +231,13 @@ impl Peer for OneOff<'_> {
     fn response(&mut self, response: Response) -> Result<Option<i32>, Failure> {
         match response {
             Response::Exited { container, code } if container == self.id => Ok(Some(code)),
+            Response::Life { container, event: LifeEvent::Exited { code, .. }, .. }
+                if container == self.id =>
+            {
+                Ok(Some(code))
+            }
+            // It may have ended while nobody told.
+            Response::Following => self.recorded_status(),
             Response::Refused { failure } => Err(failure.into()),
             _ => Ok(None),
         }
@@ -241,6 +255,14 @@ impl Peer for OneOff<'_> {
         self.ended_by = Some(signal);
         self.deadline = Instant::now().checked_add(self.grace);
         self.send(signal)
+    }
+
+    fn reconnect(&mut self) -> Result<Client, Failure> {
+        let stream = self.cx.connect_existing(&self.project)?.ok_or_else(relay::lost)?;
+        let mut client = Client::new(stream);
+        let containers = vec![self.id.clone()];
+        client.send(&Request::Follow { containers, logs: false, life: true })?;
+        Ok(client)
     }
 
     fn deadline(&self) -> Option<Instant> {
