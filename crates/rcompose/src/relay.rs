@@ -286,3 +286,54 @@ impl<'a> Set<'a> {
         Ok(self.fds.iter().map(|f| !f.revents().is_empty()).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::pipe;
+
+    #[test]
+    fn a_flow_keeps_what_it_has_until_it_is_written() {
+        let (from, writer) = pipe().unwrap();
+        let (reader, to) = pipe().unwrap();
+        let bytes = vec![b'x'; 3 * WRITE_UNIT + 5];
+        rustix::io::write(&writer, &bytes).unwrap();
+        drop(writer);
+        let (mut flow, mut from) = (Flow::default(), Some(from));
+        let mut got = 0;
+        while from.is_some() {
+            step(&mut flow, &mut from, to.as_fd(), true);
+            let mut chunk = [0u8; WRITE_UNIT];
+            rustix::io::ioctl_fionbio(&reader, true).unwrap();
+            got += rustix::io::read(&reader, &mut chunk[..]).unwrap_or(0);
+        }
+        assert!(flow.ended && flow.buffer.is_empty());
+        assert_eq!(got, bytes.len());
+    }
+
+    #[test]
+    fn without_a_reader_the_process_loses_its_end() {
+        let (from, writer) = pipe().unwrap();
+        let (reader, to) = pipe().unwrap();
+        drop(reader);
+        rustix::io::write(&writer, b"x").unwrap();
+        let (mut flow, mut from) = (Flow::default(), Some(from));
+        step(&mut flow, &mut from, to.as_fd(), true);
+        step(&mut flow, &mut from, to.as_fd(), true);
+        assert!(from.is_none());
+        assert_eq!(rustix::io::write(&writer, b"y"), Err(Errno::PIPE));
+    }
+
+    #[test]
+    fn descriptors_find_their_places() {
+        let fds = || {
+            let (a, b) = pipe().unwrap();
+            vec![a, b]
+        };
+        let ends = Ends::new(false, false, fds()).unwrap();
+        assert!(ends.input.is_none() && ends.output.is_some() && ends.errors.is_some());
+        let mut three = fds();
+        three.extend(fds().pop());
+        assert!(Ends::new(false, true, three).unwrap().input.is_some());
+    }
+}
