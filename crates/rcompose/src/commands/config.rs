@@ -1,6 +1,6 @@
 //! `config`: the project as it is understood.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use rcompose_loader::LoadOptions;
@@ -19,7 +19,10 @@ pub(crate) fn run(cx: &Context, args: ConfigArgs) -> Result<u8, Failure> {
         no_consistency: args.no_consistency,
         all_resources: false,
     };
-    let loaded = cx.load_with(&args.names, options)?;
+    let mut loaded = cx.load_with(&args.names, options)?;
+    if !args.names.is_empty() {
+        loaded.canonical.keep_services(&args.names);
+    }
     let project = &loaded.project;
     for name in service_names(&args.names)? {
         if !project.services.contains_key(&name) {
@@ -44,7 +47,7 @@ pub(crate) fn run(cx: &Context, args: ConfigArgs) -> Result<u8, Failure> {
     } else if let Some(which) = &args.hash {
         hashes(project, which)?
     } else if args.environment {
-        environment(cx, project)?
+        loaded.canonical.environment().iter().map(|(k, v)| format!("{k}={v}\n")).collect()
     } else if args.format == "json" {
         loaded.canonical.to_json()
     } else {
@@ -87,19 +90,4 @@ fn hashes(project: &Project, which: &str) -> Result<String, Failure> {
         out.push_str(&format!("{name} {}\n", rcompose_plan::config_hash(service, "")));
     }
     Ok(out)
-}
-
-/// The variables that `${…}` in the Compose file sees: the env files', under the environment's.
-fn environment(cx: &Context, project: &Project) -> Result<String, Failure> {
-    let mut all = BTreeMap::new();
-    for path in &project.env_files {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Failure::io(format_args!("read the env file {}", path.display()), &e))?;
-        let lookup = |name: &str| cx.env.all.get(name).cloned();
-        let read = rcompose_loader::parse_env_file(&text, &lookup);
-        let read = read.map_err(|e| Failure::user(e).context(path.display()))?;
-        all.extend(read.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    }
-    all.extend(cx.env.all.clone());
-    Ok(all.iter().map(|(k, v)| format!("{k}={v}\n")).collect())
 }
