@@ -53,7 +53,7 @@ impl Demo {
         self.step(&["ps"])?;
         self.step(&["logs", "--tail", "4"])?;
         self.step(&["run", "--rm", "test", "-k", "validation"])?;
-        self.fails(&["run", "--rm", "-e", "FAIL=1", "test", "-k", "failure"], 1)?;
+        self.fails(&["run", "--rm", "--entrypoint", "sh", "test", "-c", "exit 3"], 3)?;
         self.step(&["down"])?;
         say("down keeps the volume: the third book must still be there");
         self.step(&["up", "-d", "--wait"])?;
