@@ -22,38 +22,51 @@ struct Round<'a> {
     engine: &'a Engine,
     folder: &'a Path,
     report: &'a mut Report,
+    projects: Vec<PathBuf>,
 }
 
 /// Everything that is wanted, once.
 pub(super) fn round(engine: &Engine, folder: &Path, options: &Options, report: &mut Report) -> Result<()> {
-    let mut round = Round { engine, folder, report };
-    if options.wants("up") {
-        options.sizes.iter().try_for_each(|n| round.up(*n))?;
+    let mut round = Round { engine, folder, report, projects: Vec::new() };
+    let result = round.all(options);
+    if result.is_err() {
+        for dir in &round.projects {
+            // The first error is the one to tell.
+            drop(engine.compose(dir, "down -v -t 0"));
+        }
     }
-    if options.wants("run") {
-        round.run()?;
-    }
-    if options.wants("chain") {
-        round.chains()?;
-    }
-    if options.wants("stubborn") {
-        round.stubborn()?;
-    }
-    if options.wants("config") {
-        let dir = round.project("config", &flat(100, POLITE))?;
-        round.time("config -q, 100 services", &dir, "config -q")?;
-    }
-    if options.wants("build") {
-        round.build()?;
-    }
-    Ok(())
+    result
 }
 
 impl Round<'_> {
-    fn project(&self, name: &str, compose: &str) -> Result<PathBuf> {
+    fn all(&mut self, options: &Options) -> Result<()> {
+        if options.wants("up") {
+            options.sizes.iter().try_for_each(|n| self.up(*n))?;
+        }
+        if options.wants("run") {
+            self.run()?;
+        }
+        if options.wants("chain") {
+            self.chains()?;
+        }
+        if options.wants("stubborn") {
+            self.stubborn()?;
+        }
+        if options.wants("config") {
+            let dir = self.project("config", &flat(100, POLITE))?;
+            self.time("config -q, 100 services", &dir, "config -q")?;
+        }
+        if options.wants("build") {
+            self.build()?;
+        }
+        Ok(())
+    }
+
+    fn project(&mut self, name: &str, compose: &str) -> Result<PathBuf> {
         let dir = self.folder.join(format!("bench-{name}"));
         fs::create_dir_all(&dir).context("make the project's folder")?;
         fs::write(dir.join("compose.yaml"), compose).context("write compose.yaml")?;
+        self.projects.push(dir.clone());
         Ok(dir)
     }
 
