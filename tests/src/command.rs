@@ -127,6 +127,7 @@ impl Run {
         let mut command = self.command();
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let begun = Instant::now();
         let mut child = command.spawn().with_context(|| format!("start {}", self.line()))?;
         let (send, chunks) = channel();
         let out = child.stdout.take().context("no stdout")?;
@@ -145,7 +146,7 @@ impl Run {
             out: Vec::new(),
             err: Vec::new(),
             deadline: Deadline::after(self.limit),
-            begun: Instant::now(),
+            begun,
             done: false,
         })
     }
