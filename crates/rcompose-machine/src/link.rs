@@ -114,7 +114,8 @@ impl KeeperLink {
         attach: Option<Option<(u16, u16)>>,
     ) -> Result<Begun, StepFailure> {
         let id = id.clone();
-        self.ask(None, |seq| ToKeeper::Create { seq, id, attach }).await
+        self.ask(None, |seq| ToKeeper::Create { seq, id, attached: attach.is_some(), size: attach.flatten() })
+            .await
     }
 
     /// Asks for a process in a container. With `exit`, its end is told there.

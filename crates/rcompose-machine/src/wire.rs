@@ -13,8 +13,10 @@ pub(crate) enum ToKeeper {
     Create {
         seq: u64,
         id: ContainerId,
-        /// Pipes (or a terminal of rows and columns) for a person instead of the log.
-        attach: Option<Option<(u16, u16)>>,
+        /// Pipes (or a terminal of this size) for a person instead of the log.
+        attached: bool,
+        /// Rows and columns. Not inside an option of an option: JSON has one null only.
+        size: Option<(u16, u16)>,
     },
     /// Start a process in a running container.
     Exec { seq: u64, id: ContainerId, spec: ExecSpec },

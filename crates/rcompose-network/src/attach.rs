@@ -41,8 +41,17 @@ pub struct Attachment<'a> {
 
 /// Connects containers: one send makes all veth pairs of a network, one more per container namespace sets its
 /// loopback and interface up and gives addresses and routes. If a part fails, all pairs of the call are removed.
+///
+/// An end in the network that already has the name or the index of one to be made belongs to a container that
+/// had the name or the address before, and whose namespace is still dying: it is removed.
 pub fn attach(batch: &[Attachment<'_>]) -> Result<(), NetError> {
-    if let Err(e) = make_pairs(batch).and_then(|()| configure(batch)).and_then(|()| settle(batch)) {
+    let pairs = match make_pairs(batch) {
+        Err(e) if e.errno() == Some(Errno::EXIST.raw_os_error()) => {
+            remove_leftovers(batch).and_then(|()| make_pairs(batch))
+        }
+        other => other,
+    };
+    if let Err(e) = pairs.and_then(|()| configure(batch)).and_then(|()| settle(batch)) {
         let mut errors = vec![e];
         // An end that is there by a clash of names is not ours to remove.
         if errors[0].errno() != Some(Errno::EXIST.raw_os_error()) {
@@ -80,6 +89,26 @@ fn make_pairs(batch: &[Attachment<'_>]) -> Result<(), NetError> {
                 format!("create veth pair {} for {}", a.host_end, a.address),
             );
         }
+        in_netns(group[0].network, Netlink::route)?.run(&messages)?;
+    }
+    Ok(())
+}
+
+/// Removes what stands in the way of a batch, and what the batch itself made before it met that.
+fn remove_leftovers(batch: &[Attachment<'_>]) -> Result<(), NetError> {
+    for group in by(batch, |a| a.network) {
+        let mut messages = Batch::default();
+        for a in &group {
+            for (message, what) in [
+                (link::regroup(&a.host_end, LEAVING), a.host_end.clone()),
+                (link::regroup_index(near_index(a), LEAVING), format!("number {}", near_index(a))),
+            ] {
+                messages.push(link::SETLINK, 0, &message, format!("mark the old link {what} for removal"));
+                messages.unless(Errno::NODEV.raw_os_error());
+            }
+        }
+        messages.push(link::DELLINK, 0, &link::of_group(LEAVING), "remove old veth pairs");
+        messages.unless(Errno::NODEV.raw_os_error());
         in_netns(group[0].network, Netlink::route)?.run(&messages)?;
     }
     Ok(())

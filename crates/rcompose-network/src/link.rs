@@ -103,6 +103,14 @@ pub(crate) fn regroup(name: &str, group: u32) -> LinkMessage {
     message
 }
 
+/// Puts the link of that index into a group.
+pub(crate) fn regroup_index(index: u32, group: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Group(group));
+    message
+}
+
 /// A link by its name, as for `RTM_DELLINK`.
 pub(crate) fn named(name: &str) -> LinkMessage {
     let mut message = LinkMessage::default();

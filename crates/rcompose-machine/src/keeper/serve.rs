@@ -170,7 +170,8 @@ impl Keeper {
             self.supervisor.as_mut().map(|s| s.buffer.take::<ToKeeper>()).transpose()?.flatten()
         {
             match request {
-                ToKeeper::Create { seq, id, attach } => {
+                ToKeeper::Create { seq, id, attached, size } => {
+                    let attach = attached.then_some(size);
                     let (answer, fds) = self.children.create(seq, &id, attach);
                     self.say(&answer, &fds)?;
                 }
