@@ -24,8 +24,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(image: ImageConfig, args: Vec<(String, String)>, escape: char) -> Self {
+    /// As BuildKit does, every image gets a PATH: `ENV PATH=/x:$PATH` works on any base.
+    pub(crate) fn new(mut image: ImageConfig, args: Vec<(String, String)>, escape: char) -> Self {
         let created = image.created.clone();
+        if !image.config.env.iter().any(|e| e.starts_with("PATH=")) {
+            image.config.env.push(format!("PATH={PATH}"));
+        }
         Self { image, args, escape, own_cmd: false, created }
     }
 
