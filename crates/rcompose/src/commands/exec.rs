@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use rcompose_engine::ExecSpec;
 use rcompose_model::Signal;
+use rcompose_plan::ContainerStatus;
 use rcompose_supervisor::{Client, Request, Response};
 
 use super::containers;
@@ -16,6 +17,10 @@ pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
     cx.need_root()?;
     let project = cx.project_name()?;
     let container = containers::running(cx, &project, &args.service, args.index)?;
+    if container.state.status == ContainerStatus::Paused {
+        return Err(Failure::user(format!("container {} is paused", container.spec.name))
+            .hint(format!("unpause it first: rcompose unpause {}", args.service)));
+    }
     let tty = match args.no_tty {
         Some(no) => !no && std::io::stdin().is_terminal(),
         None => relay::has_terminal(),
@@ -36,7 +41,6 @@ pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
         return Err(Failure::user(format!("service {:?} is not running", args.service)));
     };
     let mut client = Client::new(stream);
-    let signals = relay::signals()?;
     client.send(&Request::Exec { container: container.spec.id, spec })?;
     let ends = loop {
         match client.recv()? {
@@ -49,6 +53,8 @@ pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
     if args.detach {
         return Ok(0);
     }
+    // Until here a signal ends this program; the process has none to pass on before it runs.
+    let signals = relay::signals()?;
     relay::relay(&mut client, ends, &signals, &mut Exec).map(status)
 }
 
