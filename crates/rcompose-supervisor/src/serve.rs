@@ -13,6 +13,9 @@ use crate::core::{Busy, Core, handle_events};
 use crate::life;
 use crate::{Attach, Request, Response};
 
+/// Who started this process may have been killed before it connected: then there is nothing to do after this time.
+const FIRST_CLIENT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Looks after one project until nothing of it runs and nobody asks for anything.
 ///
 /// `adopting` says how many containers the host will report as adopted before the records are
@@ -24,6 +27,11 @@ pub async fn serve<H: Host + 'static>(host: H, listener: UnixListener) -> std::i
     let observed = core.host.observe().await.map_err(std::io::Error::other)?;
     core.adopt_records(observed.containers);
     let mut events = tokio::task::spawn_local(handle_events(core.clone()));
+    let unattended = core.clone();
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(FIRST_CLIENT).await;
+        unattended.idle_check.notify_one();
+    });
     loop {
         tokio::select! {
             accepted = listener.accept() => {

@@ -177,7 +177,7 @@ pub(crate) fn apply_watched(
         if let Some(aside) = watch.aside.as_deref_mut() {
             aside.planned(&have, &plan);
         }
-        if plan.is_empty() {
+        if plan.is_empty() && !(is_whole_down(intent) && left_behind(cx, project)) {
             plan.warnings.iter().for_each(|w| cx.warn(w));
             return Ok(Outcome { plan, before: have, ..Outcome::default() });
         }
@@ -217,6 +217,17 @@ pub(crate) fn apply_watched(
             }
         }
     }
+}
+
+/// `down` of everything.
+fn is_whole_down(intent: &Intent) -> bool {
+    matches!(intent, Intent::Down(o) if o.services.is_empty())
+}
+
+/// Nothing is recorded of the project, but a former command may have been killed before its first record, or its
+/// supervisor may be at work still: an empty plan waits for its turn there, and then the directories go, too.
+fn left_behind(cx: &Context, project: &ProjectName) -> bool {
+    cx.dirs.project(project).exists() || cx.dirs.project_run(project).exists()
 }
 
 struct Walk<'a, 'w> {

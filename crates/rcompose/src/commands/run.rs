@@ -218,12 +218,9 @@ impl OneOff<'_> {
         Ok(bits.is_none_or(|b| b >> (signal.number() - 1) & 1 == 1))
     }
 
-    /// The exit status: the process's own; where it had to be killed, that of the signal it was asked by.
+    /// The exit status: the process's own; 130 where a signal to us asked it to end, as docker compose has it.
     fn status(&self, code: i32) -> i32 {
-        match self.ended_by {
-            Some(s) if code == 128 + Signal::KILL.number() => 128 + s.number(),
-            _ => code,
-        }
+        if self.ended_by.is_some() { 130 } else { code }
     }
 }
 
