@@ -1,0 +1,52 @@
+//! Cleaning up: what a crash left half-done, and what a project leaves when its supervisor ends.
+
+use std::path::Path;
+
+use rcompose_plan::{ContainerState, ContainerStatus};
+
+use super::LocalHost;
+use super::containers::remove_cgroup;
+use crate::files::{read_json, remove_file, remove_tree};
+use crate::records::list_dir;
+use crate::{StateError, claims};
+
+impl LocalHost {
+    /// Finishes what a crash left half-done.
+    pub(super) fn sweep(&self) -> Result<(), StateError> {
+        {
+            let file = self.file.borrow();
+            let keep: Vec<_> = file.networks.values().collect();
+            claims::sweep(&self.dirs, &self.project, &keep)?;
+        }
+        let all = self.dirs.project(&self.project).join("containers");
+        for name in list_dir(&all)? {
+            let dir = all.join(&name);
+            let state: Option<ContainerState> = read_json(&dir.join("state.json"))?;
+            let removing = state.is_some_and(|s| s.status == ContainerStatus::Removing);
+            if removing || !dir.join("spec.json").exists() {
+                remove_cgroup(&dir);
+                remove_tree(&dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the socket, and the directories of a project of which nothing is left.
+    pub(super) fn clean_up(&self, run: &Path) -> Result<(), StateError> {
+        remove_file(&run.join("sock"))?;
+        let empty = {
+            let file = self.file.borrow();
+            file.networks.is_empty()
+                && file.volumes.iter().all(|v| !self.dirs.volume(v).exists())
+                && list_dir(&self.dirs.project(&self.project).join("containers"))?.is_empty()
+        };
+        let left_volumes = !self.file.borrow().volumes.is_empty();
+        let bare = self.file.borrow().networks.is_empty()
+            && list_dir(&self.dirs.project(&self.project).join("containers"))?.is_empty();
+        if empty || (bare && left_volumes) {
+            remove_tree(&self.dirs.project(&self.project))?;
+            remove_tree(run)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Lives of processes: connected and released, taken over, reached by signals.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rcompose_engine::{FailureKind, HostEvent, SignalOutcome, StepFailure};
+use rcompose_model::Signal;
+use rcompose_plan::ContainerSpec;
+use tokio::net::unix::pipe::Receiver;
+
+use super::{LocalHost, Running};
+use crate::files::read_json;
+use crate::keeper::child_failure;
+use crate::link::{Begun, Found, started};
+use crate::wire::{Fd, Fds};
+
+impl LocalHost {
+    /// Connects a created process and lets it execute.
+    pub(super) async fn release_process(
+        &self,
+        spec: &ContainerSpec,
+        fds: &mut Fds,
+    ) -> Result<(), StepFailure> {
+        if let Some(netns) = fds.take(Fd::Netns) {
+            self.networks.connect(spec, &netns)?;
+        }
+        if let Some(go) = fds.take(Fd::Go) {
+            match rustix::io::write(&go, b"g") {
+                // It has failed already: its status says how.
+                Ok(_) | Err(rustix::io::Errno::PIPE) => {}
+                Err(e) => return Err(StepFailure::environment("start the process", &e)),
+            }
+        }
+        await_exec(spec, fds).await
+    }
+
+    /// Takes containers over that a former supervisor started.
+    pub(super) fn adopt(&self, found: Found) -> Option<HostEvent> {
+        let Found { id, pid, exited, mut fds } = found;
+        let dir = self.container_dir(&id);
+        let spec: ContainerSpec = read_json(&dir.join("spec.json")).ok().flatten()?;
+        let spec = Rc::new(spec);
+        let pidfd = Rc::new(fds.take(Fd::Pidfd)?);
+        let mut ports = Vec::new();
+        if exited.is_none() {
+            // What can't be had again (a port that someone took in between) costs the port, not the container.
+            ports = self.networks.hold_ports(&spec).unwrap_or_default();
+            if let Some(netns) = fds.take(Fd::Netns)
+                && let Err(e) = self.networks.reconnect(&spec, &netns)
+            {
+                eprintln!("supervisor: {e}");
+            }
+            self.running.borrow_mut().insert(id.clone(), Running { spec, pid, pidfd });
+        }
+        let mut begun = Begun { pid, notes: Vec::new(), fds };
+        let mut s = started(&mut begun);
+        s.ports = ports;
+        Some(HostEvent::Adopted { id, started: s })
+    }
+}
+
+/// Waits until the process has executed; what it reports instead is the failure.
+pub(super) async fn await_exec(spec: &ContainerSpec, fds: &mut Fds) -> Result<(), StepFailure> {
+    let Some(status) = fds.take(Fd::Status) else { return Ok(()) };
+    let bytes = read_to_end(status, 256)
+        .await
+        .map_err(|e| StepFailure::environment(format!("start {}", spec.name), &e))?;
+    match rcompose_runtime::read_status(&bytes) {
+        None => Ok(()),
+        Some(child) => Err(child_failure(spec, &child)),
+    }
+}
+
+async fn read_to_end(fd: OwnedFd, limit: usize) -> io::Result<Vec<u8>> {
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    let pipe = Receiver::from_owned_fd_unchecked(fd)?;
+    let mut out = Vec::new();
+    loop {
+        pipe.readable().await?;
+        let mut chunk = [0u8; 512];
+        match pipe.try_read(&mut chunk) {
+            Ok(0) => return Ok(out),
+            Ok(n) => {
+                let room = limit.saturating_sub(out.len());
+                out.extend_from_slice(&chunk[..n.min(room)]);
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+pub(super) fn send(pidfd: &OwnedFd, signal: Signal) -> Result<SignalOutcome, StepFailure> {
+    let fail = |e: &dyn std::error::Error| StepFailure::environment(format!("send {signal}"), e);
+    let sig = rustix::process::Signal::from_named_raw(signal.number());
+    let Some(sig) = sig else {
+        let message = format!("{signal} can't be sent");
+        return Err(StepFailure::new(FailureKind::Unsupported, message));
+    };
+    match rustix::process::pidfd_send_signal(pidfd, sig) {
+        Ok(()) => Ok(SignalOutcome::Sent),
+        Err(rustix::io::Errno::SRCH) => Ok(SignalOutcome::Gone),
+        Err(e) => Err(fail(&e)),
+    }
+}
+
+/// Whether a container's PID 1 can be reached by a signal: it catches or blocks it (proc_pid_status(5)).
+pub(super) fn handles(pid: i32, signal: Signal) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let bit = 1u64 << (signal.number() - 1);
+    let has = |key: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(key));
+        line.and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).is_none_or(|m| m & bit != 0)
+    };
+    has("SigCgt:") || has("SigBlk:")
+}
