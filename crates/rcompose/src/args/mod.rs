@@ -1,0 +1,147 @@
+//! The command line: docker compose's words, flags and meanings.
+
+mod images;
+mod inspect;
+mod lifecycle;
+mod process;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::images::{BuildArgs, ImageBuildArgs, ImageVerb, PullArgs, VolumeVerb};
+pub(crate) use self::inspect::{
+    ConfigArgs, EventsArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, VersionArgs, VolumesArgs,
+};
+pub(crate) use self::lifecycle::{
+    CreateArgs, DownArgs, KillArgs, RestartArgs, RmArgs, ScaleArgs, StartArgs, StopArgs, UpArgs, WaitArgs,
+};
+pub(crate) use self::process::{ExecArgs, RunArgs};
+
+/// Compose without a daemon: runs Compose projects on Linux.
+#[derive(Debug, Parser)]
+#[command(name = "rcompose", version, disable_help_subcommand = true, args_override_self = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags that come before the verb.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Global {
+    /// Compose configuration files
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Project name
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) project_name: Option<String>,
+    /// Alternate working directory (default: the path of the first Compose file)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project_directory: Option<PathBuf>,
+    /// Profiles to enable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Vec<String>,
+    /// Alternate environment files
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Type of progress output
+    #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "json", "quiet"])]
+    pub(crate) progress: Option<String>,
+    /// When to print ANSI control characters
+    #[arg(long, value_name = "WHEN", value_parser = ["never", "always", "auto"])]
+    pub(crate) ansi: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Maximum parallelism (accepted; everything independent runs at once)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) parallel: Option<i32>,
+    /// Include all resources, even those not used by services
+    #[arg(long)]
+    pub(crate) all_resources: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true)]
+    pub(crate) compatibility: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build or rebuild services
+    Build(BuildArgs),
+    /// Parse, resolve and render the project in canonical form
+    #[command(alias = "convert")]
+    Config(ConfigArgs),
+    /// Create containers for services
+    Create(CreateArgs),
+    /// Stop and remove containers and networks
+    Down(DownArgs),
+    /// Receive events from containers
+    Events(EventsArgs),
+    /// Execute a command in a running container
+    Exec(ExecArgs),
+    /// List the images of the containers
+    Images(ImagesArgs),
+    /// Force stop containers
+    Kill(KillArgs),
+    /// View output from containers
+    Logs(LogsArgs),
+    /// List projects
+    Ls(LsArgs),
+    /// Pause services
+    Pause(Services),
+    /// Print the public port of a port binding
+    Port(PortArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// Pull service images
+    Pull(PullArgs),
+    /// Restart containers
+    Restart(RestartArgs),
+    /// Remove stopped containers
+    Rm(RmArgs),
+    /// Run a one-off command on a service
+    Run(Box<RunArgs>),
+    /// Scale services
+    Scale(ScaleArgs),
+    /// Start services
+    Start(StartArgs),
+    /// Stop services
+    Stop(StopArgs),
+    /// Display the running processes
+    Top(Services),
+    /// Unpause services
+    Unpause(Services),
+    /// Create and start containers
+    Up(Box<UpArgs>),
+    /// Show version information
+    Version(VersionArgs),
+    /// List volumes
+    Volumes(VolumesArgs),
+    /// Block until containers of services stop
+    Wait(WaitArgs),
+    /// Manage images
+    Image {
+        #[command(subcommand)]
+        verb: ImageVerb,
+    },
+    /// Manage volumes
+    Volume {
+        #[command(subcommand)]
+        verb: VolumeVerb,
+    },
+    /// Attach to a service's container, copy files, and so on: not there yet
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Services {
+    /// Services
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+}
