@@ -25,6 +25,8 @@ pub struct ExecSpec {
     pub stdin: bool,
     /// All capabilities.
     pub privileged: bool,
+    /// Nobody reads what it writes: its three streams are `/dev/null`.
+    pub detached: bool,
 }
 
 /// A process that was started, with the ends of its pipes or its terminal.

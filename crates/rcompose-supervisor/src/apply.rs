@@ -23,6 +23,8 @@ pub(crate) struct Applier<H: Host + 'static> {
     /// The attached container, once it runs.
     pub(crate) attached: RefCell<Option<Started>>,
     pub(crate) attached_ready: Notify,
+    /// Its state, from its start on.
+    pub(crate) watching: RefCell<Option<tokio::sync::watch::Receiver<ContainerState>>>,
     pub(crate) cancelled: Cell<bool>,
     pub(crate) cancel: Notify,
     pub(crate) events: mpsc::UnboundedSender<StepEvent>,
@@ -78,6 +80,8 @@ impl<H: Host + 'static> Applier<H> {
             self.event(StepEvent::Note { step, text });
         }
         if attach.is_some() {
+            // From here on: a quick container that removes itself may be gone before anybody asks.
+            *self.watching.borrow_mut() = self.core.watch(id);
             *self.attached.borrow_mut() = Some(started);
             self.attached_ready.notify_one();
         }

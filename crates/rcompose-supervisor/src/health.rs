@@ -2,10 +2,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rcompose_engine::{Host, ProbeOutcome};
-use rcompose_plan::{ContainerId, HealthLogEntry, HealthSpec, HealthState, HealthStatus};
+use rcompose_plan::{ContainerId, ContainerStatus, HealthLogEntry, HealthSpec, HealthState, HealthStatus};
 use tokio::time::Instant;
 
 use crate::LifeEvent;
+use crate::life;
 use crate::core::{Core, now};
 
 /// How many probes the log keeps, as docker does.
@@ -42,8 +43,17 @@ pub(crate) async fn watch_health<H: Host>(core: Rc<Core<H>>, id: ContainerId) {
             }
         }
         tokio::time::sleep_until(due).await;
+        if core.status(&id) == Some(ContainerStatus::Paused)
+            && let Some(mut rx) = core.watch(&id)
+        {
+            // docker stops probing what is paused, too.
+            life::until(&mut rx, |s| s.status != ContainerStatus::Paused).await;
+        }
         let start = now();
         let outcome = core.host.probe(&spec, &health.argv, health.timeout).await;
+        if core.status(&id) == Some(ContainerStatus::Paused) {
+            continue;
+        }
         let in_start_period = begun.elapsed() < health.start_period;
         let failure_counts = counts && !in_start_period;
         let entry = HealthLogEntry {

@@ -3,8 +3,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
-use rcompose_engine::{ExecSpec, FrameError, Host, Started, walk};
-use rcompose_plan::{ContainerId, Plan};
+use rcompose_engine::{ExecSpec, FailureKind, FrameError, Host, Started, StepFailure, walk};
+use rcompose_plan::{ContainerId, ContainerStatus, Plan};
 use tokio::sync::{Notify, mpsc};
 
 use crate::apply::Applier;
@@ -130,6 +130,7 @@ async fn apply<H: Host + 'static>(
         attach: attach.clone(),
         attached: RefCell::new(None),
         attached_ready: Notify::new(),
+        watching: RefCell::new(None),
         cancelled: Cell::new(false),
         cancel: Notify::new(),
         events,
@@ -183,7 +184,7 @@ async fn apply<H: Host + 'static>(
     connection.send(&applied, &[]).await?;
     drop(_turn);
     if let Some(attach) = attach.filter(|_| listening)
-        && let Some(mut rx) = core.watch(&attach.container)
+        && let Some(mut rx) = applier.watching.take().or_else(|| core.watch(&attach.container))
     {
         let ended = async {
             life::until(&mut rx, |s| life::has_ended(s) && s.finished_at.is_some()).await;
@@ -234,6 +235,11 @@ async fn exec<H: Host + 'static>(
     spec: &ExecSpec,
 ) -> Result<Option<Request>, FrameError> {
     let started = match core.known(container) {
+        // Nothing in it would move, and what waits for it would wait, too.
+        Ok(c) if core.status(container) == Some(ContainerStatus::Paused) => Err(StepFailure::new(
+            FailureKind::User,
+            format!("container {} is paused: unpause it before exec", c.name),
+        )),
         Ok(c) => core.host.exec(&c, spec).await,
         Err(failure) => Err(failure),
     };

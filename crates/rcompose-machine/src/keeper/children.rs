@@ -51,6 +51,16 @@ struct Pipes {
 }
 
 impl Pipes {
+    /// `/dev/null` on the child's side, nothing on ours.
+    fn null() -> rustix::io::Result<Self> {
+        use rustix::fs::{Mode, OFlags};
+        let mut p = Self::default();
+        for end in &mut p.child {
+            *end = Some(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?);
+        }
+        Ok(p)
+    }
+
     fn new(stdin: bool, owner: (u32, u32)) -> rustix::io::Result<Self> {
         let mut p = Self::default();
         for i in usize::from(!stdin)..3 {
@@ -283,8 +293,11 @@ impl Children {
             StepFailure::environment(format!("start a process in container {}", spec.name), &e)
         };
         let user = (process.user().uid(), process.user().gid());
-        let mut pipes =
-            if exec.tty.is_some() { Pipes::default() } else { Pipes::new(exec.stdin, user).map_err(fail)? };
+        let mut pipes = match (exec.detached, exec.tty.is_some()) {
+            (true, _) => Pipes::null().map_err(fail)?,
+            (false, true) => Pipes::default(),
+            (false, false) => Pipes::new(exec.stdin, user).map_err(fail)?,
+        };
         let filter = if bundle::unconfined(&spec) || exec.privileged {
             None
         } else {

@@ -88,7 +88,12 @@ async fn collect(
         for p in &mut pipes {
             let mut chunk = [0u8; 1024];
             while let Some(pipe) = p {
-                match pipe.try_read(&mut chunk) {
+                // After the end everything is there, but the reactor may not have said so yet: then it isn't asked.
+                let read = match code {
+                    Some(_) => rustix::io::read(&*pipe, &mut chunk).map_err(std::io::Error::from),
+                    None => pipe.try_read(&mut chunk),
+                };
+                match read {
                     Ok(0) => *p = None,
                     Ok(n) => {
                         let room = PROBE_OUTPUT.saturating_sub(output.len());

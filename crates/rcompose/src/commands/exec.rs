@@ -33,6 +33,7 @@ pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
         tty: (tty && !args.detach).then(|| relay::terminal_size().unwrap_or((24, 80))),
         stdin: !args.detach,
         privileged: args.privileged,
+        detached: args.detach,
     };
     if cx.dry_run() {
         return Ok(0);
