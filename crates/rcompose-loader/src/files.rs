@@ -211,10 +211,10 @@ fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path) {
     for name in names {
         let mut chain = Vec::new();
         let done = extended(cx, &mut files, path, &name, &mut chain);
-        if let (Some(done), Some(services)) = (done, tree.as_map_mut().and_then(|m| m.get_mut("services"))) {
-            if let Some(slot) = services.as_map_mut().and_then(|m| m.get_mut(&name)) {
-                *slot = done;
-            }
+        if let (Some(done), Some(services)) = (done, tree.as_map_mut().and_then(|m| m.get_mut("services")))
+            && let Some(slot) = services.as_map_mut().and_then(|m| m.get_mut(&name))
+        {
+            *slot = done;
         }
     }
 }
@@ -290,10 +290,10 @@ fn base_file(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Map> {
             return None;
         }
         canonical(cx, &mut tree, &base);
-        if let Some(found) = tree.as_map_mut().and_then(|m| m.shift_remove("services")) {
-            if let Value::Map(found) = found.value {
-                services.extend(found);
-            }
+        if let Some(found) = tree.as_map_mut().and_then(|m| m.shift_remove("services"))
+            && let Value::Map(found) = found.value
+        {
+            services.extend(found);
         }
     }
     Some(services)

@@ -62,20 +62,20 @@ fn normalize_service(map: &mut Map, span: Span) -> bool {
         map.insert("networks".into(), Node::new(Value::Map(networks), span));
         default = true;
     }
-    if let Some(build) = map.get_mut("build").and_then(Node::as_map_mut) {
-        if !build.contains_key("dockerfile_inline") {
-            build.entry("dockerfile".into()).or_insert_with(|| Node::str("Dockerfile", span));
-        }
+    if let Some(build) = map.get_mut("build").and_then(Node::as_map_mut)
+        && !build.contains_key("dockerfile_inline")
+    {
+        build.entry("dockerfile".into()).or_insert_with(|| Node::str("Dockerfile", span));
     }
-    if let Some(policy) = map.get_mut("pull_policy") {
-        if policy.as_str() == Some("if_not_present") {
-            policy.value = Value::Str("missing".into());
-        }
+    if let Some(policy) = map.get_mut("pull_policy")
+        && policy.as_str() == Some("if_not_present")
+    {
+        policy.value = Value::Str("missing".into());
     }
-    if let (Some(scale), Some(deploy)) = (map.get("scale").cloned(), map.get_mut("deploy")) {
-        if let Some(deploy) = deploy.as_map_mut() {
-            deploy.insert("replicas".into(), scale);
-        }
+    if let (Some(scale), Some(deploy)) = (map.get("scale").cloned(), map.get_mut("deploy"))
+        && let Some(deploy) = deploy.as_map_mut()
+    {
+        deploy.insert("replicas".into(), scale);
     }
     let mut implied: Vec<(String, Span, bool)> = Vec::new();
     for link in map.get("links").and_then(Node::as_seq).unwrap_or_default() {
@@ -144,10 +144,10 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
         }
         if let Some(environment) = map.get_mut("environment").and_then(Node::as_map_mut) {
             for (key, node) in environment {
-                if node.is_null() {
-                    if let Some(value) = cx.env.get(key) {
-                        node.value = Value::Str(value.clone());
-                    }
+                if node.is_null()
+                    && let Some(value) = cx.env.get(key)
+                {
+                    node.value = Value::Str(value.clone());
                 }
             }
         }
@@ -208,10 +208,10 @@ pub(crate) fn used(root: &Node, enabled: &BTreeSet<String>) -> BTreeMap<&'static
             add("networks", key);
         }
         for volume in service.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
-            if volume.get("type").and_then(Node::as_str) == Some("volume") {
-                if let Some(source) = volume.get("source").and_then(Node::as_str) {
-                    add("volumes", source);
-                }
+            if volume.get("type").and_then(Node::as_str) == Some("volume")
+                && let Some(source) = volume.get("source").and_then(Node::as_str)
+            {
+                add("volumes", source);
             }
         }
         for section in ["secrets", "configs"] {

@@ -31,10 +31,10 @@ pub(crate) struct Setting {
 /// Reads `.env` or its replacements below `dir` into the variables, without changing any that is set.
 fn dotenv(cx: &mut Cx<'_>, req: &LoadRequest, dir: &Path) -> Vec<PathBuf> {
     let mut named: Vec<PathBuf> = req.env_files.clone();
-    if named.is_empty() {
-        if let Some(list) = cx.env.get("COMPOSE_ENV_FILES").filter(|l| !l.is_empty()) {
-            named = list.split(',').map(PathBuf::from).collect();
-        }
+    if named.is_empty()
+        && let Some(list) = cx.env.get("COMPOSE_ENV_FILES").filter(|l| !l.is_empty())
+    {
+        named = list.split(',').map(PathBuf::from).collect();
     }
     let given = !named.is_empty();
     let disabled = cx.env.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|v| truthy(v));
@@ -73,11 +73,11 @@ pub(crate) fn setting(cx: &mut Cx<'_>, req: &LoadRequest) -> Result<Setting, Loa
         explicit_dir.clone().or_else(|| first_file_dir(&req.files)).unwrap_or_else(|| req.cwd.clone());
     let mut env_files = dotenv(cx, req, &early);
     let mut named = req.files.clone();
-    if named.is_empty() {
-        if let Some(list) = cx.env.get("COMPOSE_FILE").filter(|l| !l.is_empty()) {
-            let separator = cx.env.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", |s| s);
-            named = list.split(separator).map(PathBuf::from).collect();
-        }
+    if named.is_empty()
+        && let Some(list) = cx.env.get("COMPOSE_FILE").filter(|l| !l.is_empty())
+    {
+        let separator = cx.env.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", |s| s);
+        named = list.split(separator).map(PathBuf::from).collect();
     }
     let files: Vec<PathBuf> = if named.is_empty() {
         search(cx.sources, explicit_dir.as_deref().unwrap_or(&req.cwd))

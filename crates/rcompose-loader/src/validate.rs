@@ -115,10 +115,11 @@ fn mounts(cx: &mut Cx<'_>, root: &Node, name: &str, service: &Map) {
     let mut targets: HashMap<String, crate::tree::Span> = HashMap::new();
     for volume in service.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
         let text = |key: &str| volume.get(key).and_then(Node::as_str);
-        if let (Some("volume"), Some(source)) = (text("type"), text("source")) {
-            if !source.is_empty() && !volumes.contains(&source) {
-                undefined(cx, volume.span, name, "volume", source, &volumes);
-            }
+        if let (Some("volume"), Some(source)) = (text("type"), text("source"))
+            && !source.is_empty()
+            && !volumes.contains(&source)
+        {
+            undefined(cx, volume.span, name, "volume", source, &volumes);
         }
         if let Some(target) = text("target") {
             targets.insert(target.to_owned(), volume.span);
@@ -151,11 +152,11 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
         ("mem_limit", limit("memory"), "memory"),
         ("pids_limit", limit("pids"), "pids"),
     ] {
-        if let (Some(a), Some(b)) = (number(service.get(own)), number(theirs)) {
-            if a != b {
-                let span = service[own].span;
-                cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.resources.limits.{shown}': invalid compose project"));
-            }
+        if let (Some(a), Some(b)) = (number(service.get(own)), number(theirs))
+            && a != b
+        {
+            let span = service[own].span;
+            cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.resources.limits.{shown}': invalid compose project"));
         }
     }
     let replicas = deploy.and_then(|d| d.get("replicas"));
@@ -166,26 +167,25 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
             "the number of replicas can't be negative",
         );
     }
-    if count > 1.0 {
-        if let Some(container) = service.get("container_name") {
-            cx.error(
+    if count > 1.0
+        && let Some(container) = service.get("container_name")
+    {
+        cx.error(
                 container.span,
                 format!("services.{name}: can't set container_name and {name} as container name must be unique: invalid compose project"),
             )
             .help
             .push("remove container_name, or the scale".into());
-        }
     }
     if let (Some(platform), Some(platforms)) = (
         service.get("platform").and_then(Node::as_str),
         service.get("build").and_then(|b| b.get("platforms")).and_then(Node::as_seq),
-    ) {
-        if !platforms.iter().any(|p| p.as_str() == Some(platform)) {
-            cx.error(
-                service["platform"].span,
-                format!("services.{name}.build.platforms must include {platform:?}"),
-            );
-        }
+    ) && !platforms.iter().any(|p| p.as_str() == Some(platform))
+    {
+        cx.error(
+            service["platform"].span,
+            format!("services.{name}.build.platforms must include {platform:?}"),
+        );
     }
     for watch in
         service.get("develop").and_then(|d| d.get("watch")).and_then(Node::as_seq).unwrap_or_default()

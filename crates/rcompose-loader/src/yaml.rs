@@ -38,10 +38,7 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<No
     }
     let mut reader =
         Reader { parser: Parser::new_from_str(text), file, anchors: HashMap::new(), nodes: 0, depth: 0 };
-    match reader.documents(cx) {
-        Ok(documents) => Some(documents),
-        Err(Stop) => None,
-    }
+    reader.documents(cx).ok()
 }
 
 /// Reading can't go on; the reason is in the `Cx`.

@@ -15,6 +15,7 @@ mod local_host;
 mod net;
 mod observe;
 mod places;
+mod reach;
 mod records;
 mod volumes;
 mod wire;
@@ -26,6 +27,7 @@ pub use keeper::keeper_main;
 pub use launch::{connect, connect_existing, wait_for_end};
 pub use local_host::LocalHost;
 pub use observe::observe;
+pub use reach::handles_signal;
 pub use records::{
     ProjectMeta, ProjectRecord, images_in_use, list_projects, list_volumes, read_project, read_volume,
 };

@@ -6,8 +6,8 @@ use rcompose_plan::{ContainerId, ContainerStatus, HealthLogEntry, HealthSpec, He
 use tokio::time::Instant;
 
 use crate::LifeEvent;
-use crate::life;
 use crate::core::{Core, now};
+use crate::life;
 
 /// How many probes the log keeps, as docker does.
 const LOG_LENGTH: usize = 5;

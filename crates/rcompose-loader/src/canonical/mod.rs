@@ -53,19 +53,20 @@ fn resource(cx: &mut Cx<'_>, map: &mut Map, base: &Path, section: &str) {
     if let Some(opts) = map.get_mut("driver_opts").and_then(Node::as_map_mut) {
         texts(opts);
         let bind = opts.get("o").and_then(Node::as_str).is_some_and(|o| o.split(',').any(|x| x == "bind"));
-        if section == "volumes" && bind {
-            if let Some(device) = opts.get_mut("device") {
-                path(cx, device, base);
-            }
+        if section == "volumes"
+            && bind
+            && let Some(device) = opts.get_mut("device")
+        {
+            path(cx, device, base);
         }
     }
     if section == "models" {
         return;
     }
-    if let Some(ipam) = map.get_mut("ipam").and_then(Node::as_map_mut) {
-        if let Some(options) = ipam.get_mut("options").and_then(Node::as_map_mut) {
-            texts(options);
-        }
+    if let Some(ipam) = map.get_mut("ipam").and_then(Node::as_map_mut)
+        && let Some(options) = ipam.get_mut("options").and_then(Node::as_map_mut)
+    {
+        texts(options);
     }
 }
 
@@ -82,12 +83,10 @@ pub(crate) fn path(cx: &Cx<'_>, node: &mut Node, base: &Path) {
 /// A path from a file, absolute; `~` is the home directory.
 pub(crate) fn absolute(cx: &Cx<'_>, text: &str, base: &Path) -> String {
     let home = cx.env.get("HOME").filter(|h| !h.is_empty());
-    if let (Some(rest), Some(home)) = (text.strip_prefix('~'), home) {
-        if rest.is_empty() || rest.starts_with('/') {
-            return join_clean(Path::new(home), Path::new(rest.trim_start_matches('/')))
-                .display()
-                .to_string();
-        }
+    if let (Some(rest), Some(home)) = (text.strip_prefix('~'), home)
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
+        return join_clean(Path::new(home), Path::new(rest.trim_start_matches('/'))).display().to_string();
     }
     if text.starts_with('/') {
         text.to_owned()

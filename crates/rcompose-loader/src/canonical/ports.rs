@@ -155,30 +155,30 @@ fn entry(p: &Short, span: Span) -> Map {
 fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span) {
     map.entry("mode".into()).or_insert_with(|| Node::str("ingress", span));
     map.entry("protocol".into()).or_insert_with(|| Node::str("tcp", span));
-    if let Some(published) = map.get_mut("published") {
-        if let Some(text) = published.scalar_text() {
-            if let Err(why) = published_range(Some(&text)) {
-                cx.error(published.span, format!("invalid published port: {why}"));
-            }
-            published.value = Value::Str(text);
+    if let Some(published) = map.get_mut("published")
+        && let Some(text) = published.scalar_text()
+    {
+        if let Err(why) = published_range(Some(&text)) {
+            cx.error(published.span, format!("invalid published port: {why}"));
         }
+        published.value = Value::Str(text);
     }
     match map.get("target") {
         None => {
             cx.error(span, "a port needs a target").help.push("add `target:`, the container's port".into());
         }
         Some(target) => {
-            if let Value::Int(n) = target.value {
-                if !(1..=65535).contains(&n) {
-                    cx.error(target.span, format!("{n} isn't a port between 1 and 65535"));
-                }
+            if let Value::Int(n) = target.value
+                && !(1..=65535).contains(&n)
+            {
+                cx.error(target.span, format!("{n} isn't a port between 1 and 65535"));
             }
         }
     }
-    if let Some(p) = map.get("protocol") {
-        if let Some(Err(why)) = p.as_str().map(protocol) {
-            cx.error(p.span, why);
-        }
+    if let Some(p) = map.get("protocol")
+        && let Some(Err(why)) = p.as_str().map(protocol)
+    {
+        cx.error(p.span, why);
     }
     if let Some(ip) = map.get("host_ip") {
         let text = ip.as_str().unwrap_or_default();

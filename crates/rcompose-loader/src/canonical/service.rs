@@ -217,10 +217,10 @@ fn extra_hosts(cx: &mut Cx<'_>, node: &mut Node) {
     let mut add = |host: &str, ip: &str, at: &Node| {
         let ip = ip.strip_prefix('[').and_then(|i| i.strip_suffix(']')).unwrap_or(ip);
         let list = out.entry(host.to_owned()).or_insert_with(|| at.with(Value::Seq(Vec::new())));
-        if let Value::Seq(items) = &mut list.value {
-            if !items.iter().any(|i| i.as_str() == Some(ip)) {
-                items.push(Node::str(ip, at.span));
-            }
+        if let Value::Seq(items) = &mut list.value
+            && !items.iter().any(|i| i.as_str() == Some(ip))
+        {
+            items.push(Node::str(ip, at.span));
         }
     };
     match &node.value {
@@ -285,10 +285,10 @@ fn file_mount(cx: &mut Cx<'_>, item: &mut Node, secret: bool) {
         if let Some(source) = map.get("source").and_then(Node::as_str).map(str::to_owned) {
             map.entry("target".into()).or_insert_with(|| Node::str(format!("/run/secrets/{source}"), span));
         }
-        if let Some(target) = map.get_mut("target") {
-            if let Some(t) = target.as_str().filter(|t| !t.starts_with('/')) {
-                target.value = Value::Str(format!("/run/secrets/{t}"));
-            }
+        if let Some(target) = map.get_mut("target")
+            && let Some(t) = target.as_str().filter(|t| !t.starts_with('/'))
+        {
+            target.value = Value::Str(format!("/run/secrets/{t}"));
         }
     }
 }

@@ -179,10 +179,10 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
     if kind == "bind" {
         match map.get_mut("source") {
             Some(source) => {
-                if cx.resolve_paths {
-                    if let Some(text) = source.as_str() {
-                        source.value = Value::Str(absolute(cx, text, base));
-                    }
+                if cx.resolve_paths
+                    && let Some(text) = source.as_str()
+                {
+                    source.value = Value::Str(absolute(cx, text, base));
                 }
             }
             None => {
@@ -202,10 +202,11 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
                 .push("add `target:`, a path in the container".into());
         }
     }
-    if let Some(bind) = map.get_mut("bind").and_then(Node::as_map_mut) {
-        if cx.interpolate && bind.get("create_host_path").is_some_and(|n| n.value == Value::Bool(true)) {
-            bind.shift_remove("create_host_path");
-        }
+    if let Some(bind) = map.get_mut("bind").and_then(Node::as_map_mut)
+        && cx.interpolate
+        && bind.get("create_host_path").is_some_and(|n| n.value == Value::Bool(true))
+    {
+        bind.shift_remove("create_host_path");
     }
     if let Some(labels) = map.get_mut("volume").and_then(Node::as_map_mut).and_then(|v| v.get_mut("labels")) {
         to_map(labels, true);

@@ -13,7 +13,7 @@ use rcompose_plan::{ContainerId, ContainerSpec, ContainerState, LocalOp, NsMode,
 use rcompose_runtime::cgroup::CgroupPath;
 
 use super::containers::{CgroupRecord, remove_cgroup};
-use super::lives::{await_exec, handles, send};
+use super::lives::{await_exec, send};
 use super::{LocalHost, Running};
 use crate::files::{read_json, write_json};
 use crate::link::started;
@@ -104,7 +104,7 @@ impl Host for LocalHost {
             Some(r) => (r.pid, r.pidfd.clone(), r.spec.pid == NsMode::Own),
             None => return Ok(SignalOutcome::Gone),
         };
-        if signal != Signal::KILL && own_ns && !handles(pid, signal) {
+        if signal != Signal::KILL && own_ns && !crate::handles_signal(pid, signal) {
             return Ok(SignalOutcome::Ineffective);
         }
         send(&pidfd, signal)

@@ -1,6 +1,5 @@
 //! Lives of processes: connected and released, taken over, reached by signals.
 
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -104,15 +103,4 @@ pub(super) fn send(pidfd: &OwnedFd, signal: Signal) -> Result<SignalOutcome, Ste
         Err(rustix::io::Errno::SRCH) => Ok(SignalOutcome::Gone),
         Err(e) => Err(fail(&e)),
     }
-}
-
-/// Whether a container's PID 1 can be reached by a signal: it catches or blocks it (proc_pid_status(5)).
-pub(super) fn handles(pid: i32, signal: Signal) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
-    let bit = 1u64 << (signal.number() - 1);
-    let has = |key: &str| {
-        let line = status.lines().find_map(|l| l.strip_prefix(key));
-        line.and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).is_none_or(|m| m & bit != 0)
-    };
-    has("SigCgt:") || has("SigBlk:")
 }

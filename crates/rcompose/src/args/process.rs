@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "rcompose run [OPTIONS] SERVICE [COMMAND] [ARGS...]")]
 pub(crate) struct RunArgs {
     /// Build the image before
     #[arg(long)]
@@ -81,14 +82,30 @@ pub(crate) struct RunArgs {
     /// Drop Linux capabilities
     #[arg(long)]
     pub(crate) cap_drop: Vec<String>,
-    /// Service
-    pub(crate) service: String,
-    /// Command and arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) command: Vec<String>,
+    /// Service, then the command and its arguments: from the service on no word is a flag of this program
+    #[arg(
+        value_name = "SERVICE [COMMAND]",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    words: Vec<String>,
+}
+
+impl RunArgs {
+    /// The service.
+    pub(crate) fn service(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The command, empty for the service's own.
+    pub(crate) fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "rcompose exec [OPTIONS] SERVICE COMMAND [ARGS...]")]
 pub(crate) struct ExecArgs {
     /// Run in the background
     #[arg(short, long)]
@@ -117,9 +134,19 @@ pub(crate) struct ExecArgs {
     /// Working directory
     #[arg(short, long)]
     pub(crate) workdir: Option<String>,
-    /// Service
-    pub(crate) service: String,
-    /// Command and arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub(crate) command: Vec<String>,
+    /// Service, then the command and its arguments: from the service on no word is a flag of this program
+    #[arg(value_name = "SERVICE COMMAND", required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+impl ExecArgs {
+    /// The service.
+    pub(crate) fn service(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The command.
+    pub(crate) fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
 }

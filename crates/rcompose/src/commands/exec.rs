@@ -16,17 +16,18 @@ use crate::relay::{self, Ends, Peer};
 pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
     cx.need_root()?;
     let project = cx.project_name()?;
-    let container = containers::running(cx, &project, &args.service, args.index)?;
+    super::run::no_flag("exec", args.service())?;
+    let container = containers::running(cx, &project, args.service(), args.index)?;
     if container.state.status == ContainerStatus::Paused {
         return Err(Failure::user(format!("container {} is paused", container.spec.name))
-            .hint(format!("unpause it first: rcompose unpause {}", args.service)));
+            .hint(format!("unpause it first: rcompose unpause {}", args.service())));
     }
     let tty = match args.no_tty {
         Some(no) => !no && std::io::stdin().is_terminal(),
         None => relay::has_terminal(),
     };
     let spec = ExecSpec {
-        argv: args.command.clone(),
+        argv: args.command().to_vec(),
         env: environment(cx, &args.env),
         user: args.user.clone(),
         cwd: args.workdir.clone(),
@@ -39,7 +40,7 @@ pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let Some(stream) = cx.connect_existing(&project)? else {
-        return Err(Failure::user(format!("service {:?} is not running", args.service)));
+        return Err(Failure::user(format!("service {:?} is not running", args.service())));
     };
     let mut client = Client::new(stream);
     client.send(&Request::Exec { container: container.spec.id, spec })?;

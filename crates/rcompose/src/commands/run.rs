@@ -19,10 +19,12 @@ use crate::relay::{self, Ends, Peer};
 use crate::signals::Signals;
 
 pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
-    let loaded = cx.load(std::slice::from_ref(&args.service))?;
+    no_flag("run", args.service())?;
+    let wanted = [args.service().to_owned()];
+    let loaded = cx.load(&wanted)?;
     let project = loaded.project;
     let name = project.name.clone();
-    let service = service_names(std::slice::from_ref(&args.service))?.remove(0);
+    let service = service_names(&wanted)?.remove(0);
     let Some(defined) = project.services.get(&service) else {
         return Err(Failure::user(format!("no such service: {service}")));
     };
@@ -84,6 +86,14 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
     Ok(status(peer.status(code)))
 }
 
+/// Where the service is wanted, a word with a dash is a flag that doesn't exist.
+pub(super) fn no_flag(verb: &str, word: &str) -> Result<(), Failure> {
+    if !word.starts_with('-') {
+        return Ok(());
+    }
+    Err(Failure::user(format!("unknown flag: {word}")).hint(format!("see `rcompose {verb} --help`")))
+}
+
 /// `--rm` of a container that could not be started.
 fn discard(cx: &Context, project: &ProjectName, desired: &Desired, id: ContainerId) -> Result<(), Failure> {
     let scope = ScopeOptions { containers: vec![id], ..ScopeOptions::default() };
@@ -112,7 +122,7 @@ fn options(
     });
     Ok(RunOptions {
         service,
-        command: args.command.clone(),
+        command: args.command().to_vec(),
         entrypoint: entrypoint.transpose().map_err(Failure::user)?,
         env: environment(cx, args)?,
         labels: labels(&args.label),
@@ -211,11 +221,7 @@ impl OneOff<'_> {
         let record = self.cx.record(&self.project)?;
         let pid = record.and_then(|r| r.observed.containers.get(&self.id).and_then(|c| c.state.pid));
         let Some(pid) = pid else { return Ok(true) };
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        // A blocked signal may be waited for (sigwait(3), signalfd(2)): that is a handler, too.
-        let masks = status.lines().filter_map(|l| l.strip_prefix("SigCgt:").or(l.strip_prefix("SigBlk:")));
-        let bits = masks.filter_map(|m| u64::from_str_radix(m.trim(), 16).ok()).reduce(|a, b| a | b);
-        Ok(bits.is_none_or(|b| b >> (signal.number() - 1) & 1 == 1))
+        Ok(rcompose_machine::handles_signal(pid, signal))
     }
 
     /// The exit status: the process's own; 130 where a signal to us asked it to end, as docker compose has it.
