@@ -1,6 +1,8 @@
 //! The canonical tree into the typed project.
 
 mod honour;
+mod mounts;
+mod network;
 mod service;
 mod value;
 
@@ -52,7 +54,7 @@ pub(crate) fn project(
         networks: entries("networks")
             .into_iter()
             .map(|(k, n)| {
-                let v = network(cx, &n, &k);
+                let v = network_def(cx, &n, &k);
                 (k, v)
             })
             .collect(),
@@ -87,7 +89,7 @@ pub(crate) fn project(
     }
 }
 
-fn network(cx: &mut Cx<'_>, n: &Node, key: &str) -> NetworkDef {
+fn network_def(cx: &mut Cx<'_>, n: &Node, key: &str) -> NetworkDef {
     let ipam = n.get("ipam");
     let pools = ipam.and_then(|i| i.get("config")).and_then(Node::as_seq).unwrap_or_default();
     let mut config = Vec::new();

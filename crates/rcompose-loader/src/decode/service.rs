@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_model::{
-    BindOptions, Build, Dependency, DependencyCondition, FileMount, HealthTest, Healthcheck, Logging, Mount,
-    MountKind, NamespaceMode, NetworkAttachment, NetworkMode, PortMapping, PortProtocol, PullPolicy,
-    Resources, RestartPolicy, Service, ServiceName, Signal, TmpfsOptions, Ulimit, VolumeOptions,
+    Build, Dependency, DependencyCondition, HealthTest, Healthcheck, Logging, NamespaceMode, PullPolicy,
+    Resources, RestartPolicy, Service, ServiceName, Signal, Ulimit,
 };
 
 use super::hosts;
+use super::mounts::{file_mounts, mounts};
+use super::network::{network_mode, ports};
 use super::value::{flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
-use crate::canonical::published_range;
 use crate::cx::{Cx, nearest};
 use crate::tree::{Node, Value};
 use crate::units::{parse_bytes, parse_duration};
@@ -102,7 +102,7 @@ fn duration(n: &Node, key: &str) -> Option<Duration> {
     n.get(key).and_then(Node::as_str).and_then(|t| parse_duration(t).ok())
 }
 
-fn size(n: &Node, key: &str) -> Option<u64> {
+pub(super) fn size(n: &Node, key: &str) -> Option<u64> {
     let text = n.get(key)?.scalar_text()?;
     parse_bytes(&text).ok().and_then(|b| u64::try_from(b).ok()).filter(|b| *b > 0)
 }
@@ -277,35 +277,6 @@ fn depends_on(cx: &Cx<'_>, n: &Node) -> BTreeMap<ServiceName, Dependency> {
     out
 }
 
-fn ports(cx: &mut Cx<'_>, n: &Node) -> Vec<PortMapping> {
-    let mut out = Vec::new();
-    for port in n.get("ports").and_then(Node::as_seq).unwrap_or_default() {
-        let published = opt_text(port, "published");
-        let published = match published_range(published.as_deref()) {
-            Ok(p) => p,
-            Err(why) => {
-                cx.error(port.span, why);
-                continue;
-            }
-        };
-        let protocol = match opt_text(port, "protocol").as_deref() {
-            Some("udp") => PortProtocol::Udp,
-            Some("sctp") => PortProtocol::Sctp,
-            _ => PortProtocol::Tcp,
-        };
-        out.push(PortMapping {
-            host_ip: opt_text(port, "host_ip").and_then(|ip| ip.parse().ok()),
-            published,
-            target: opt_int(port, "target").and_then(|t| u16::try_from(t).ok()).unwrap_or_default(),
-            protocol,
-            name: opt_text(port, "name"),
-            app_protocol: opt_text(port, "app_protocol"),
-            mode: opt_text(port, "mode").filter(|m| m != "ingress"),
-        });
-    }
-    out
-}
-
 fn expose(cx: &mut Cx<'_>, n: &Node) -> Vec<String> {
     for item in n.get("expose").and_then(Node::as_seq).unwrap_or_default() {
         let text = item.scalar_text().unwrap_or_default();
@@ -314,145 +285,6 @@ fn expose(cx: &mut Cx<'_>, n: &Node) -> Vec<String> {
         }
     }
     strings(n.get("expose"))
-}
-
-fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
-    let mut out = Vec::new();
-    for item in n.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
-        let target = opt_text(item, "target").unwrap_or_default();
-        let source = opt_text(item, "source").filter(|s| !s.is_empty());
-        let volume = item.get("volume");
-        let options = VolumeOptions {
-            nocopy: volume.is_some_and(|v| flag(v, "nocopy")),
-            subpath: volume.and_then(|v| opt_text(v, "subpath")),
-        };
-        let kind = match (opt_text(item, "type").as_deref(), source) {
-            (Some("bind"), source) => {
-                let bind = item.get("bind");
-                MountKind::Bind {
-                    source: source.unwrap_or_default(),
-                    options: BindOptions {
-                        create_host_path: bind.and_then(|b| opt_flag(b, "create_host_path")).unwrap_or(true),
-                        propagation: bind.and_then(|b| opt_text(b, "propagation")),
-                        recursive: bind.and_then(|b| opt_text(b, "recursive")),
-                        selinux: bind.and_then(|b| opt_text(b, "selinux")),
-                    },
-                }
-            }
-            (Some("tmpfs"), _) => {
-                let tmpfs = item.get("tmpfs");
-                MountKind::Tmpfs {
-                    options: TmpfsOptions {
-                        size: tmpfs.and_then(|t| size(t, "size")),
-                        mode: tmpfs.and_then(|t| opt_int(t, "mode")).and_then(|m| u32::try_from(m).ok()),
-                        options: Vec::new(),
-                    },
-                }
-            }
-            (Some("image"), Some(image)) => {
-                MountKind::Image { image, subpath: item.get("image").and_then(|i| opt_text(i, "subpath")) }
-            }
-            (Some("volume"), Some(key)) => MountKind::Volume { key, options },
-            (Some("volume"), None) => MountKind::Anonymous { options },
-            (kind, _) => {
-                let kind = kind.unwrap_or_default().to_owned();
-                cx.error(item.span, format!("a volume of type {kind:?} isn't possible on Linux"));
-                continue;
-            }
-        };
-        if !target.starts_with('/') {
-            cx.warn(item.span, format!("invalid mount target {target:?}: mount path must be absolute"));
-        }
-        let image = matches!(kind, MountKind::Image { .. });
-        out.push(Mount { kind, target, read_only: flag(item, "read_only") || image });
-    }
-    for item in n.get("tmpfs").and_then(Node::as_seq).unwrap_or_default() {
-        let text = item.scalar_text().unwrap_or_default();
-        match tmpfs(&text) {
-            Ok(mount) => out.push(mount),
-            Err(why) => {
-                cx.error(item.span, why);
-            }
-        }
-    }
-    out
-}
-
-/// `PATH[:option,…]`.
-fn tmpfs(text: &str) -> Result<Mount, String> {
-    let (target, rest) = text.split_once(':').unwrap_or((text, ""));
-    if !target.starts_with('/') {
-        return Err(format!("invalid tmpfs {text:?}: the path must be absolute"));
-    }
-    let mut options = TmpfsOptions::default();
-    let mut read_only = false;
-    for option in rest.split(',').filter(|o| !o.is_empty()) {
-        match option.split_once('=') {
-            Some(("size", size)) => options.size = u64::try_from(parse_bytes(size)?).ok(),
-            Some(("mode", mode)) => {
-                let bits =
-                    u32::from_str_radix(mode, 8).map_err(|_| format!("invalid tmpfs mode {mode:?}"))?;
-                options.mode = Some(bits);
-            }
-            None if option == "ro" => read_only = true,
-            None if option == "rw" => {}
-            _ => options.options.push(option.to_owned()),
-        }
-    }
-    Ok(Mount { kind: MountKind::Tmpfs { options }, target: target.to_owned(), read_only })
-}
-
-fn network_mode(cx: &mut Cx<'_>, n: &Node) -> NetworkMode {
-    if let Some(node) = n.get("network_mode") {
-        let text = node.scalar_text().unwrap_or_default();
-        match text.as_str() {
-            "" => {}
-            "none" => return NetworkMode::None,
-            "host" => return NetworkMode::Host,
-            "bridge" | "default" => return NetworkMode::Bridge,
-            other => {
-                if let Some(service) = other.strip_prefix("service:") {
-                    if let Ok(name) = ServiceName::new(service) {
-                        return NetworkMode::Service(name);
-                    }
-                } else if let Some(container) = other.strip_prefix("container:") {
-                    return NetworkMode::Container(container.to_owned());
-                }
-                cx.error(node.span, format!("network_mode {text:?} isn't known"))
-                    .help
-                    .push("valid values: none, host, bridge, service:NAME, container:NAME; networks go into `networks`".into());
-                return NetworkMode::None;
-            }
-        }
-    }
-    let mut out = BTreeMap::new();
-    for (key, a) in n.get("networks").and_then(Node::as_map).into_iter().flatten() {
-        let attachment = NetworkAttachment {
-            aliases: strings(a.get("aliases")),
-            ipv4_address: address(cx, a, "ipv4_address"),
-            ipv6_address: address(cx, a, "ipv6_address"),
-            interface_name: opt_text(a, "interface_name"),
-            link_local_ips: strings(a.get("link_local_ips")),
-            mac_address: opt_text(a, "mac_address").or_else(|| opt_text(n, "mac_address")),
-            driver_opts: text_map(a.get("driver_opts")),
-            priority: opt_int(a, "priority").unwrap_or_default(),
-            gw_priority: opt_int(a, "gw_priority").unwrap_or_default(),
-        };
-        out.insert(key.clone(), attachment);
-    }
-    NetworkMode::Networks(out)
-}
-
-fn address<T: std::str::FromStr>(cx: &mut Cx<'_>, n: &Node, key: &str) -> Option<T> {
-    let node = n.get(key)?;
-    let text = node.scalar_text().filter(|t| !t.is_empty())?;
-    match text.parse() {
-        Ok(ip) => Some(ip),
-        Err(_) => {
-            cx.error(node.span, format!("{key} {text:?} isn't an IP address"));
-            None
-        }
-    }
 }
 
 fn namespace(n: &Node, key: &str) -> Option<NamespaceMode> {
@@ -540,31 +372,6 @@ fn devices(n: &Node) -> Vec<String> {
         .map(|d| {
             let part = |key| opt_text(d, key).unwrap_or_default();
             format!("{}:{}:{}", part("source"), part("target"), part("permissions"))
-        })
-        .collect()
-}
-
-fn file_mounts(n: &Node, key: &str) -> Vec<FileMount> {
-    let items = n.get(key).and_then(Node::as_seq).unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| {
-            let source = opt_text(item, "source")?;
-            let target = opt_text(item, "target").filter(|t| !t.is_empty());
-            let target = match target {
-                Some(t) if t.starts_with('/') => t,
-                Some(t) if key == "secrets" => format!("/run/secrets/{t}"),
-                Some(t) => format!("/{t}"),
-                None if key == "secrets" => format!("/run/secrets/{source}"),
-                None => format!("/{source}"),
-            };
-            Some(FileMount {
-                target,
-                uid: opt_text(item, "uid"),
-                gid: opt_text(item, "gid"),
-                mode: opt_text(item, "mode").and_then(|m| u32::from_str_radix(&m, 8).ok()),
-                source,
-            })
         })
         .collect()
 }

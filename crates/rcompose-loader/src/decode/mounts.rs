@@ -1,0 +1,120 @@
+//! What a service mounts.
+
+use rcompose_model::{BindOptions, FileMount, Mount, MountKind, TmpfsOptions, VolumeOptions};
+
+use super::service::size;
+use super::value::{flag, opt_flag, opt_int, opt_text};
+use crate::cx::Cx;
+use crate::tree::Node;
+use crate::units::parse_bytes;
+
+pub(super) fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
+    let mut out = Vec::new();
+    for item in n.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
+        let target = opt_text(item, "target").unwrap_or_default();
+        let source = opt_text(item, "source").filter(|s| !s.is_empty());
+        let volume = item.get("volume");
+        let options = VolumeOptions {
+            nocopy: volume.is_some_and(|v| flag(v, "nocopy")),
+            subpath: volume.and_then(|v| opt_text(v, "subpath")),
+        };
+        let kind = match (opt_text(item, "type").as_deref(), source) {
+            (Some("bind"), source) => {
+                let bind = item.get("bind");
+                MountKind::Bind {
+                    source: source.unwrap_or_default(),
+                    options: BindOptions {
+                        create_host_path: bind.and_then(|b| opt_flag(b, "create_host_path")).unwrap_or(true),
+                        propagation: bind.and_then(|b| opt_text(b, "propagation")),
+                        recursive: bind.and_then(|b| opt_text(b, "recursive")),
+                        selinux: bind.and_then(|b| opt_text(b, "selinux")),
+                    },
+                }
+            }
+            (Some("tmpfs"), _) => {
+                let tmpfs = item.get("tmpfs");
+                MountKind::Tmpfs {
+                    options: TmpfsOptions {
+                        size: tmpfs.and_then(|t| size(t, "size")),
+                        mode: tmpfs.and_then(|t| opt_int(t, "mode")).and_then(|m| u32::try_from(m).ok()),
+                        options: Vec::new(),
+                    },
+                }
+            }
+            (Some("image"), Some(image)) => {
+                MountKind::Image { image, subpath: item.get("image").and_then(|i| opt_text(i, "subpath")) }
+            }
+            (Some("volume"), Some(key)) => MountKind::Volume { key, options },
+            (Some("volume"), None) => MountKind::Anonymous { options },
+            (kind, _) => {
+                let kind = kind.unwrap_or_default().to_owned();
+                cx.error(item.span, format!("a volume of type {kind:?} isn't possible on Linux"));
+                continue;
+            }
+        };
+        if !target.starts_with('/') {
+            cx.warn(item.span, format!("invalid mount target {target:?}: mount path must be absolute"));
+        }
+        let image = matches!(kind, MountKind::Image { .. });
+        out.push(Mount { kind, target, read_only: flag(item, "read_only") || image });
+    }
+    for item in n.get("tmpfs").and_then(Node::as_seq).unwrap_or_default() {
+        let text = item.scalar_text().unwrap_or_default();
+        match tmpfs(&text) {
+            Ok(mount) => out.push(mount),
+            Err(why) => {
+                cx.error(item.span, why);
+            }
+        }
+    }
+    out
+}
+
+/// `PATH[:option,…]`.
+fn tmpfs(text: &str) -> Result<Mount, String> {
+    let (target, rest) = text.split_once(':').unwrap_or((text, ""));
+    if !target.starts_with('/') {
+        return Err(format!("invalid tmpfs {text:?}: the path must be absolute"));
+    }
+    let mut options = TmpfsOptions::default();
+    let mut read_only = false;
+    for option in rest.split(',').filter(|o| !o.is_empty()) {
+        match option.split_once('=') {
+            Some(("size", size)) => options.size = u64::try_from(parse_bytes(size)?).ok(),
+            Some(("mode", mode)) => {
+                let bits =
+                    u32::from_str_radix(mode, 8).map_err(|_| format!("invalid tmpfs mode {mode:?}"))?;
+                options.mode = Some(bits);
+            }
+            None if option == "ro" => read_only = true,
+            None if option == "rw" => {}
+            _ => options.options.push(option.to_owned()),
+        }
+    }
+    Ok(Mount { kind: MountKind::Tmpfs { options }, target: target.to_owned(), read_only })
+}
+
+pub(super) fn file_mounts(n: &Node, key: &str) -> Vec<FileMount> {
+    let items = n.get(key).and_then(Node::as_seq).unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| {
+            let source = opt_text(item, "source")?;
+            let target = opt_text(item, "target").filter(|t| !t.is_empty());
+            let target = match target {
+                Some(t) if t.starts_with('/') => t,
+                Some(t) if key == "secrets" => format!("/run/secrets/{t}"),
+                Some(t) => format!("/{t}"),
+                None if key == "secrets" => format!("/run/secrets/{source}"),
+                None => format!("/{source}"),
+            };
+            Some(FileMount {
+                target,
+                uid: opt_text(item, "uid"),
+                gid: opt_text(item, "gid"),
+                mode: opt_text(item, "mode").and_then(|m| u32::from_str_radix(&m, 8).ok()),
+                source,
+            })
+        })
+        .collect()
+}
