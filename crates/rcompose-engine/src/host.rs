@@ -162,8 +162,9 @@ pub trait Host {
     /// The log of an ended container is complete: its pipes may go.
     fn forget(&self, id: &ContainerId);
 
-    /// True when nobody can come any more: the caller ends and must not serve another client.
-    fn seal(&self) -> bool;
+    /// True when nobody can come any more: the caller ends and must not serve another client. From the moment when
+    /// nobody can come any more, `late` tells whether somebody came before it: then nothing is sealed.
+    fn seal(&self, late: &mut dyn FnMut() -> bool) -> bool;
 
     /// The process that outlives this one by a moment, for clients that wait for the end of everything.
     fn keeper_pid(&self) -> i32;

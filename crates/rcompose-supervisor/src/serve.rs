@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rcompose_engine::{ExecSpec, FailureKind, FrameError, Host, Started, StepFailure, walk};
 use rcompose_plan::{ContainerId, ContainerStatus, Plan};
@@ -14,7 +15,9 @@ use crate::life;
 use crate::{Attach, Request, Response};
 
 /// Who started this process may have been killed before it connected: then there is nothing to do after this time.
-const FIRST_CLIENT: std::time::Duration = std::time::Duration::from_secs(5);
+const FIRST_CLIENT: Duration = Duration::from_secs(5);
+/// When to look again whether a project can end that somebody was about to ask something of.
+const LATER: Duration = Duration::from_secs(1);
 
 /// Looks after one project until nothing of it runs and nobody asks for anything.
 ///
@@ -22,36 +25,59 @@ const FIRST_CLIENT: std::time::Duration = std::time::Duration::from_secs(5);
 /// complete; clients are served only then.
 pub async fn serve<H: Host + 'static>(host: H, listener: UnixListener) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
+    let door = listener.try_clone()?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let core = Core::new(host);
     let observed = core.host.observe().await.map_err(std::io::Error::other)?;
     core.adopt_records(observed.containers);
     let mut events = tokio::task::spawn_local(handle_events(core.clone()));
-    let unattended = core.clone();
-    tokio::task::spawn_local(async move {
-        tokio::time::sleep(FIRST_CLIENT).await;
-        unattended.idle_check.notify_one();
-    });
+    check_again(&core, FIRST_CLIENT);
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let (stream, _) = accepted?;
-                let connection = Connection::new(stream);
-                let busy = Busy::new(&core);
-                let core = core.clone();
-                tokio::task::spawn_local(async move {
-                    // A client that goes away in the middle of an answer is no error of ours.
-                    drop(client(&core, connection, busy).await);
-                });
+                admit(&core, accepted?.0);
             }
             () = core.idle_check.notified() => {
-                if core.is_idle() && core.host.seal() {
-                    return Ok(());
+                if !core.is_idle() {
+                    continue;
+                }
+                let mut late = None;
+                let sealed = core.host.seal(&mut || {
+                    late = door.accept().ok().map(|(stream, _)| stream);
+                    late.is_some()
+                });
+                match late {
+                    Some(stream) => {
+                        stream.set_nonblocking(true)?;
+                        admit(&core, tokio::net::UnixStream::from_std(stream)?);
+                    }
+                    None if sealed => return Ok(()),
+                    // Somebody is about to connect. If he dies before he does, it is looked at again.
+                    None => check_again(&core, LATER),
                 }
             }
             _ = &mut events => return Ok(()),
         }
     }
+}
+
+/// Looks after that time whether there is anything left to do.
+fn check_again<H: Host + 'static>(core: &Rc<Core<H>>, after: Duration) {
+    let core = core.clone();
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(after).await;
+        core.idle_check.notify_one();
+    });
+}
+
+fn admit<H: Host + 'static>(core: &Rc<Core<H>>, stream: tokio::net::UnixStream) {
+    let connection = Connection::new(stream);
+    let busy = Busy::new(core);
+    let core = core.clone();
+    tokio::task::spawn_local(async move {
+        // A client that goes away in the middle of an answer is no error of ours.
+        drop(client(&core, connection, busy).await);
+    });
 }
 
 /// Serves one connection, one request after the other.

@@ -207,8 +207,8 @@ impl Host for FakeHost {
         self.note("forget", id);
     }
 
-    fn seal(&self) -> bool {
-        !self.sealed.replace(true)
+    fn seal(&self, late: &mut dyn FnMut() -> bool) -> bool {
+        !late() && !self.sealed.replace(true)
     }
 
     fn keeper_pid(&self) -> i32 {

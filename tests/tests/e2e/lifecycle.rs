@@ -85,7 +85,16 @@ fn dry_run_says_and_does_nothing() {
 #[test]
 fn stop_start_restart_kill() {
     let Some(p) = two("life-verbs") else { return };
+    // A process that has not come to its trap yet is killed, not asked.
+    let ready = |starts: usize| {
+        let begun = std::time::Instant::now();
+        while p.run("logs --no-log-prefix web").ok().stdout.matches("up\n").count() < starts {
+            assert!(begun.elapsed() < Duration::from_secs(10), "web has not started {starts} times");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
     p.run("up -d").ok();
+    ready(1);
     let id = p.property("web", "ID");
     p.run("stop web").ok().within(Duration::from_secs(5));
     assert_eq!(p.property("web", "State"), "exited");
@@ -94,10 +103,11 @@ fn stop_start_restart_kill() {
     p.run("exec -T web true").code_is(1).err("not running");
     p.run("start web").ok();
     assert_eq!(p.property("web", "State"), "running");
+    ready(2);
     p.run("restart web").ok();
     assert_eq!(p.property("web", "State"), "running");
     assert_eq!(p.property("web", "ID"), id);
-    assert_eq!(p.run("logs --no-log-prefix web").ok().stdout.matches("up\n").count(), 3);
+    ready(3);
     p.run("kill other").ok();
     assert_eq!(p.property("other", "ExitCode"), "137");
 }

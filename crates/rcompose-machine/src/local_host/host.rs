@@ -230,13 +230,16 @@ impl Host for LocalHost {
         }
     }
 
-    fn seal(&self) -> bool {
+    fn seal(&self, late: &mut dyn FnMut() -> bool) -> bool {
         let run = self.dirs.project_run(&self.project);
         let Ok(lock) = fs::File::create(run.join("start.lock")) else { return false };
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             return false;
         }
         // From here on nobody can connect: who wants to, waits for this lock and then finds no socket.
+        if late() {
+            return false;
+        }
         if let Err(e) = self.clean_up(&run) {
             eprintln!("supervisor: {e}");
         }
