@@ -137,6 +137,25 @@ fn killed_command_leaves_nothing_that_down_cannot_clear() {
 }
 
 #[test]
+fn up_makes_anew_what_was_killed_while_being_removed() {
+    let Some(p) = three("chaos-removing") else { return };
+    p.run("up -d").ok();
+    let id = p.property("b", "ID");
+    kill(p.process("__keeper"));
+    let containers = p.root().join("lib/projects").join(p.name()).join("containers");
+    let found = std::fs::read_dir(containers).unwrap().map(|e| e.unwrap());
+    let dir = found.into_iter().find(|e| e.file_name().to_string_lossy().starts_with(&id)).unwrap().path();
+    let state = std::fs::read_to_string(dir.join("state.json")).unwrap();
+    let removing = state.replacen("\"running\"", "\"removing\"", 1);
+    assert_ne!(state, removing);
+    std::fs::write(dir.join("state.json"), removing).unwrap();
+    p.run("up -d").ok();
+    all_run(&p);
+    p.run("down -v").ok();
+    p.nothing_left(true);
+}
+
+#[test]
 fn two_ups_at_once_both_succeed() {
     let Some(p) = three("chaos-two") else { return };
     for _ in 0..5 {

@@ -19,6 +19,7 @@ impl LocalHost {
             claims::sweep(&self.dirs, &self.project, &keep)?;
         }
         let all = self.dirs.project(&self.project).join("containers");
+        let mut swept = false;
         for name in list_dir(&all)? {
             let dir = all.join(&name);
             let state: Option<ContainerState> = read_json(&dir.join("state.json"))?;
@@ -26,7 +27,14 @@ impl LocalHost {
             if removing || !dir.join("spec.json").exists() {
                 remove_cgroup(&dir);
                 remove_tree(&dir)?;
+                swept = true;
             }
+        }
+        if swept {
+            // Plans made before may count on what is gone now: their turn is over.
+            let mut file = self.file.borrow_mut();
+            file.generation += 1;
+            file.write(&self.dirs, &self.project)?;
         }
         Ok(())
     }
