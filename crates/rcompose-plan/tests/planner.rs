@@ -107,6 +107,25 @@ fn a_recreated_container_keeps_its_address_and_volumes() {
 }
 
 #[test]
+fn down_v_takes_an_anonymous_volume_whose_container_is_gone() {
+    let mut d = app_and_db();
+    let db = d.project.services.get_mut("db").unwrap();
+    let kind = MountKind::Anonymous { options: VolumeOptions::default() };
+    db.mounts.push(Mount { kind, target: "/anonymous".into(), read_only: false });
+    let mut have = simulate(&Observed::default(), &make(&d, &Observed::default(), &up()));
+    let down = |volumes| Intent::Down(DownOptions { volumes, ..DownOptions::default() });
+    let of_volumes = |have: &Observed, volumes| {
+        let plan = make(&d, have, &down(volumes));
+        let is = |op: &LocalOp| matches!(op, LocalOp::RemoveVolume { .. });
+        plan.steps.iter().filter(|s| is(&s.op)).count()
+    };
+    assert_eq!(of_volumes(&have, true), 1, "the anonymous one goes with its container");
+    have.containers.retain(|_, c| c.spec.service.as_str() != "db");
+    assert_eq!(of_volumes(&have, true), 2);
+    assert_eq!(of_volumes(&have, false), 0);
+}
+
+#[test]
 fn down_takes_dependants_first_and_leaves_nothing() {
     let d = app_and_db();
     let have = simulate(&Observed::default(), &make(&d, &Observed::default(), &up()));

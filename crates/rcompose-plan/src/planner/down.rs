@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::builder::Builder;
 use super::order::recorded_dependencies;
 use crate::{
-    ContainerId, Desired, DownOptions, LocalOp, Observed, ObservedContainer, Plan, PlanError, StepId,
+    ContainerId, Desired, DownOptions, LocalOp, MountSource, Observed, ObservedContainer, Plan, PlanError,
+    StepId,
 };
 
 /// Plans `down`: dependants first, everything independent at once, and on after every failure.
@@ -130,17 +131,19 @@ fn remove_volumes(
         .find_map(|l| l.get(project_label))
         .cloned()
         .or_else(|| desired.map(|d| d.project.name.to_string()));
-    for v in have.volumes.values().filter(|v| !v.anonymous) {
+    let mounts = |c: &ObservedContainer, volume: &str| {
+        let is = |m: &MountSource| matches!(m, MountSource::Volume { name, .. } if name == volume);
+        c.spec.mounts.iter().any(|m| is(&m.source))
+    };
+    for v in have.volumes.values() {
+        let labelled = ours.is_some() && v.labels.get(project_label) == ours.as_ref();
         let wanted = match desired {
+            // It goes with its container; one that has none any more is what a crash left.
+            _ if v.anonymous => labelled && !have.containers.values().any(|c| mounts(c, &v.name)),
             Some(d) => d.project.volumes.values().any(|def| def.name == v.name && !def.external),
-            None => !v.key.is_empty() && v.labels.get(project_label) == ours.as_ref() && ours.is_some(),
+            None => !v.key.is_empty() && labelled,
         };
-        let used = left.iter().any(|c| {
-            c.spec
-                .mounts
-                .iter()
-                .any(|m| matches!(&m.source, crate::MountSource::Volume { name, .. } if *name == v.name))
-        });
+        let used = left.iter().any(|c| mounts(c, &v.name));
         if wanted && !used {
             let op = LocalOp::RemoveVolume { name: v.name.clone() };
             b.push_any(op, format!("Volume {}", v.name), "down -v", Vec::new(), after.clone());
