@@ -203,6 +203,10 @@ fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), B
     };
     let name = path.display().to_string();
     let text = fs::read(&path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound if !req.context.exists() => {
+            BuildError::input(format!("there is no build context at {}", req.context.display()))
+                .help("create the directory, or correct its path")
+        }
         io::ErrorKind::NotFound => BuildError::input(format!("there is no Dockerfile at {name}"))
             .help("create it, or name another one by `dockerfile:`"),
         _ => BuildError::io("read", &path, e),

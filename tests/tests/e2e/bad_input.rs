@@ -76,6 +76,30 @@ const CASES: &[Case] = &[
         says: &["compose.yaml:3:5", "imag", "compose.yaml:4:5", "portz", "ports"],
     },
     Case {
+        name: "bad-context",
+        compose: "services:\n  web:\n    build: ./nowhere\n",
+        command: "up -d",
+        says: &["compose.yaml:3:", "no build context", "nowhere"],
+    },
+    Case {
+        name: "bad-dockerfile",
+        compose: "services:\n  web:\n    build: .\n",
+        command: "up -d",
+        says: &["compose.yaml:3:", "no Dockerfile"],
+    },
+    Case {
+        name: "bad-scale",
+        compose: "services:\n  web: {image: 'busybox:latest', command: 'true'}\n",
+        command: "up -d --scale wbe=2",
+        says: &["no such service: wbe"],
+    },
+    Case {
+        name: "bad-events",
+        compose: "services:\n  web: {image: 'busybox:latest', command: 'true'}\n",
+        command: "events wbe",
+        says: &["no such service: wbe"],
+    },
+    Case {
         name: "bad-bind",
         compose: "services:
   web:

@@ -9,6 +9,7 @@ use rcompose_supervisor::{Client, LifeEvent, Request, Response};
 use rustix::fs::inotify;
 use serde_json::{Map, Value, json};
 
+use super::containers::must_exist;
 use crate::args::EventsArgs;
 use crate::context::{Context, print};
 use crate::failure::Failure;
@@ -16,6 +17,9 @@ use crate::render::time;
 
 pub(crate) fn run(cx: &Context, args: EventsArgs) -> Result<u8, Failure> {
     let project = cx.project_name()?;
+    for service in &args.services {
+        must_exist(cx, service)?;
+    }
     let mut watch = Watch { cx, known: recorded(cx, &project)?, project, args };
     loop {
         let mut client = Client::new(supervisor(cx, &watch.project)?);

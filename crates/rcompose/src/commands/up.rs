@@ -43,8 +43,8 @@ pub(crate) fn run(cx: &Context, args: UpArgs) -> Result<u8, Failure> {
     let selected = service_names(&args.services)?;
     let order = needed_services(&loaded.project, &selected, args.no_deps)?;
     let attach = attached_services(&loaded.project, &selected, &order, &args)?;
+    let intent = Intent::Up(options(cx, &args, &loaded.project, selected.clone())?);
     let desired = pictures::desired(cx, &loaded.project, &order, &policy)?;
-    let intent = Intent::Up(options(cx, &args, selected.clone())?);
     let project = loaded.project.name.clone();
     let detached = args.detach || args.no_start || args.wait || cx.dry_run();
     if !detached {
@@ -80,7 +80,12 @@ fn check(args: &UpArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(cx: &Context, args: &UpArgs, services: Vec<ServiceName>) -> Result<UpOptions, Failure> {
+fn options(
+    cx: &Context,
+    args: &UpArgs,
+    known: &Project,
+    services: Vec<ServiceName>,
+) -> Result<UpOptions, Failure> {
     let recreate = match (args.force_recreate, args.no_recreate) {
         (true, _) => RecreatePolicy::Force,
         (_, true) => RecreatePolicy::Never,
@@ -91,6 +96,10 @@ fn options(cx: &Context, args: &UpArgs, services: Vec<ServiceName>) -> Result<Up
         false if args.no_recreate => RecreatePolicy::Never,
         false => RecreatePolicy::Diverged,
     };
+    let scale = scales(&args.scale)?;
+    if let Some(unknown) = scale.keys().find(|n| !known.services.contains_key(*n)) {
+        return Err(Failure::user(format!("no such service: {unknown}")));
+    }
     Ok(UpOptions {
         services,
         create: CreateOptions {
@@ -102,7 +111,7 @@ fn options(cx: &Context, args: &UpArgs, services: Vec<ServiceName>) -> Result<Up
             ignore_orphans: cx.env.flag("COMPOSE_IGNORE_ORPHANS"),
             timeout: seconds(args.timeout),
         },
-        scale: scales(&args.scale)?,
+        scale,
         no_start: args.no_start,
         wait: args.wait,
         wait_timeout: seconds(args.wait_timeout),

@@ -106,7 +106,7 @@ fn build_service(
     let label = service.name.to_string();
     run(cx, store, &request, output, label)
         .map(drop)
-        .map_err(|f| f.context(format!("failed to build service \"{}\"", service.name)))
+        .map_err(|f| f.context(format!("failed to build service \"{}\"", service.name)).at(&build.origin))
 }
 
 fn run(
