@@ -156,6 +156,24 @@ fn up_makes_anew_what_was_killed_while_being_removed() {
 }
 
 #[test]
+fn up_converges_after_the_supervisor_s_death_in_the_middle_of_up() {
+    let Some(p) = three("chaos-middle") else { return };
+    for delay in [20, 25, 30, 35, 40, 50, 60, 80] {
+        let up = p.start("up -d");
+        thread::sleep(Duration::from_millis(delay));
+        for pid in processes_of(p.root(), p.name(), "__supervisor") {
+            kill(pid);
+        }
+        // It has failed, or was done before.
+        drop(up.end());
+        p.run("up -d").ok();
+        all_run(&p);
+        p.run("down -v").ok();
+        p.nothing_left(true);
+    }
+}
+
+#[test]
 fn two_ups_at_once_both_succeed() {
     let Some(p) = three("chaos-two") else { return };
     for _ in 0..5 {

@@ -11,6 +11,7 @@ use rcompose_plan::{ContainerId, ContainerSpec, NetNs, NsMode};
 use rcompose_runtime::cgroup::CgroupPath;
 use rcompose_runtime::seccomp::Filter;
 use rcompose_runtime::{CreateError, CreateRequest, ExecRequest, InjectedFile, Rootfs, WinSize};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
 
 use crate::Dirs;
@@ -41,6 +42,18 @@ struct Kept {
     /// Nobody writes to it: a detached `stdin_open` reads nothing, but no end either.
     _stdin: Option<OwnedFd>,
     exited: Option<ExitNote>,
+    /// At its end once the process has executed its command.
+    status: OwnedFd,
+}
+
+impl Kept {
+    /// It waits for the word to execute, or is about to.
+    fn is_unborn(&self) -> bool {
+        let mut fds = [PollFd::new(&self.status, PollFlags::IN)];
+        let known = rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok();
+        let seen = fds[0].revents();
+        self.exited.is_none() && known && (seen.contains(PollFlags::IN) || !seen.contains(PollFlags::HUP))
+    }
 }
 
 /// The three pipes of a process; child's ends and ours.
@@ -94,6 +107,22 @@ impl Children {
         if self.containers.get(id).is_some_and(|k| k.exited.is_some()) {
             self.containers.remove(id);
         }
+    }
+
+    /// Ends the processes that a supervisor died over before they executed: nobody gives them the word any more, and
+    /// a new supervisor must not take them for running ones.
+    pub(crate) fn end_unborn(&mut self) -> rustix::io::Result<()> {
+        let unborn: Vec<_> =
+            self.containers.iter().filter(|(_, k)| k.is_unborn()).map(|(id, _)| id.clone()).collect();
+        for id in unborn {
+            let Some(kept) = self.containers.remove(&id) else { continue };
+            match rustix::process::pidfd_send_signal(&kept.pidfd, rustix::process::Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(e) => return Err(e),
+            }
+            rustix::process::waitpid(Pid::from_raw(kept.pid), rustix::process::WaitOptions::empty())?;
+        }
+        Ok(())
     }
 
     /// What a new supervisor must know of each container.
@@ -213,6 +242,7 @@ impl Children {
         fds.push(Fd::Pidfd, Some(created.pidfd));
         fds.push(Fd::Netns, Some(created.netns));
         fds.push(Fd::Go, Some(created.go));
+        let status = rustix::io::fcntl_dupfd_cloexec(&created.status, 3).map_err(fail("keep"))?;
         fds.push(Fd::Status, Some(created.status));
         let mut kept = Kept {
             pid,
@@ -223,6 +253,7 @@ impl Children {
             console: None,
             _stdin: None,
             exited: None,
+            status,
         };
         if logged {
             fds.push(Fd::Console, copy(&created.console)?);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rcompose_engine::{FrameBuffer, encode_frame, send_frame_bytes};
+use rcompose_engine::{FrameBuffer, FrameError, encode_frame, send_frame_bytes};
 use rcompose_model::ProjectName;
 use rustix::process::Pid;
 
@@ -158,7 +158,12 @@ impl Keeper {
 
     fn listen(&mut self) -> Result<(), Fault> {
         let Some(s) = &mut self.supervisor else { return Ok(()) };
-        if s.buffer.fill(&s.socket)? == 0 {
+        let got = match s.buffer.fill(&s.socket) {
+            // Killed before it had read all that we said (unix(7)): an end, too.
+            Err(FrameError::Socket(rustix::io::Errno::CONNRESET)) => 0,
+            other => other?,
+        };
+        if got == 0 {
             // Its end is reaped by SIGCHLD; until then its socket must not wake us again.
             let pid = Pid::from_raw(s.pid);
             if let Some(pid) = pid {
@@ -221,6 +226,7 @@ impl Keeper {
             self.finishing = true;
             return Ok(());
         }
+        self.children.end_unborn()?;
         self.spawn_supervisor()
     }
 }
