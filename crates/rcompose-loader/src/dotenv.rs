@@ -123,7 +123,7 @@ impl<'t> Reader<'t> {
                 // A comment begins at a # behind white space.
                 let mut cut = line.len();
                 for (i, _) in line.match_indices('#') {
-                    if i == 0 || line[..i].ends_with([' ', '\t']) {
+                    if line[..i].ends_with([' ', '\t']) {
                         cut = i;
                         break;
                     }
@@ -196,6 +196,10 @@ fn unescape(text: &str) -> String {
             Some('n') => out.push('\n'),
             Some('r') => out.push('\r'),
             Some('t') => out.push('\t'),
+            Some('a') => out.push('\u{7}'),
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('v') => out.push('\u{b}'),
             Some('$') => out.push_str("$$"),
             Some(c @ ('"' | '\\')) => out.push(c),
             Some(c) => {

@@ -81,10 +81,9 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
     if cx.failed() {
         return tree;
     }
-    extend_all(cx, &mut tree, path);
     let includes = tree.as_map_mut().and_then(|m| m.shift_remove("include"));
+    let mut included: Option<Node> = None;
     if let Some(includes) = includes {
-        let mut included: Option<Node> = None;
         for entry in includes.as_seq().unwrap_or_default() {
             if let Some(part) = include(cx, entry, base, trail) {
                 match &mut included {
@@ -93,13 +92,14 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
                 }
             }
         }
-        if let Some(mut all) = included {
-            if let Some(m) = all.as_map_mut() {
-                m.shift_remove("name");
-            }
-            merge::merge(&mut all, tree);
-            return all;
+    }
+    extend_all(cx, &mut tree, path, included.as_ref());
+    if let Some(mut all) = included {
+        if let Some(m) = all.as_map_mut() {
+            m.shift_remove("name");
         }
+        merge::merge(&mut all, tree);
+        return all;
     }
     tree
 }
@@ -198,8 +198,8 @@ pub(crate) fn env_fault(cx: &mut Cx<'_>, path: &Path, text: &str, fault: &dotenv
     cx.error(Span { file, line: fault.line, col: 1, len }, fault.message.clone());
 }
 
-/// Carries out every `extends` of a file.
-fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path) {
+/// Carries out every `extends` of a file, also of services that it includes.
+fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path, included: Option<&Node>) {
     let Some(services) = tree.get("services").and_then(Node::as_map) else { return };
     let names: Vec<String> =
         services.iter().filter(|(_, s)| s.get("extends").is_some()).map(|(n, _)| n.clone()).collect();
@@ -207,7 +207,13 @@ fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path) {
         return;
     }
     let mut files = BTreeMap::new();
-    files.insert(path.to_owned(), services.clone());
+    let mut known = services.clone();
+    for (name, service) in
+        included.and_then(|i| i.get("services")).and_then(Node::as_map).into_iter().flatten()
+    {
+        known.entry(name.clone()).or_insert_with(|| service.clone());
+    }
+    files.insert(path.to_owned(), known);
     for name in names {
         let mut chain = Vec::new();
         let done = extended(cx, &mut files, path, &name, &mut chain);

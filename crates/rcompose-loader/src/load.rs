@@ -70,6 +70,7 @@ fn finish(
     let used = normalize::used(&root, &enabled);
     if let Some(top) = root.as_map_mut() {
         top.shift_remove("version");
+        top.entry("services".into()).or_insert_with(|| Node::new(Value::Map(Map::new()), Default::default()));
         top.insert("name".into(), Node::str(name.as_str(), Default::default()));
         if let Some(services) = top.get_mut("services").and_then(Node::as_map_mut) {
             services.retain(|n, _| enabled.contains(n));

@@ -50,6 +50,8 @@ fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<String>) {
             continue;
         }
         match base.get_mut(&key) {
+            // Implied, not written (a build's context): what is there already says more.
+            Some(_) if node.span.file == 0 => {}
             Some(existing) => {
                 path.push(key);
                 merge_at(existing, node, path);
@@ -139,7 +141,9 @@ pub(crate) fn unique_service(service: &mut Map) {
                 ))
             }),
             "expose" | "cap_add" | "cap_drop" | "links" | "profiles" | "dns" | "dns_opt" | "dns_search"
-            | "tmpfs" | "label_file" | "external_links" | "group_add" => dedupe(node, Node::scalar_text),
+            | "tmpfs" | "label_file" | "external_links" | "group_add" | "security_opt" => {
+                dedupe(node, Node::scalar_text)
+            }
             "build" => {
                 if let Some(tags) = node.as_map_mut().and_then(|m| m.get_mut("tags")) {
                     dedupe(tags, Node::scalar_text);

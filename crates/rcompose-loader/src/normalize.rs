@@ -75,7 +75,17 @@ fn normalize_service(map: &mut Map, span: Span) -> bool {
     if let (Some(scale), Some(deploy)) = (map.get("scale").cloned(), map.get_mut("deploy"))
         && let Some(deploy) = deploy.as_map_mut()
     {
-        deploy.insert("replicas".into(), scale);
+        deploy.entry("replicas".into()).or_insert(scale);
+    }
+    if let Some(image) = map.get("image").cloned() {
+        for hook in map.get_mut("pre_start").into_iter().flat_map(|h| match &mut h.value {
+            Value::Seq(items) => items.as_mut_slice(),
+            _ => &mut [],
+        }) {
+            if let Some(hook) = hook.as_map_mut() {
+                hook.entry("image".into()).or_insert_with(|| image.clone());
+            }
+        }
     }
     let mut implied: Vec<(String, Span, bool)> = Vec::new();
     for link in map.get("links").and_then(Node::as_seq).unwrap_or_default() {
@@ -123,7 +133,7 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
                 }
             }
         }
-        if let Some(files) = map.shift_remove("label_file") {
+        if let Some(files) = map.get("label_file").cloned() {
             let mut labels = Map::new();
             for file in files.as_seq().unwrap_or_default() {
                 let Some(path) = file.as_str().map(PathBuf::from) else { continue };
@@ -131,7 +141,9 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
                     continue;
                 }
                 for (key, value) in files_pairs(cx, &path, file.span, false) {
-                    labels.insert(key, Node::str(value.unwrap_or_default(), file.span));
+                    if let Some(value) = value {
+                        labels.insert(key, Node::str(value, file.span));
+                    }
                 }
             }
             if !labels.is_empty() {

@@ -148,7 +148,9 @@ pub(crate) fn name(
     let named = parsed.iter().rev().flat_map(|p| p.documents.iter().rev()).find_map(|d| d.get("name"));
     if let Some((text, span)) = named.and_then(|n: &Node| Some((n.as_str()?.to_owned(), n.span))) {
         let env = &cx.env;
-        if let Ok(text) = expand(&text, &|n| env.get(n).cloned(), &mut |_, _| {}) {
+        if let Ok(text) = expand(&text, &|n| env.get(n).cloned(), &mut |_, _| {})
+            && !text.is_empty()
+        {
             return ProjectName::normalized(&text).map_err(|e| {
                 cx.error(span, e.to_string());
                 LoadError { diagnostics: cx.take() }

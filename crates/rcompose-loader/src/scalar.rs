@@ -33,7 +33,9 @@ fn number(text: &str) -> Option<Value> {
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return None;
     }
-    let signed = |n: i64| Some(Value::Int(if negative { -n } else { n }));
+    let signed = |n: i64| {
+        Some(if negative && n == 0 { Value::Float(-0.0) } else { Value::Int(if negative { -n } else { n }) })
+    };
     let lower = digits.to_ascii_lowercase();
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
         if let Some(rest) = lower.strip_prefix(prefix) {
@@ -44,7 +46,14 @@ fn number(text: &str) -> Option<Value> {
         return i64::from_str_radix(digits, 8).ok().and_then(signed);
     }
     if digits.bytes().all(|b| b.is_ascii_digit()) {
-        return digits.parse::<i64>().ok().and_then(signed).or_else(|| plain.parse().ok().map(Value::Float));
+        // Whole numbers of 64 bits without a sign keep their digits.
+        return digits
+            .parse::<i64>()
+            .ok()
+            .and_then(signed)
+            .or_else(|| plain.parse::<i64>().ok().map(Value::Int))
+            .or_else(|| digits.parse::<u64>().ok().filter(|_| !negative).map(|n| Value::Str(n.to_string())))
+            .or_else(|| plain.parse().ok().map(Value::Float));
     }
     // `1.5`, `1e3`, `.5`; not `1.2.3`, not `1e`, not `.`.
     let shape = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
@@ -52,23 +61,67 @@ fn number(text: &str) -> Option<Value> {
         return None;
     }
     let f = plain.trim_start_matches('+').parse::<f64>().ok()?;
-    // A float that is whole and was written with an exponent or a dot stays a float.
-    Some(Value::Float(f))
+    // Too large for a float: a string.
+    f.is_finite().then_some(Value::Float(f))
 }
 
 /// `2024-01-31` and its longer forms become Go's print of a time.
 fn timestamp(text: &str) -> Option<String> {
-    let b = text.as_bytes();
-    let digits =
-        |from: usize, n: usize| b.len() >= from + n && b[from..from + n].iter().all(u8::is_ascii_digit);
-    if b.len() == 10 && digits(0, 4) && b[4] == b'-' && digits(5, 2) && b[7] == b'-' && digits(8, 2) {
-        let month: u32 = text[5..7].parse().ok()?;
-        let day: u32 = text[8..10].parse().ok()?;
-        if (1..=12).contains(&month) && (1..=31).contains(&day) {
-            return Some(format!("{text} 00:00:00 +0000 UTC"));
-        }
+    let (date, clock) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[..at], Some((&text[at..=at], &text[at + 1..]))),
+        None => (text, None),
+    };
+    let mut parts = date.split('-');
+    let (year, month, day) = (parts.next()?, small(parts.next()?)?, small(parts.next()?)?);
+    let four = year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit());
+    if !four || parts.next().is_some() || !(1..=12).contains(&month) || day == 0 {
+        return None;
     }
-    None
+    let leap = year.parse::<u32>().is_ok_and(|y| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0));
+    let longest = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if day > longest {
+        return None;
+    }
+    let day = format!("{year}-{month:02}-{day:02}");
+    let Some((separator, clock)) = clock else { return Some(format!("{day} 00:00:00 +0000 UTC")) };
+    let at = clock.find(['Z', '+', '-']).unwrap_or(clock.len());
+    let (clock, zone) = clock.split_at(at);
+    // With a space, there is no zone; with a T, there must be one.
+    if zone.is_empty() != (separator == " ") {
+        return None;
+    }
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let mut parts = clock.split(':').map(small);
+    let (h, m, s) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some() || h > 23 || m > 59 || s > 59 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let fraction = match fraction.trim_end_matches('0') {
+        "" => String::new(),
+        digits => format!(".{digits}"),
+    };
+    let zone = match zone {
+        "" | "Z" => "+0000 UTC".to_owned(),
+        z => {
+            let (hours, minutes) = z[1..].split_once(':')?;
+            if hours.len() != 2 || minutes.len() != 2 || small(hours)? > 23 || small(minutes)? > 59 {
+                return None;
+            }
+            let short = format!("{}{hours}{minutes}", &z[..1]);
+            format!("{short} {short}")
+        }
+    };
+    Some(format!("{day} {h:02}:{m:02}:{s:02}{fraction} {zone}"))
+}
+
+/// A number of one or two digits.
+fn small(text: &str) -> Option<u32> {
+    let ok = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+    ok.then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -95,6 +148,11 @@ mod tests {
             ("15-alpine", Value::Str("15-alpine".into())),
             ("-", Value::Str("-".into())),
             ("2024-01-31", Value::Str("2024-01-31 00:00:00 +0000 UTC".into())),
+            ("2024-1-2", Value::Str("2024-01-02 00:00:00 +0000 UTC".into())),
+            ("2024-02-30", Value::Str("2024-02-30".into())),
+            ("2024-01-31T10:00:00Z", Value::Str("2024-01-31 10:00:00 +0000 UTC".into())),
+            ("2001-12-14t21:59:43.10-05:00", Value::Str("2001-12-14 21:59:43.1 -0500 -0500".into())),
+            ("1e400", Value::Str("1e400".into())),
         ];
         for (text, want) in cases {
             assert_eq!(&resolve(text), want, "{text}");

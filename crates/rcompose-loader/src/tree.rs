@@ -130,16 +130,16 @@ impl Node {
     }
 }
 
-/// A float as Go's `%v` prints it: shortest form, exponent from 1e21 on and below 1e-4.
+/// A float as Go's shortest `g` format prints it: with an exponent below 1e-4 and from 1e6 on.
 pub(crate) fn go_float(f: f64) -> String {
-    let abs = f.abs();
     if f.is_nan() {
         return "NaN".into();
     }
     if f.is_infinite() {
         return if f > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
-    if abs != 0.0 && !(1e-4..1e21).contains(&abs) {
+    let abs = f.abs();
+    if abs != 0.0 && !(1e-4..1e6).contains(&abs) {
         let text = format!("{f:e}");
         let (mantissa, exp) = text.split_once('e').unwrap_or((&text, "0"));
         let exp: i32 = exp.parse().unwrap_or(0);

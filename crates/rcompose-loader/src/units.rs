@@ -88,58 +88,55 @@ pub fn parse_bytes(text: &str) -> Result<i64, String> {
     Ok((number * (1u64 << shift) as f64) as i64)
 }
 
-/// Splits a command as a shell splits words: quotes and backslashes, nothing else.
+/// Splits a command as docker compose splits it: quotes and backslashes, no expansion. An unquoted `;`, `&`, `|`, `<`
+/// or `>` ends it; `#` has no meaning.
 pub fn split_command(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
-            '\'' => {
-                let w = word.get_or_insert_default();
-                loop {
-                    match chars.next() {
-                        Some('\'') => break,
-                        Some(c) => w.push(c),
-                        None => return Err("a single quote isn't closed".into()),
-                    }
-                }
-            }
-            '"' => {
-                let w = word.get_or_insert_default();
-                loop {
-                    match chars.next() {
-                        Some('"') => break,
-                        Some('\\') => match chars.next() {
-                            Some(c @ ('"' | '\\' | '$' | '`')) => w.push(c),
-                            Some('\n') => {}
-                            Some(c) => {
-                                w.push('\\');
-                                w.push(c);
-                            }
-                            None => return Err("a double quote isn't closed".into()),
-                        },
-                        Some(c) => w.push(c),
-                        None => return Err("a double quote isn't closed".into()),
-                    }
-                }
-            }
-            '\\' => match chars.next() {
-                Some('\n') => {}
-                Some(c) => word.get_or_insert_default().push(c),
-                None => return Err("nothing follows the last backslash".into()),
-            },
-            '#' if word.is_none() => {
-                // A comment, as in the shell; docker compose's splitter drops it, too.
-                for c in chars.by_ref() {
-                    if c == '\n' {
-                        break;
-                    }
-                }
-            }
-            c => word.get_or_insert_default().push(c),
+    let (mut single, mut double, mut back, mut dollar, mut escaped) = (false, false, false, false, false);
+    for c in text.chars() {
+        if escaped {
+            word.get_or_insert_default().push(c);
+            escaped = false;
+            continue;
         }
+        match c {
+            '\\' if !single => escaped = true,
+            ' ' | '\t' | '\r' | '\n' if !(single || double || back || dollar) => words.extend(word.take()),
+            '"' if !single && !dollar => {
+                word.get_or_insert_default();
+                double = !double;
+            }
+            '\'' if !double && !dollar => {
+                word.get_or_insert_default();
+                single = !single;
+            }
+            '(' if !(single || double || back) => {
+                if dollar || !word.as_deref().unwrap_or_default().ends_with('$') {
+                    return Err("an unquoted parenthesis".into());
+                }
+                dollar = true;
+                word.get_or_insert_default().push(c);
+            }
+            ';' | '&' | '|' | '<' | '>' if !(single || double || back || dollar) => {
+                // `2>` is a redirection: the digit belongs to it.
+                if c == '>' && word.as_deref().is_some_and(|w| w.starts_with(|d: char| d.is_ascii_digit())) {
+                    word = None;
+                }
+                break;
+            }
+            c => {
+                match c {
+                    '`' if !(single || double || dollar) => back = !back,
+                    ')' if !(single || double || back) => dollar = !dollar,
+                    _ => {}
+                }
+                word.get_or_insert_default().push(c);
+            }
+        }
+    }
+    if single || double || back || dollar || escaped {
+        return Err("a quote isn't closed".into());
     }
     words.extend(word);
     Ok(words)
@@ -178,6 +175,10 @@ mod tests {
             split_command(r#"sh -c "a 'b' \"c\"" d\ e ''"#).unwrap(),
             ["sh", "-c", "a 'b' \"c\"", "d e", ""]
         );
-        assert!(split_command("a 'b").is_err());
+        assert_eq!(split_command("a #b | c").unwrap(), ["a", "#b"]);
+        assert_eq!(split_command("a $(b c) 2>x").unwrap(), ["a", "$(b c)"]);
+        for bad in ["a 'b", "(x)", "`a", "a\\"] {
+            assert!(split_command(bad).is_err(), "{bad}");
+        }
     }
 }

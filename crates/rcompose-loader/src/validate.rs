@@ -43,7 +43,7 @@ pub(crate) fn validate(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String>)
 
 fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node: &Node, service: &Map) {
     let at = node.key_span;
-    let has = |key: &str| service.contains_key(key);
+    let has = |key: &str| service.get(key).is_some_and(|n| n.as_str() != Some(""));
     if !has("image") && !has("build") && !has("provider") {
         cx.error(
             at,
@@ -54,8 +54,8 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
         .help
         .push("add `image:` or `build:`".into());
     }
-    if has("provider") && (has("image") || has("build")) {
-        cx.error(at, format!("service {name:?} has a provider and an image or build"));
+    if let Some(build) = service.get("build") {
+        check_build(cx, services, name, build);
     }
     if has("network_mode") && service.get("networks").and_then(Node::as_map).is_some_and(|m| !m.is_empty()) {
         let span = service["network_mode"].key_span;
@@ -110,6 +110,26 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
     limits(cx, name, service);
 }
 
+fn check_build(cx: &mut Cx<'_>, services: &Map, name: &str, build: &Node) {
+    if let (Some(_), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
+        cx.error(
+            inline.key_span,
+            format!("service {name:?} declares mutually exclusive dockerfile and dockerfile_inline: invalid compose project"),
+        );
+    }
+    for (key, context) in build.get("additional_contexts").and_then(Node::as_map).into_iter().flatten() {
+        let Some(other) = context.as_str().and_then(|c| c.strip_prefix("service:")) else { continue };
+        if services.get(other).is_some_and(|s| s.get("build").is_none()) {
+            cx.error(
+                context.span,
+                format!(
+                    "service {name:?} declares non-buildable service {other:?} as additional context {key}"
+                ),
+            );
+        }
+    }
+}
+
 fn mounts(cx: &mut Cx<'_>, root: &Node, name: &str, service: &Map) {
     let volumes = keys(root, "volumes");
     let mut targets: HashMap<String, crate::tree::Span> = HashMap::new();
@@ -144,19 +164,19 @@ fn number(node: Option<&Node>) -> Option<f64> {
 
 fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
     let deploy = service.get("deploy");
-    let limit = |key: &str| {
-        deploy.and_then(|d| d.get("resources")).and_then(|r| r.get("limits")).and_then(|l| l.get(key))
-    };
-    for (own, theirs, shown) in [
-        ("cpus", limit("cpus"), "cpus"),
-        ("mem_limit", limit("memory"), "memory"),
-        ("pids_limit", limit("pids"), "pids"),
+    for (own, path) in [
+        ("cpus", "resources.limits.cpus"),
+        ("mem_limit", "resources.limits.memory"),
+        ("pids_limit", "resources.limits.pids"),
+        ("mem_reservation", "resources.reservations.memory"),
+        ("scale", "replicas"),
     ] {
+        let theirs = path.split('.').try_fold(deploy, |at, key| Some(at?.get(key))).flatten();
         if let (Some(a), Some(b)) = (number(service.get(own)), number(theirs))
             && a != b
         {
             let span = service[own].span;
-            cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.resources.limits.{shown}': invalid compose project"));
+            cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.{path}': invalid compose project"));
         }
     }
     let replicas = deploy.and_then(|d| d.get("replicas"));
@@ -201,6 +221,11 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
 }
 
 fn resources(cx: &mut Cx<'_>, root: &Node) {
+    for (key, model) in root.get("models").and_then(Node::as_map).into_iter().flatten() {
+        if model.get("model").is_none() {
+            cx.error(model.key_span, format!("models.{key} needs a model"));
+        }
+    }
     for (key, volume) in root.get("volumes").and_then(Node::as_map).into_iter().flatten() {
         if volume.get("external").is_none_or(|e| e.value != Value::Bool(true)) {
             continue;
@@ -221,7 +246,7 @@ fn resources(cx: &mut Cx<'_>, root: &Node) {
         for (key, node) in root.get(section).and_then(Node::as_map).into_iter().flatten() {
             let count =
                 sources.iter().filter(|s| node.get(s).is_some_and(|n| n.value != Value::Bool(false))).count();
-            if count == 0 && node.get("driver").is_none() && node.get("template_driver").is_none() {
+            if count == 0 {
                 cx.error(
                     node.key_span,
                     format!("{kind} {key:?} must declare either {}", sources.join(" or ")),

@@ -128,6 +128,9 @@ impl<'t> Reader<'t> {
                     None if plain => scalar::resolve(&text),
                     None => Value::Str(text.into_owned()),
                 };
+                if matches!(value, Value::Float(f) if !f.is_finite()) {
+                    cx.error(span, "infinity and NaN aren't allowed here");
+                }
                 let mut node = Node::new(value, span);
                 node.quoted = !plain;
                 (node, anchor, tag)

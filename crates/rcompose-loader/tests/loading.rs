@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use rcompose_loader::{LoadRequest, Loaded, MemorySources, load, project_name};
 
 fn request() -> LoadRequest {
-    LoadRequest { cwd: PathBuf::from("/work/My.App Dir"), ..Default::default() }
+    LoadRequest { cwd: PathBuf::from("/home/me/My.App Dir"), ..Default::default() }
 }
 
 fn one(text: &str) -> MemorySources {
-    MemorySources::default().with("/work/My.App Dir/compose.yaml", text)
+    MemorySources::default().with("/home/me/My.App Dir/compose.yaml", text)
 }
 
 #[track_caller]
@@ -37,8 +37,8 @@ fn environment_from_files_shell_and_attribute() {
     let sources = one(
         "services:\n  a:\n    image: x:${TAG}\n    env_file: [a.env, {path: none.env, required: false}]\n    environment:\n      - B=attr\n      - BARE\n      - UNSET\n",
     )
-    .with("/work/My.App Dir/.env", "TAG=fromdotenv\nSHELL=no\n")
-    .with("/work/My.App Dir/a.env", "A=1\nB=file\nUNSET=file\nC=${TAG}\n");
+    .with("/home/me/My.App Dir/.env", "TAG=fromdotenv\nSHELL=no\n")
+    .with("/home/me/My.App Dir/a.env", "A=1\nB=file\nUNSET=file\nC=${TAG}\n");
     let mut req = request();
     req.environment.insert("BARE".into(), "shell".into());
     let l = loaded(&sources, &req);
@@ -92,17 +92,17 @@ fn profiles_enable_services() {
 #[test]
 fn extends_and_include() {
     let sources = one("include: [sub/inc.yaml]\nservices:\n  a:\n    extends: {file: base/b.yaml, service: base}\n    environment: {B: 2}\n")
-        .with("/work/My.App Dir/base/b.yaml", "services:\n  base:\n    image: x\n    environment: {A: 1, B: 1}\n    volumes: ['./d:/d']\n")
-        .with("/work/My.App Dir/sub/inc.yaml", "services:\n  inc:\n    image: y:${V}\n    build: .\n")
-        .with("/work/My.App Dir/sub/.env", "V=sub");
+        .with("/home/me/My.App Dir/base/b.yaml", "services:\n  base:\n    image: x\n    environment: {A: 1, B: 1}\n    volumes: ['./d:/d']\n")
+        .with("/home/me/My.App Dir/sub/inc.yaml", "services:\n  inc:\n    image: y:${V}\n    build: .\n")
+        .with("/home/me/My.App Dir/sub/.env", "V=sub");
     let l = loaded(&sources, &request());
     let a = l.project.service("a").unwrap();
     assert_eq!(a.environment["A"], Some("1".into()));
     assert_eq!(a.environment["B"], Some("2".into()));
     let inc = l.project.service("inc").unwrap();
     assert_eq!(inc.image.as_deref(), Some("y:sub"));
-    assert_eq!(inc.build.as_ref().unwrap().context, "/work/My.App Dir/sub");
-    assert!(l.canonical.to_yaml().contains("source: /work/My.App Dir/base/d"));
+    assert_eq!(inc.build.as_ref().unwrap().context, "/home/me/My.App Dir/sub");
+    assert!(l.canonical.to_yaml().contains("source: /home/me/My.App Dir/base/d"));
 }
 
 #[test]
@@ -117,7 +117,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let sources = MemorySources::default().with("/work/My.App Dir/compose.yaml", bytes);
+        let sources = MemorySources::default().with("/home/me/My.App Dir/compose.yaml", bytes);
         let _ = load(&request(), &sources);
     }
 

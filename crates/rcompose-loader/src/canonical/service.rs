@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::{absolute, bytes, duration, names_to_map, path, ports, texts, to_list, to_map, volumes};
 use crate::cx::Cx;
-use crate::tree::{Map, Node, Value};
+use crate::tree::{Map, Node, Span, Tag, Value};
 use crate::units::split_command;
 
 /// Rewrites one service.
@@ -26,12 +26,18 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
         }
         "build" => build(cx, node, base),
         "command" | "entrypoint" => command(cx, node),
-        "depends_on" => depends_on(node),
+        "depends_on" => depends_on(cx, node),
         "networks" => {
             names_to_map(node, &|n| Node::new(Value::Null, n.span));
             for (_, n) in node.as_map_mut().into_iter().flatten() {
-                if let Some(opts) = n.as_map_mut().and_then(|m| m.get_mut("driver_opts")) {
+                let Some(map) = n.as_map_mut() else { continue };
+                if let Some(opts) = map.get_mut("driver_opts") {
                     opts.as_map_mut().map(texts);
+                }
+                for key in ["priority", "gw_priority"] {
+                    if let Some(Value::Float(f)) = map.get(key).map(|n| &n.value) {
+                        map[key].value = Value::Int(*f as i64);
+                    }
                 }
             }
         }
@@ -61,15 +67,26 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
         "mem_limit" | "mem_reservation" | "memswap_limit" | "shm_size" => bytes(cx, node),
         "logging" => {
             if let Some(options) = node.as_map_mut().and_then(|m| m.get_mut("options")) {
-                options.as_map_mut().map(texts);
+                to_map(options, true);
             }
         }
+        "mem_swappiness" => {
+            if let Value::Int(n) = node.value {
+                node.value = Value::Str(n.to_string());
+            }
+        }
+        "blkio_config" => blkio(cx, node),
         "extends" => extends(cx, node, base, name),
         "deploy" => deploy(cx, node),
         "develop" => develop(cx, node, base),
         "pre_start" | "post_start" | "pre_stop" => {
             if let Value::Seq(items) = &mut node.value {
-                for hook in items.iter_mut().filter_map(Node::as_map_mut) {
+                for item in items {
+                    let span = item.span;
+                    let Some(hook) = item.as_map_mut() else { continue };
+                    if key != "pre_start" && !hook.contains_key("command") {
+                        cx.error(span, format!("{key} needs a command"));
+                    }
                     if let Some(c) = hook.get_mut("command") {
                         command(cx, c);
                     }
@@ -79,8 +96,35 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
                 }
             }
         }
-        "ulimits" => {}
+        "ulimits" => {
+            for (name, limit) in node.as_map().into_iter().flatten() {
+                if let Some(map) = limit.as_map()
+                    && !(map.contains_key("soft") && map.contains_key("hard"))
+                {
+                    cx.error(limit.key_span, format!("the limit {name} needs soft and hard"));
+                }
+            }
+        }
+        "oom_score_adj" => {
+            if let Value::Int(n) = node.value
+                && !(-1000..=1000).contains(&n)
+            {
+                cx.error(node.span, format!("oom_score_adj must be between -1000 and 1000, not {n}"));
+            }
+        }
+        "provider" => {
+            let options = node.as_map_mut().and_then(|m| m.get_mut("options")).and_then(Node::as_map_mut);
+            for (_, option) in options.into_iter().flatten() {
+                if let Some(text) = option.scalar_text() {
+                    option.value = Value::Str(text);
+                }
+                to_list(option);
+            }
+        }
         "pids_limit" | "cpu_shares" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" => {
+            if let Value::Float(f) = node.value {
+                node.value = Value::Int(f as i64);
+            }
             if let Value::Str(s) = &node.value {
                 match s.parse::<i64>() {
                     Ok(n) => node.value = Value::Int(n),
@@ -128,15 +172,31 @@ fn build(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
         context.key_span = node.key_span;
         node.value = Value::Map([("context".to_owned(), context)].into_iter().collect());
     }
-    let span = node.span;
     let Some(map) = node.as_map_mut() else { return };
-    let context = map.entry("context".into()).or_insert_with(|| Node::str(".", span));
+    // A context that nobody wrote has no place: it gives way to one from another file.
+    let context = map.entry("context".into()).or_insert_with(|| Node::str(".", Span::default()));
     if !context.as_str().is_some_and(|c| is_remote(c) || c.starts_with("service:")) {
         path(cx, context, base);
     }
     for key in ["args", "additional_contexts", "ssh"] {
         if let Some(n) = map.get_mut(key) {
             to_map(n, false);
+        }
+    }
+    // A bare argument takes the environment's value or disappears.
+    if let Some(args) = map.get_mut("args").and_then(Node::as_map_mut) {
+        for (key, n) in args.iter_mut().filter(|(_, n)| n.is_null() && n.tag == Tag::None) {
+            if let Some(value) = cx.env.get(key) {
+                n.value = Value::Str(value.clone());
+            }
+        }
+        args.retain(|_, n| !n.is_null() || n.tag != Tag::None);
+    }
+    for key in ["provenance", "sbom"] {
+        if let Some(n) = map.get_mut(key)
+            && let Some(text) = n.scalar_text()
+        {
+            n.value = Value::Str(text);
         }
     }
     if let Some(labels) = map.get_mut("labels") {
@@ -161,16 +221,20 @@ fn build(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
     }
 }
 
-fn depends_on(node: &mut Node) {
+fn depends_on(cx: &mut Cx<'_>, node: &mut Node) {
     names_to_map(node, &|n| {
         let entries = [("condition", Node::str("service_started", n.span)), ("required", truth(n))];
         Node::new(Value::Map(entries.map(|(k, v)| (k.to_owned(), v)).into_iter().collect()), n.span)
     });
     for (_, entry) in node.as_map_mut().into_iter().flatten() {
         let required = truth(entry);
-        let started = Node::str("service_started", entry.span);
+        let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
         if let Some(map) = entry.as_map_mut() {
-            map.entry("condition".into()).or_insert(started);
+            if !map.contains_key("condition") {
+                cx.error(span, "a dependency's long form needs a condition")
+                    .help
+                    .push("add `condition: service_started`".into());
+            }
             map.entry("required".into()).or_insert(required);
         }
     }
@@ -285,11 +349,6 @@ fn file_mount(cx: &mut Cx<'_>, item: &mut Node, secret: bool) {
         if let Some(source) = map.get("source").and_then(Node::as_str).map(str::to_owned) {
             map.entry("target".into()).or_insert_with(|| Node::str(format!("/run/secrets/{source}"), span));
         }
-        if let Some(target) = map.get_mut("target")
-            && let Some(t) = target.as_str().filter(|t| !t.starts_with('/'))
-        {
-            target.value = Value::Str(format!("/run/secrets/{t}"));
-        }
     }
 }
 
@@ -335,17 +394,17 @@ fn gpus(cx: &mut Cx<'_>, node: &mut Node) {
         }
         Value::Seq(items) => {
             for map in items.iter_mut().filter_map(Node::as_map_mut) {
-                device_request(map);
-                if !map.contains_key("device_ids") {
-                    map.entry("count".into()).or_insert_with(minus);
-                }
+                device_request(map, span);
             }
         }
         _ => {}
     }
 }
 
-fn device_request(map: &mut Map) {
+fn device_request(map: &mut Map, span: Span) {
+    if !map.contains_key("device_ids") {
+        map.entry("count".into()).or_insert_with(|| Node::new(Value::Int(-1), span));
+    }
     if let Some(count) = map.get_mut("count") {
         match count.as_str() {
             Some("all") => count.value = Value::Int(-1),
@@ -362,6 +421,18 @@ fn device_request(map: &mut Map) {
     }
 }
 
+/// Rates are strings of bytes.
+fn blkio(cx: &mut Cx<'_>, node: &mut Node) {
+    for (key, list) in node.as_map_mut().into_iter().flatten() {
+        let Value::Seq(items) = &mut list.value else { continue };
+        for rate in items.iter_mut().filter_map(|i| i.as_map_mut()?.get_mut("rate")) {
+            if key.starts_with("device_") {
+                bytes(cx, rate);
+            }
+        }
+    }
+}
+
 fn healthcheck(cx: &mut Cx<'_>, node: &mut Node) {
     let Some(map) = node.as_map_mut() else { return };
     for key in ["interval", "timeout", "start_period", "start_interval"] {
@@ -371,16 +442,12 @@ fn healthcheck(cx: &mut Cx<'_>, node: &mut Node) {
     }
     let Some(test) = map.get_mut("test") else { return };
     if let Some(text) = test.as_str() {
-        let items = if text == "NONE" {
-            vec![Node::str("NONE", test.span)]
-        } else {
-            vec![Node::str("CMD-SHELL", test.span), Node::str(text, test.span)]
-        };
-        test.value = Value::Seq(items);
+        test.value = Value::Seq(vec![Node::str("CMD-SHELL", test.span), Node::str(text, test.span)]);
     }
     let first = test.as_seq().and_then(|s| s.first()).map(|n| n.as_str().unwrap_or_default().to_owned());
     match first.as_deref() {
-        Some("CMD" | "CMD-SHELL" | "NONE") => {}
+        // An empty list says nothing: the image's test stays.
+        Some("CMD" | "CMD-SHELL" | "NONE") | None => {}
         Some(other) => {
             cx.error(
                 test.span,
@@ -388,9 +455,6 @@ fn healthcheck(cx: &mut Cx<'_>, node: &mut Node) {
                     "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\", not {other:?}"
                 ),
             );
-        }
-        None => {
-            cx.error(test.span, "healthcheck.test is empty");
         }
     }
 }
@@ -430,7 +494,16 @@ fn deploy(cx: &mut Cx<'_>, node: &mut Node) {
             bytes(cx, n);
         }
         if let Some(Value::Seq(items)) = m.get_mut("devices").map(|n| &mut n.value) {
-            items.iter_mut().filter_map(Node::as_map_mut).for_each(device_request);
+            for item in items {
+                let span = item.span;
+                let Some(request) = item.as_map_mut() else { continue };
+                if !request.contains_key("capabilities") {
+                    cx.error(span, "a device reservation needs capabilities")
+                        .help
+                        .push("add `capabilities: [gpu]`".into());
+                }
+                device_request(request, span);
+            }
         }
         if let Some(n) = m.get_mut("cpus") {
             if let Some(Ok(f)) = n.as_str().map(str::parse::<f64>) {

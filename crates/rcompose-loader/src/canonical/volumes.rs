@@ -17,7 +17,6 @@ struct Short {
     nocopy: bool,
     propagation: Option<String>,
     selinux: Option<String>,
-    consistency: Option<String>,
     /// Read as a Windows drive, as docker compose does.
     drive: bool,
 }
@@ -61,7 +60,6 @@ fn short(text: &str) -> Result<Short, String> {
             "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" => {
                 out.propagation = Some(option.into());
             }
-            "cached" | "delegated" | "consistent" => out.consistency = Some(option.into()),
             _ => {}
         }
     }
@@ -133,9 +131,6 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
     if s.read_only {
         map.insert("read_only".into(), Node::new(Value::Bool(true), span));
     }
-    if let Some(c) = &s.consistency {
-        map.insert("consistency".into(), Node::str(c, span));
-    }
     let mut options = Map::new();
     if s.bind {
         if let Some(p) = &s.propagation {
@@ -153,7 +148,8 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
             options.insert("nocopy".into(), Node::new(Value::Bool(true), span));
         }
         map.insert("volume".into(), Node::new(Value::Map(options), span));
-    } else {
+    } else if s.target.len() > 2 {
+        // docker compose leaves the options out for a target of one or two letters.
         map.insert("volume".into(), Node::new(Value::Map(options), span));
     }
     map

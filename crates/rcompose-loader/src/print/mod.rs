@@ -79,7 +79,8 @@ fn keeps_false(path: &[String]) -> bool {
     matches!(
         path.last().map(String::as_str),
         Some("attach" | "enable_ipv4" | "required" | "create_host_path")
-    ) || path.iter().any(|p| p.starts_with("x-"))
+    ) || path.len() == 3 && path[2] == "init"
+        || path.iter().any(|p| p.starts_with("x-"))
 }
 
 /// Drops what docker compose doesn't print and puts keys in its order.
@@ -97,8 +98,12 @@ fn tidy(node: &mut Node, path: &mut Vec<String>, escape: bool) {
             if !extension {
                 let depth = path.len();
                 map.retain(|key, item| {
+                    if key.starts_with("x-") {
+                        return true;
+                    }
+                    let fixed = order::fixed(path);
                     path.push(key.clone());
-                    let keep = keep(item, path);
+                    let keep = keep(item, path) && !(fixed && item.as_str() == Some(""));
                     path.truncate(depth);
                     keep
                 });
@@ -121,16 +126,32 @@ fn tidy(node: &mut Node, path: &mut Vec<String>, escape: bool) {
 }
 
 fn keep(item: &Node, path: &[String]) -> bool {
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
     match &item.value {
         Value::Bool(false) => keeps_false(path),
-        Value::Map(m) if m.is_empty() => {
-            path.len() != 1 && !(path.len() == 3 && path[0] == "services")
-                || path.len() == 1 && path[0] == "services"
-        }
+        Value::Map(m) if m.is_empty() => match words.as_slice() {
+            [section] => *section == "services",
+            ["services", _, key] => {
+                matches!(*key, "logging" | "healthcheck" | "blkio_config" | "deploy" | "develop")
+            }
+            ["services", _, "deploy", key] => !matches!(*key, "resources" | "placement" | "labels"),
+            ["services", _, "build", _] => false,
+            ["networks", _, key] => *key != "ipam",
+            _ => true,
+        },
         Value::Seq(s) if s.is_empty() => {
-            path.len() == 3 && matches!(path[2].as_str(), "command" | "entrypoint")
+            matches!(words.as_slice(), ["services", _, "command" | "entrypoint"])
         }
-        Value::Null => !(path.len() == 3 && path[0] == "services"),
+        Value::Null => !(words.len() == 3 && words[0] == "services"),
+        // docker compose reads it and never prints it.
+        _ if matches!(words.as_slice(), ["services", _, "pull_refresh_after"]) => false,
+        // Numbers that are absent when they are zero.
+        Value::Int(0) => {
+            !matches!(words.as_slice(), ["services", _, key] if *key != "scale" && !key.starts_with("x-"))
+        }
+        Value::Str(s) if s == "0" => {
+            !matches!(words.as_slice(), ["services", _, key] if key.starts_with("mem") || *key == "shm_size")
+        }
         _ => true,
     }
 }

@@ -23,12 +23,16 @@ const VOLUME_MOUNT: &str = "type source target read_only consistency bind volume
 const FILE_MOUNT: &str = "source target uid gid mode";
 const DEPENDENCY: &str = "condition restart required";
 const DEVICE: &str = "source target permissions";
-const SERVICE_NETWORK: &str = "driver_opts aliases interface_name ipv4_address ipv6_address link_local_ips \
-    mac_address priority gw_priority";
+const SERVICE_NETWORK: &str = "aliases driver_opts gw_priority interface_name ipv4_address ipv6_address \
+    link_local_ips mac_address priority";
 const WATCH: &str = "path action target exec include ignore initial_sync";
 const LIMITS: &str = "limits reservations cpus memory pids devices generic_resources";
-const POLICY: &str =
-    "condition delay max_attempts window parallelism failure_action monitor max_failure_ratio order";
+const RESTART: &str = "condition delay max_attempts window";
+const UPDATE: &str = "parallelism delay failure_action monitor max_failure_ratio order";
+const PLACEMENT: &str = "constraints preferences max_replicas_per_node";
+const BLKIO: &str =
+    "path weight weight_device device_read_bps device_read_iops device_write_bps device_write_iops rate";
+const BIND: &str = "selinux propagation create_host_path recursive";
 const LOGGING: &str = "driver options";
 const ULIMIT: &str = "single soft hard";
 const HOOK: &str = "command image user privileged working_dir environment per_replica";
@@ -61,6 +65,11 @@ pub(super) fn sort(map: &mut Map, path: &[String]) {
     map.sort_by_cached_key(|k, _| rank(k));
 }
 
+/// Whether the mapping at this place has fixed keys, so that empty texts in it aren't printed.
+pub(super) fn fixed(path: &[String]) -> bool {
+    table(path).is_some()
+}
+
 fn table(path: &[String]) -> Option<&'static str> {
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     Some(match words.as_slice() {
@@ -70,18 +79,26 @@ fn table(path: &[String]) -> Option<&'static str> {
             ["build"] => BUILD,
             ["build", "secrets"] => FILE_MOUNT,
             ["deploy"] => DEPLOY,
+            ["deploy", "resources", "reservations", "devices"] => GPU,
+            ["deploy", "resources", "reservations", "devices", ..] => return None,
             ["deploy", "resources", ..] => LIMITS,
-            ["deploy", _] => POLICY,
+            ["deploy", "restart_policy"] => RESTART,
+            ["deploy", "update_config" | "rollback_config"] => UPDATE,
+            ["deploy", "placement"] => PLACEMENT,
             ["healthcheck"] => HEALTHCHECK,
             ["ports"] => PORT,
             ["volumes"] => VOLUME_MOUNT,
             ["volumes", "tmpfs"] => "size mode",
+            ["volumes", "bind"] => BIND,
+            ["blkio_config"] | ["blkio_config", _] => BLKIO,
             ["secrets" | "configs"] => FILE_MOUNT,
             ["depends_on", _] => DEPENDENCY,
             ["devices"] => DEVICE,
             ["networks", _] => SERVICE_NETWORK,
             ["develop", "watch"] => WATCH,
+            ["develop", "watch", "exec"] => HOOK,
             ["logging"] => LOGGING,
+            ["provider"] => "type options",
             ["ulimits", _] => ULIMIT,
             ["pre_start" | "post_start" | "pre_stop"] => HOOK,
             ["gpus"] => GPU,

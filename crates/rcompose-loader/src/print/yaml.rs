@@ -133,17 +133,26 @@ fn scalar_text(text: &str, key: bool, depth: usize) -> String {
     if text.is_empty() {
         return "\"\"".into();
     }
-    let special = text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{feff}' || c == '\u{2028}'));
-    if text.contains('\n') && !key && !special && !text.contains(" \n") {
+    let lines = text.contains('\n');
+    let special = text.chars().any(|c| match c {
+        '\n' => false,
+        // Tabs may stand in a block, but not beside other text on one line.
+        '\t' => !lines,
+        // The emitter escapes what doesn't fit into sixteen bits, too.
+        c => c.is_control() || c as u32 > 0xffff || matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}'),
+    });
+    let trailing = text.contains(" \n") || text.ends_with(' ') || text.trim_matches('\n').is_empty();
+    if lines && !key && !special && !trailing {
         return literal(text, depth);
     }
-    if special || text.contains('\n') {
+    if special || lines {
         return double(text);
     }
-    if !matches!(scalar::resolve(text), Value::Str(ref s) if s == text) {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    if digits || !matches!(scalar::resolve(text), Value::Str(ref s) if s == text) {
         return double(text);
     }
-    if old_bool(text) || base60(text) || !plain(text) {
+    if text == "<<" || old_bool(text) || base60(text) || !plain(text) {
         return format!("'{}'", text.replace('\'', "''"));
     }
     text.to_owned()
@@ -228,9 +237,12 @@ fn double(text: &str) -> String {
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
             '\u{1b}' => out.push_str("\\e"),
+            '\u{85}' => out.push_str("\\N"),
+            c if c as u32 > 0xffff => out.push_str(&format!("\\U{:08X}", c as u32)),
             c if c.is_control() && (c as u32) < 0x100 => out.push_str(&format!("\\x{:02X}", c as u32)),
             '\u{feff}' => out.push_str("\\uFEFF"),
             '\u{2028}' => out.push_str("\\L"),
+            '\u{2029}' => out.push_str("\\P"),
             c => out.push(c),
         }
     }
@@ -240,7 +252,7 @@ fn double(text: &str) -> String {
 
 fn literal(text: &str, depth: usize) -> String {
     let mut out = String::from("|");
-    if text.starts_with([' ', '\n']) {
+    if text.starts_with(' ') {
         out.push('2');
     }
     if !text.ends_with('\n') {

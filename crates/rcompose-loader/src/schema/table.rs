@@ -197,7 +197,7 @@ pub(crate) const SERVICE: Fields = &[
     ("configs", List(&OrMap(&Str, FILE_MOUNT))),
     ("container_name", Str),
     ("cpu_count", Int),
-    ("cpu_percent", Num),
+    ("cpu_percent", Int),
     ("cpu_period", NumStr),
     ("cpu_quota", NumStr),
     ("cpu_rt_period", NumStr),
