@@ -23,15 +23,22 @@ impl LocalHost {
         for name in list_dir(&all)? {
             let dir = all.join(&name);
             let state: Option<ContainerState> = read_json(&dir.join("state.json"))?;
-            let removing = state.is_some_and(|s| s.status == ContainerStatus::Removing);
+            let status = state.map(|s| s.status);
+            let removing = status == Some(ContainerStatus::Removing);
             if removing || !dir.join("spec.json").exists() {
                 remove_cgroup(&dir);
                 remove_tree(&dir)?;
                 swept = true;
+            } else if matches!(
+                status,
+                Some(ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting)
+            ) {
+                // Who looked while its keeper was dying saw it run.
+                swept |= !self.found.borrow().iter().any(|f| f.id.as_str() == name);
             }
         }
         if swept {
-            // Plans made before may count on what is gone now: their turn is over.
+            // Plans made before may count on what is gone or has ended now: their turn is over.
             let mut file = self.file.borrow_mut();
             file.generation += 1;
             file.write(&self.dirs, &self.project)?;

@@ -104,7 +104,7 @@ impl Host for LocalHost {
             Some(r) => (r.pid, r.pidfd.clone(), r.spec.pid == NsMode::Own),
             None => return Ok(SignalOutcome::Gone),
         };
-        if signal != Signal::KILL && own_ns && !crate::handles_signal(pid, signal) {
+        if signal != Signal::KILL && own_ns && !crate::reach::comes_to_handle(pid, signal).await {
             return Ok(SignalOutcome::Ineffective);
         }
         send(&pidfd, signal)

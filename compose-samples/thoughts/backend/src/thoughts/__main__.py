@@ -5,7 +5,6 @@ import http.server
 import json
 import os
 import signal
-import sys
 import urllib.parse
 
 from . import __version__
@@ -55,8 +54,8 @@ def main():
     parser = argparse.ArgumentParser(prog="thoughts")
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    # As process 1 nothing ends us on SIGTERM unless we do.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # As process 1 nothing ends us on SIGTERM unless we do. At once: an exception could be lost in a driver's import.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     Handler.store = Store(os.environ["THOUGHTS_STORE"])
     print(f"thoughts {__version__} listens on port {port}")
     http.server.ThreadingHTTPServer(("", port), Handler).serve_forever()
