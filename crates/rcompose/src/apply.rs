@@ -17,6 +17,9 @@ use crate::signals::Signals;
 /// Longest wait for the processes of a project of which nothing is left.
 const ENDING: Duration = Duration::from_secs(5);
 
+/// How many further supervisors are asked when one is killed before it answers.
+const SUPERVISORS: u32 = 3;
+
 /// Chooses the container whose pipes the client wants, out of a plan.
 pub(crate) type ChooseAttached<'a> = &'a dyn Fn(&Plan) -> Option<Attach>;
 
@@ -167,6 +170,7 @@ pub(crate) fn apply_watched(
     attach: Option<ChooseAttached<'_>>,
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, Failure> {
+    let mut more_tries = SUPERVISORS;
     loop {
         let have = rcompose_machine::observe(&cx.dirs, project)?;
         let plan = rcompose_plan::plan(project, desired, &have, intent)?;
@@ -198,7 +202,13 @@ pub(crate) fn apply_watched(
             aside.connected()?;
         }
         let attach = attach.and_then(|choose| choose(&plan));
-        client.send(&Request::Apply { plan: plan.clone(), meta, attach })?;
+        if let Err(e) = client.send(&Request::Apply { plan: plan.clone(), meta, attach }) {
+            if more_tries == 0 {
+                return Err(e.into());
+            }
+            more_tries -= 1;
+            continue;
+        }
         let mut walk = Walk {
             progress: Progress::new(cx, title(intent)),
             cx,
@@ -206,8 +216,18 @@ pub(crate) fn apply_watched(
             watch,
             outcome: Outcome { plan, before: have, ..Outcome::default() },
             warned: false,
+            answered: false,
+            lost: false,
         };
-        match walk.until_applied(&mut client)? {
+        let applied = match walk.until_applied(&mut client) {
+            // It was killed before it took the plan in: another one does.
+            Err(_) if walk.lost && more_tries > 0 => {
+                more_tries -= 1;
+                continue;
+            }
+            other => other?,
+        };
+        match applied {
             None => {}
             Some(None) => return Ok(Outcome { client: Some(client), ..walk.outcome }),
             Some(Some(keeper)) => {
@@ -237,6 +257,10 @@ struct Walk<'a, 'w> {
     watch: &'a mut Watch<'w>,
     outcome: Outcome,
     warned: bool,
+    /// The supervisor has said something.
+    answered: bool,
+    /// It was gone before it said anything.
+    lost: bool,
 }
 
 impl Walk<'_, '_> {
@@ -244,6 +268,7 @@ impl Walk<'_, '_> {
     fn until_applied(&mut self, client: &mut Client) -> Result<Option<Option<i32>>, Failure> {
         loop {
             while let Some((response, fds)) = client.buffered()? {
+                self.answered = true;
                 match response {
                     Response::Stale => return Ok(None),
                     Response::Step { event } => self.step(&event),
@@ -297,7 +322,9 @@ impl Walk<'_, '_> {
                 }
             }
             if client_ready {
-                return match client.fill()? {
+                let filled = client.fill();
+                self.lost = !self.answered && !matches!(filled, Ok(true));
+                return match filled? {
                     true => Ok(()),
                     false => Err(Failure::new(
                         rcompose_engine::FailureKind::Internal,
