@@ -56,15 +56,24 @@ fn bind_device(spec: &VolumeSpec) -> Result<Option<PathBuf>, StepFailure> {
 }
 
 /// Removes a volume and what is in it; none there is fine. A bound directory itself stays.
+///
+/// Its data goes at once: after a crash the volume is either whole, or [`half_removed`].
 pub(crate) fn remove(dirs: &Dirs, name: &str) -> Result<(), StateError> {
     let dir = dirs.volume(name);
     let data = dir.join("_data");
     if data.is_symlink() {
         fs::remove_file(&data).map_err(|e| StateError::write(&data, e))?;
-    } else {
-        remove_tree(&data)?;
+    } else if data.exists() {
+        crate::files::remove_file(&dir.join("filled"))?;
+        fs::rename(&data, dir.join("_removed")).map_err(|e| StateError::write(&data, e))?;
     }
     remove_tree(&dir)
+}
+
+/// A crash has come in the middle of its removal.
+pub(crate) fn half_removed(dirs: &Dirs, name: &str) -> bool {
+    let dir = dirs.volume(name);
+    dir.exists() && dir.join("_data").symlink_metadata().is_err()
 }
 
 /// Fills an empty volume with what the image has at the target, owners and modes included, as docker does.

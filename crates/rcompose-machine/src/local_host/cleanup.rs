@@ -8,7 +8,7 @@ use super::LocalHost;
 use super::containers::remove_cgroup;
 use crate::files::{read_json, remove_file, remove_tree};
 use crate::records::list_dir;
-use crate::{StateError, claims};
+use crate::{StateError, claims, volumes};
 
 impl LocalHost {
     /// Finishes what a crash left half-done.
@@ -35,6 +35,12 @@ impl LocalHost {
             ) {
                 // Who looked while its keeper was dying saw it run.
                 swept |= !self.found.borrow().iter().any(|f| f.id.as_str() == name);
+            }
+        }
+        for name in &self.file.borrow().volumes {
+            if volumes::half_removed(&self.dirs, name) {
+                volumes::remove(&self.dirs, name)?;
+                swept = true;
             }
         }
         if swept {
