@@ -145,13 +145,7 @@ impl<'t> Reader<'t> {
                 let inside = &body[..i];
                 let lines = count_lines(inside);
                 self.rest = &body[i + 1..];
-                // What follows on the line is a comment or nothing.
-                let tail_end = self.rest.find('\n').unwrap_or(self.rest.len());
-                let tail = self.rest[..tail_end].trim();
-                if !tail.is_empty() && !tail.starts_with('#') {
-                    return self.fault(format!("unexpected text {tail:?} after a quoted value"));
-                }
-                self.rest = &self.rest[tail_end..];
+                // What follows on the line is a comment, or the next name.
                 let value = if quote == '\'' {
                     Ok(inside.replace("\\'", "'"))
                 } else {

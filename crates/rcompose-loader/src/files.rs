@@ -7,7 +7,7 @@ use crate::canonical::{absolute, canonical};
 use crate::cx::Cx;
 use crate::merge;
 use crate::source::join_clean;
-use crate::tree::{Map, Node, Span, Value};
+use crate::tree::{Map, Node, Span, Tag, Value};
 use crate::{dotenv, interpolate, schema, yaml};
 
 /// How deep includes may go: far more than anybody writes, and an end to loops through links.
@@ -16,6 +16,8 @@ const MAX_INCLUDES: usize = 64;
 /// A file's documents, parsed and nothing more.
 pub(crate) struct Parsed {
     pub(crate) path: PathBuf,
+    /// The file as a whole.
+    span: Span,
     pub(crate) documents: Vec<Node>,
 }
 
@@ -40,20 +42,26 @@ pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Parsed> {
 /// Parses a file's text.
 pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Parsed> {
     let documents = yaml::parse(cx, path, bytes)?;
-    let file = cx.files.len() as u16;
-    let span = Span { file, line: 0, col: 0, len: 0 };
-    if documents.iter().all(Node::is_null) {
+    let span = Span { file: cx.files.len() as u16, ..Span::default() };
+    Some(Parsed { path: path.to_owned(), span, documents })
+}
+
+/// The error for files that say nothing at all. Beside others, and as an include, a file may be empty.
+pub(crate) fn refuse_empty(cx: &mut Cx<'_>, files: &[Parsed]) {
+    if files.iter().all(|f| f.documents.iter().all(Node::is_null)) {
+        let span = files.first().map(|f| f.span).unwrap_or_default();
         cx.error(span, "empty compose file").help.push("write at least `services:` with one service".into());
-        return None;
     }
-    Some(Parsed { path: path.to_owned(), documents })
 }
 
 /// Merges files that were parsed, in order.
 pub(crate) fn combine(cx: &mut Cx<'_>, files: Vec<Parsed>, base: &Path, trail: &mut Vec<PathBuf>) -> Node {
     let mut all: Option<Node> = None;
     for file in files {
-        for document in file.documents {
+        for mut document in file.documents {
+            if let Some(all) = &all {
+                silent(&mut document, all);
+            }
             let tree = prepare(cx, document, &file.path, base, trail);
             match &mut all {
                 Some(all) => merge::merge(all, tree),
@@ -62,6 +70,19 @@ pub(crate) fn combine(cx: &mut Cx<'_>, files: Vec<Parsed>, base: &Path, trail: &
         }
     }
     all.unwrap_or_default()
+}
+
+/// Takes away the attributes without a value in a file that adds to others: they change nothing.
+fn silent(document: &mut Node, below: &Node) {
+    let services = document.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
+    for (name, service) in services.into_iter().flatten() {
+        let known = below.get("services").and_then(|s| s.get(name));
+        let (Some(map), Some(known)) = (service.as_map_mut(), known) else { continue };
+        map.retain(|key, node| {
+            let means = matches!(key.as_str(), "command" | "entrypoint") || node.tag != Tag::None;
+            means || !node.is_null() || known.get(key).is_none()
+        });
+    }
 }
 
 /// One document: interpolated, checked, canonical, with its extends and includes.
@@ -236,7 +257,7 @@ fn extended(
     let Some(extends) = service.as_map_mut().and_then(|m| m.shift_remove("extends")) else {
         return Some(service);
     };
-    if extends.tag == crate::tree::Tag::Reset {
+    if extends.tag == Tag::Reset {
         return Some(service);
     }
     let here = (path.to_owned(), name.to_owned());

@@ -26,6 +26,8 @@ pub fn load(req: &LoadRequest, sources: &dyn Sources) -> Result<Loaded, LoadErro
     }
     let parsed = project::parse_all(&mut cx, req, &setting.files);
     fail(&mut cx)?;
+    files::refuse_empty(&mut cx, &parsed);
+    fail(&mut cx)?;
     let name = project::name(&mut cx, req, &setting, &parsed)?;
     cx.env.insert("COMPOSE_PROJECT_NAME".into(), name.as_str().into());
     let mut trail = setting.files.clone();

@@ -133,6 +133,15 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
                 }
             }
         }
+        // A bare build argument takes the environment's value or disappears.
+        if let Some(args) =
+            map.get_mut("build").and_then(|b| b.as_map_mut()?.get_mut("args")).and_then(Node::as_map_mut)
+        {
+            for (key, arg) in args.iter_mut().filter(|(_, a)| a.is_null()) {
+                arg.value = cx.env.get(key).cloned().map_or(Value::Null, Value::Str);
+            }
+            args.retain(|_, arg| !arg.is_null());
+        }
         if let Some(files) = map.get("label_file").cloned() {
             let mut labels = Map::new();
             for file in files.as_seq().unwrap_or_default() {

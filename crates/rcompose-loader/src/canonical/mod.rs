@@ -1,6 +1,7 @@
 //! One file's tree into the long, canonical forms; relative paths into absolute ones.
 
 mod ports;
+mod resources;
 mod service;
 mod volumes;
 

@@ -13,6 +13,9 @@ pub(super) fn print(root: &Node) -> String {
     out
 }
 
+/// Bytes that a key may have to stand before its colon (YAML, "Implicit Keys", as Go's emitter counts them).
+const LONGEST_KEY: usize = 128;
+
 fn indent(out: &mut String, depth: usize) {
     for _ in 0..depth {
         out.push_str("  ");
@@ -21,7 +24,15 @@ fn indent(out: &mut String, depth: usize) {
 
 fn entry(out: &mut String, key: &str, node: &Node, depth: usize) {
     indent(out, depth);
-    out.push_str(&scalar_text(key, true, depth));
+    let breaks = |c| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    if key.len() > LONGEST_KEY || key.contains(breaks) {
+        out.push_str("? ");
+        write_scalar(out, &Node::str(key, node.key_span), depth);
+        out.push('\n');
+        indent(out, depth);
+    } else {
+        out.push_str(&scalar_text(key, true, depth));
+    }
     out.push(':');
     value(out, node, depth);
 }
