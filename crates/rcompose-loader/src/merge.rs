@@ -80,8 +80,10 @@ fn leaf(path: &[String]) -> Option<&str> {
     (path.len() == 3 && path[0] == "services").then(|| path[2].as_str())
 }
 
+/// A variable or a build argument: without a value it takes the shell's.
 fn is_environment(path: &[String]) -> bool {
-    path.len() == 4 && path[0] == "services" && path[2] == "environment"
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(words.as_slice(), ["services", _, "environment", _] | ["services", _, "build", "args", _])
 }
 
 fn replaces(base: &Node, over: &Node, path: &[String]) -> bool {
