@@ -217,7 +217,17 @@ impl From<StepFailure> for Failure {
 
 impl From<StateError> for Failure {
     fn from(e: StateError) -> Self {
-        StepFailure::from(e).into()
+        let denied = match &e {
+            StateError::Read { source, .. } | StateError::Write { source, .. } => {
+                source.kind() == std::io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        };
+        let failure = Self::from(StepFailure::from(e));
+        if denied && !rustix::process::geteuid().is_root() {
+            return failure.hint("run it with sudo, or as root");
+        }
+        failure
     }
 }
 
