@@ -274,6 +274,15 @@ fn given_up() {
     assert_eq!(wait(pid), 128);
 }
 
+/// What a supervisor leaves that is killed between the two steps of removing a cgroup.
+#[test]
+fn a_killed_cgroup_is_made_anew() {
+    let container = Box::new("true");
+    container.cgroup.create(None).unwrap();
+    container.cgroup.kill().unwrap();
+    assert_eq!(container.run().code, 0);
+}
+
 #[test]
 fn the_container_dies_with_its_caller() {
     let container = Box::new("sleep 100");

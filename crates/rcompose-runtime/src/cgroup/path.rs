@@ -131,22 +131,36 @@ impl CgroupPath {
         self.v1.iter().map(|(_, path)| path.as_path()).chain(self.v2.as_deref())
     }
 
-    /// Makes the directories and applies limits. On an existing cgroup it only applies.
+    /// Makes the directories and applies limits. What is there under that name already is what a killed caller left:
+    /// its processes are ended and it is made anew. The kernel remembers that a cgroup was killed and kills whoever is
+    /// cloned into it later (seen on 6.18), and its old limits would stay.
     pub fn create(&self, resources: Option<&LinuxResources>) -> Result<Vec<Warning>, CgroupError> {
+        if !self.make_directories()? {
+            self.kill()?;
+            self.remove()?;
+            self.make_directories()?;
+        }
         for (controllers, path) in &self.v1 {
-            fs::create_dir_all(path).map_err(CgroupError::path("create cgroup", path))?;
             if controllers.iter().any(|name| name == "cpuset") {
                 self.inherit_cpuset(path)?;
             }
         }
         if let Some(path) = &self.v2 {
-            fs::create_dir_all(path).map_err(CgroupError::path("create cgroup", path))?;
             self.enable(path)?;
         }
         match resources {
             Some(resources) => limits::apply(self, resources),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Whether all of them are new.
+    fn make_directories(&self) -> Result<bool, CgroupError> {
+        let mut new = true;
+        for path in self.directories() {
+            new &= make_leaf(path).map_err(CgroupError::path("create cgroup", path))?;
+        }
+        Ok(new)
     }
 
     /// A new v1 cpuset is empty, and nothing can run in it (cpuset(7)): each level takes what the one above has.
@@ -217,6 +231,27 @@ impl CgroupPath {
         // Beside v1 hierarchies, v2 has only what they left.
         if self.v1.is_empty() { self.v2.as_deref().map(|path| (path, false)) } else { None }
     }
+}
+
+/// Makes a directory and those above it; whether it is new.
+fn make_leaf(path: &Path) -> io::Result<bool> {
+    // Whoever removes a neighbour takes empty directories above it along: then they are made once more.
+    for _ in 0..100 {
+        match fs::create_dir(path) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(above) = path.parent() {
+                    match fs::create_dir_all(above) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    fs::create_dir(path).map(|()| true)
 }
 
 /// `+cpu +memory`: what is available in `level` and not yet handed down.
