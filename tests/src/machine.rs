@@ -31,6 +31,23 @@ impl Machine {
         Ok(Self(all))
     }
 
+    /// Looks until two looks in a row see the same: what ended a moment ago is gone by then.
+    pub fn at_rest() -> Result<Self> {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let mut last = Self::look()?;
+        loop {
+            std::thread::sleep(Duration::from_millis(300));
+            let now = Self::look()?;
+            if now == last {
+                return Ok(now);
+            }
+            if deadline.passed() {
+                bail!("the machine doesn't come to rest:\n  {}", now.difference(&last).join("\n  "));
+            }
+            last = now;
+        }
+    }
+
     /// Looks until the machine is as before, at most so long; what differs in the end.
     ///
     /// Removing a network is one umount: a worker of the kernel clears the namespace a moment later.

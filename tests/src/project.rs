@@ -123,6 +123,13 @@ impl Project {
         self.cmd(words).start().unwrap_or_else(|e| panic!("{e:#}"))
     }
 
+    /// Follows a service's log until it contains a text: `up -d` returns before a container has said anything.
+    #[track_caller]
+    pub fn await_log(&self, service: &str, text: &str) {
+        let mut logs = self.start(&format!("logs -f --no-log-prefix {service}"));
+        logs.wait_for(text, Duration::from_secs(10)).unwrap_or_else(|e| panic!("{e:#}"));
+    }
+
     /// `ps -a --format json`: one object for each container, by name.
     #[track_caller]
     pub fn ps(&self) -> Vec<Value> {

@@ -51,7 +51,7 @@ fn containers_survive_the_supervisor() {
     assert_eq!(p.property("a", "ID"), id);
     assert_ne!(p.process("__supervisor"), old);
     p.sh("a", "cat /data/file").ok().out("kept\n");
-    p.run("logs a").ok().out("up\n");
+    p.await_log("a", "up\n");
     p.run("up -d").ok();
     assert_eq!(p.property("a", "ID"), id);
     p.run("down -v").ok();

@@ -35,6 +35,8 @@ fn up_ps_logs_exec_down() {
     assert_eq!(all[1]["Project"], "life-basic");
     p.run("ps").ok().out("NAME").out("life-basic-web-1").out("busybox:latest").out("Up ");
     p.run("ps --services").ok().out("web\n").out("other\n");
+    p.await_log("web", "up\n");
+    p.await_log("other", "up\n");
     p.run("logs web").ok().out("web-1  | up\n").not_out("other-1");
     p.run("logs --no-log-prefix other").ok().out("up\n").not_out("|");
     p.run("exec -T web echo in-there").ok().out("in-there\n");
