@@ -8,7 +8,7 @@ use crate::cx::Cx;
 use crate::merge;
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Tag, Value};
-use crate::{dotenv, interpolate, schema, yaml};
+use crate::{envfile, interpolate, schema, yaml};
 
 /// How deep includes may go: far more than anybody writes, and an end to loops through links.
 const MAX_INCLUDES: usize = 64;
@@ -162,17 +162,14 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
         env_files = vec![(directory.join(".env").display().to_string(), entry.span)];
     }
     let outer = cx.env.clone();
+    let mut files = Vec::new();
     for (file, at) in env_files {
         let path = join_clean(base, Path::new(&file));
-        if file == "/dev/null" || !given && !cx.sources.is_file(&path) {
-            continue;
-        }
-        for (key, value) in read_env(cx, &path, at) {
-            if let (Some(value), false) = (value, outer.contains_key(&key)) {
-                cx.env.insert(key, value);
-            }
+        if file != "/dev/null" && (given || cx.sources.is_file(&path)) {
+            files.push((path, at));
         }
     }
+    envfile::interpolation(cx, &files);
     let mut parsed = Vec::new();
     for (path, at) in &paths {
         parsed.extend(read(cx, path, *at));
@@ -182,41 +179,6 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
     trail.pop();
     cx.env = outer;
     Some(tree)
-}
-
-/// Reads an env file for interpolation; what is wrong goes into `cx`.
-pub(crate) fn read_env(cx: &mut Cx<'_>, path: &Path, at: Span) -> Vec<dotenv::Pair> {
-    let bytes = match cx.sources.read(path) {
-        Ok(bytes) => bytes,
-        Err(e) => {
-            let shown = cx.shown(path);
-            let why = match e.kind() {
-                std::io::ErrorKind::NotFound => "no such file".to_owned(),
-                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-                _ => e.to_string(),
-            };
-            cx.error(at, format!("env file {} can't be read: {why}", shown.display()))
-                .help
-                .push("make the file, or correct its path".into());
-            return Vec::new();
-        }
-    };
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let env = cx.env.clone();
-    match dotenv::parse(&text, &|n| env.get(n).cloned()) {
-        Ok(pairs) => pairs,
-        Err(fault) => {
-            env_fault(cx, path, &text, &fault);
-            Vec::new()
-        }
-    }
-}
-
-pub(crate) fn env_fault(cx: &mut Cx<'_>, path: &Path, text: &str, fault: &dotenv::EnvFault) {
-    let file = cx.add_file(path, text);
-    let line = text.lines().nth(fault.line as usize - 1).unwrap_or_default();
-    let len = line.chars().count() as u32;
-    cx.error(Span { file, line: fault.line, col: 1, len }, fault.message.clone());
 }
 
 /// Carries out every `extends` of a file, also of services that it includes.

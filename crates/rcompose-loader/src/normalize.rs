@@ -1,10 +1,11 @@
 //! What a project means without saying it: default network, names, implied dependencies, env files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cx::Cx;
-use crate::dotenv;
+use crate::dotenv::Lookup;
+use crate::envfile;
 use crate::tree::{Map, Node, Span, Value};
 
 fn entry_map(node: &mut Node) -> &mut Map {
@@ -124,7 +125,9 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
         let Some(map) = service.as_map_mut() else { continue };
         let enabled = names.contains(name);
         if let Some(files) = map.shift_remove("env_file") {
-            let pairs = env_files(cx, &files, enabled);
+            let none = Map::new();
+            let own = map.get("environment").and_then(Node::as_map).unwrap_or(&none);
+            let pairs = env_files(cx, &files, own, enabled);
             if !pairs.is_empty() {
                 let node = map.entry("environment".into()).or_insert_with(|| files.with(Value::Null));
                 let own = entry_map(node);
@@ -143,18 +146,7 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
             args.retain(|_, arg| !arg.is_null());
         }
         if let Some(files) = map.get("label_file").cloned() {
-            let mut labels = Map::new();
-            for file in files.as_seq().unwrap_or_default() {
-                let Some(path) = file.as_str().map(PathBuf::from) else { continue };
-                if !enabled && !cx.sources.is_file(&path) {
-                    continue;
-                }
-                for (key, value) in files_pairs(cx, &path, file.span, false) {
-                    if let Some(value) = value {
-                        labels.insert(key, Node::str(value, file.span));
-                    }
-                }
-            }
+            let labels = label_files(cx, &files, enabled);
             if !labels.is_empty() {
                 let node = map.entry("labels".into()).or_insert_with(|| files.with(Value::Null));
                 let own = entry_map(node);
@@ -175,8 +167,11 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
     }
 }
 
-fn env_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> BTreeMap<String, Node> {
-    let mut out = BTreeMap::new();
+/// What env files say, later ones over earlier ones. `own` is the service's `environment`.
+fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMap<String, Node> {
+    let env = cx.env.clone();
+    let first = |name: &str| env.get(name).cloned().or_else(|| own.get(name)?.scalar_text());
+    let mut out: BTreeMap<String, Node> = BTreeMap::new();
     for file in files.as_seq().unwrap_or_default() {
         let Some(path_node) = file.get("path") else { continue };
         let path = PathBuf::from(path_node.as_str().unwrap_or_default());
@@ -185,36 +180,35 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> BTreeMap<String, N
         if (!required || !enabled) && !cx.sources.is_file(&path) {
             continue;
         }
-        for (key, value) in files_pairs(cx, &path, path_node.span, raw) {
-            // A bare name takes the shell's value or disappears.
-            match value.or_else(|| cx.env.get(&key).cloned()) {
-                Some(value) => out.insert(key, Node::str(value, path_node.span)),
-                None => out.remove(&key),
-            };
+        let last = |name: &str| out.get(name).and_then(Node::scalar_text);
+        let pairs = envfile::read(cx, &path, path_node.span, raw, &Lookup { first: &first, last: &last });
+        for pair in pairs {
+            // A bare name takes the shell's value; without one it changes nothing.
+            if let Some(value) = pair.value.or_else(|| first(&pair.key)) {
+                out.insert(pair.key, Node::str(value, path_node.span));
+            }
         }
     }
     out
 }
 
-fn files_pairs(cx: &mut Cx<'_>, path: &Path, at: Span, raw: bool) -> Vec<dotenv::Pair> {
-    if !raw {
-        return crate::files::read_env(cx, path, at);
-    }
-    let text = match cx.sources.read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) => {
-            let shown = cx.shown(path);
-            cx.error(at, format!("env file {} can't be read: {e}", shown.display()));
-            return Vec::new();
+/// What label files say. Their values see no variables but those of the label files before.
+fn label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
+    let mut labels = Map::new();
+    for file in files.as_seq().unwrap_or_default() {
+        let Some(path) = file.as_str().map(PathBuf::from) else { continue };
+        if !enabled && !cx.sources.is_file(&path) {
+            continue;
         }
-    };
-    match dotenv::parse_raw(&text) {
-        Ok(pairs) => pairs,
-        Err(fault) => {
-            crate::files::env_fault(cx, path, &text, &fault);
-            Vec::new()
+        let first = |name: &str| labels.get(name).and_then(Node::scalar_text);
+        let pairs = envfile::read(cx, &path, file.span, false, &Lookup { first: &first, last: &|_| None });
+        for pair in pairs {
+            if let Some(value) = pair.value {
+                labels.insert(pair.key, Node::str(value, file.span));
+            }
         }
     }
+    labels
 }
 
 /// Resources that the enabled services use, by section.

@@ -6,6 +6,7 @@ use rcompose_model::ProjectName;
 
 use crate::cx::Cx;
 use crate::diagnostic::{Diagnostic, LoadError};
+use crate::envfile;
 use crate::files::{self, Parsed};
 use crate::interpolate::expand;
 use crate::request::LoadRequest;
@@ -45,14 +46,8 @@ fn dotenv(cx: &mut Cx<'_>, req: &LoadRequest, dir: &Path) -> Vec<PathBuf> {
     } else {
         vec![dir.join(".env")]
     };
-    let outer = cx.env.clone();
-    for path in &paths {
-        for (key, value) in files::read_env(cx, path, Span::default()) {
-            if let (Some(value), false) = (value, outer.contains_key(&key)) {
-                cx.env.insert(key, value);
-            }
-        }
-    }
+    let files: Vec<_> = paths.iter().map(|p| (p.clone(), Span::default())).collect();
+    envfile::interpolation(cx, &files);
     paths
 }
 
