@@ -20,8 +20,20 @@ pub fn parse_env_file(
     Ok(parsed.pairs.into_iter().map(|p| (p.key, p.value)).collect())
 }
 
+/// A file to read.
+#[derive(Clone, Copy)]
+pub(crate) struct EnvFile<'f> {
+    /// For messages: `env file`.
+    pub(crate) what: &'static str,
+    pub(crate) path: &'f Path,
+    /// Where it is asked for.
+    pub(crate) at: Span,
+    pub(crate) raw: bool,
+}
+
 /// Reads one file. What is wrong goes into `cx`: at the line, or where the file is asked for if it can't be read.
-pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span, raw: bool, lookup: &Lookup<'_>) -> Vec<Pair> {
+pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> Vec<Pair> {
+    let EnvFile { what, path, at, raw } = *file;
     let text = match cx.sources.read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) => {
@@ -31,7 +43,7 @@ pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span, raw: bool, lookup: &L
                 std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
                 _ => e.to_string(),
             };
-            cx.error(at, format!("env file {} can't be read: {why}", shown.display()))
+            cx.error(at, format!("{what} {} can't be read: {why}", shown.display()))
                 .help
                 .push("make the file, or correct its path".into());
             return Vec::new();
@@ -69,7 +81,8 @@ pub(crate) fn interpolation(cx: &mut Cx<'_>, files: &[(PathBuf, Span)]) {
     let mut values: BTreeMap<String, String> = BTreeMap::new();
     for (path, at) in files {
         let last = |name: &str| values.get(name).cloned();
-        for pair in read(cx, path, *at, false, &Lookup { first: &first, last: &last }) {
+        let file = EnvFile { what: "env file", path, at: *at, raw: false };
+        for pair in read(cx, &file, &Lookup { first: &first, last: &last }) {
             // A bare name is the shell's variable, which is there already.
             values.extend(pair.value.map(|value| (pair.key, value)));
         }

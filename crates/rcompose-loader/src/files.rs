@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::canonical::{absolute, canonical};
 use crate::cx::Cx;
 use crate::merge;
+use crate::remote::Remote;
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Tag, Value};
 use crate::{envfile, interpolate, schema, yaml};
@@ -37,6 +38,16 @@ pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Parsed> {
         }
     };
     parse(cx, path, &bytes)
+}
+
+/// Where a remote file lies on this machine; what is wrong goes into `cx`.
+pub(crate) fn fetch(cx: &mut Cx<'_>, text: &str, at: Span) -> Option<PathBuf> {
+    let fetched = match Remote::parse(text) {
+        Ok(Some(remote)) => cx.sources.fetch(&remote),
+        Ok(None) => return Some(PathBuf::from(text)),
+        Err(e) => Err(e),
+    };
+    fetched.map_err(|e| cx.error(at, e.message).help.extend(e.help)).ok()
 }
 
 /// Parses a file's text.
@@ -144,8 +155,12 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
         cx.error(entry.span, "an include needs a path").help.push("add `path:` with a Compose file".into());
         return None;
     }
-    let paths: Vec<(PathBuf, Span)> =
-        paths.into_iter().map(|(p, s)| (PathBuf::from(absolute(cx, &p, base)), s)).collect();
+    let mut local = Vec::new();
+    for (path, at) in paths {
+        let path = if Remote::is(&path) { fetch(cx, &path, at)? } else { absolute(cx, &path, base).into() };
+        local.push((path, at));
+    }
+    let paths: Vec<(PathBuf, Span)> = local;
     if trail.contains(&paths[0].0) || trail.len() > MAX_INCLUDES {
         let chain: Vec<String> =
             trail.iter().chain([&paths[0].0]).map(|p| cx.shown(p).display().to_string()).collect();
@@ -234,7 +249,7 @@ fn extended(
     let (of_span, file) = (of.span, extends.get("file").and_then(|f| Some((f.as_str()?.to_owned(), f.span))));
     let base_path = match &file {
         Some((file, at)) => {
-            let file = PathBuf::from(file);
+            let file = fetch(cx, file, *at)?;
             if !files.contains_key(&file) {
                 let services = base_file(cx, &file, *at)?;
                 files.insert(file.clone(), services);

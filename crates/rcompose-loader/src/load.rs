@@ -95,7 +95,8 @@ fn finish(
 /// Profiles of the command line and the environment, and those of the services that were named.
 fn active_profiles(cx: &Cx<'_>, req: &LoadRequest, root: &Node) -> BTreeSet<String> {
     let mut out: BTreeSet<String> = req.profiles.iter().cloned().collect();
-    if let Some(list) = cx.env.get("COMPOSE_PROFILES") {
+    // The variable only counts without the flag.
+    if let (true, Some(list)) = (out.is_empty(), cx.env.get("COMPOSE_PROFILES")) {
         out.extend(list.split(',').map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
     }
     for name in &req.services {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cx::Cx;
 use crate::dotenv::Lookup;
-use crate::envfile;
+use crate::envfile::{self, EnvFile};
 use crate::tree::{Map, Node, Span, Value};
 
 fn entry_map(node: &mut Node) -> &mut Map {
@@ -181,7 +181,8 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
             continue;
         }
         let last = |name: &str| out.get(name).and_then(Node::scalar_text);
-        let pairs = envfile::read(cx, &path, path_node.span, raw, &Lookup { first: &first, last: &last });
+        let file = EnvFile { what: "env file", path: &path, at: path_node.span, raw };
+        let pairs = envfile::read(cx, &file, &Lookup { first: &first, last: &last });
         for pair in pairs {
             // A bare name takes the shell's value; without one it changes nothing.
             if let Some(value) = pair.value.or_else(|| first(&pair.key)) {
@@ -201,7 +202,8 @@ fn label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
             continue;
         }
         let first = |name: &str| labels.get(name).and_then(Node::scalar_text);
-        let pairs = envfile::read(cx, &path, file.span, false, &Lookup { first: &first, last: &|_| None });
+        let label_file = EnvFile { what: "label file", path: &path, at: file.span, raw: false };
+        let pairs = envfile::read(cx, &label_file, &Lookup { first: &first, last: &|_| None });
         for pair in pairs {
             if let Some(value) = pair.value {
                 labels.insert(pair.key, Node::str(value, file.span));

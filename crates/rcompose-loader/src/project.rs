@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use rcompose_model::ProjectName;
 
+use crate::canonical::absolute;
 use crate::cx::Cx;
 use crate::diagnostic::{Diagnostic, LoadError};
 use crate::envfile;
 use crate::files::{self, Parsed};
 use crate::interpolate::expand;
+use crate::remote::Remote;
 use crate::request::LoadRequest;
 use crate::source::{Sources, join_clean};
 use crate::tree::{Node, Span};
@@ -16,90 +18,142 @@ use crate::tree::{Node, Span};
 /// Default names, best first (Compose specification, "Compose file").
 const DEFAULT: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDE: [&str; 4] = [
-    "compose.override.yaml",
     "compose.override.yml",
+    "compose.override.yaml",
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 ];
 
 /// What was decided before any Compose file was understood.
 pub(crate) struct Setting {
+    /// What relative paths start from.
     pub(crate) directory: PathBuf,
+    /// Whose name the project takes when it has no other: the first file's, or the working directory for a remote one.
+    named_after: PathBuf,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) env_files: Vec<PathBuf>,
 }
 
-/// Reads `.env` or its replacements below `dir` into the variables, without changing any that is set.
-fn dotenv(cx: &mut Cx<'_>, req: &LoadRequest, dir: &Path) -> Vec<PathBuf> {
+/// The env files for interpolation: those that are named, or `.env` in `dir` if it is there.
+fn dotenv(cx: &mut Cx<'_>, req: &LoadRequest, dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut named: Vec<PathBuf> = req.env_files.clone();
     if named.is_empty()
-        && let Some(list) = cx.env.get("COMPOSE_ENV_FILES").filter(|l| !l.is_empty())
+        && let Some(list) = req.environment.get("COMPOSE_ENV_FILES")
     {
-        named = list.split(',').map(PathBuf::from).collect();
+        named = list.split(',').filter(|f| !f.is_empty()).map(PathBuf::from).collect();
     }
-    let given = !named.is_empty();
-    let disabled = cx.env.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|v| truthy(v));
-    let paths: Vec<PathBuf> = if given {
-        named.iter().map(|p| join_clean(&req.cwd, p)).collect()
-    } else if disabled || !cx.sources.is_file(&dir.join(".env")) {
+    let paths: Vec<PathBuf> = if !named.is_empty() {
+        named.iter().map(|p| PathBuf::from(absolute(cx, &p.to_string_lossy(), &req.cwd))).collect()
+    } else if disabled(req)? || !cx.sources.is_file(&dir.join(".env")) {
         Vec::new()
     } else {
         vec![dir.join(".env")]
     };
     let files: Vec<_> = paths.iter().map(|p| (p.clone(), Span::default())).collect();
     envfile::interpolation(cx, &files);
-    paths
+    Ok(paths)
 }
 
-pub(crate) fn truthy(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes" | "on")
+/// `COMPOSE_DISABLE_ENV_FILE`.
+fn disabled(req: &LoadRequest) -> Result<bool, LoadError> {
+    let Some(text) = req.environment.get("COMPOSE_DISABLE_ENV_FILE").filter(|v| !v.is_empty()) else {
+        return Ok(false);
+    };
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" => Ok(true),
+        "0" | "f" | "false" => Ok(false),
+        _ => Err(Diagnostic::error(format!("COMPOSE_DISABLE_ENV_FILE is {text:?}, not a boolean"))
+            .help("set it to true or false")
+            .into()),
+    }
 }
 
 /// Finds files and directory, reads `.env`.
 pub(crate) fn setting(cx: &mut Cx<'_>, req: &LoadRequest) -> Result<Setting, LoadError> {
+    cx.env.entry("PWD".into()).or_insert_with(|| req.cwd.display().to_string());
     let explicit_dir = req.project_directory.as_ref().map(|d| join_clean(&req.cwd, d));
+    // The first file that has a directory; one from elsewhere has none of ours.
     let first_file_dir = |files: &[PathBuf]| {
-        files
-            .first()
-            .filter(|f| f.as_os_str() != "-")
-            .and_then(|f| join_clean(&req.cwd, f).parent().map(Path::to_owned))
+        let first = files.iter().find(|f| f.as_os_str() != "-").filter(|f| !is_remote(f))?;
+        join_clean(&req.cwd, first).parent().map(Path::to_owned)
     };
     let early =
         explicit_dir.clone().or_else(|| first_file_dir(&req.files)).unwrap_or_else(|| req.cwd.clone());
-    let mut env_files = dotenv(cx, req, &early);
+    let mut env_files = dotenv(cx, req, &early)?;
     let mut named = req.files.clone();
+    let mut from_variable = false;
     if named.is_empty()
         && let Some(list) = cx.env.get("COMPOSE_FILE").filter(|l| !l.is_empty())
     {
         let separator = cx.env.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", |s| s);
         named = list.split(separator).map(PathBuf::from).collect();
+        from_variable = true;
     }
-    let files: Vec<PathBuf> = if named.is_empty() {
-        search(cx.sources, explicit_dir.as_deref().unwrap_or(&req.cwd))
-    } else {
-        named.iter().map(|f| if f.as_os_str() == "-" { f.clone() } else { join_clean(&req.cwd, f) }).collect()
-    };
-    let directory = explicit_dir.or_else(|| first_file_dir(&files)).unwrap_or_else(|| req.cwd.clone());
-    if directory != early && req.env_files.is_empty() {
-        for path in dotenv(cx, req, &directory) {
+    if named.is_empty() {
+        named = search(cx, explicit_dir.as_deref().unwrap_or(&req.cwd));
+    }
+    let named_after = explicit_dir.or_else(|| first_file_dir(&named)).unwrap_or_else(|| req.cwd.clone());
+    if named_after != early && env_files.iter().all(|f| *f == early.join(".env")) {
+        for path in dotenv(cx, req, &named_after)? {
             if !env_files.contains(&path) {
                 env_files.push(path);
             }
         }
     }
+    let mut directory = None;
+    let mut files = Vec::new();
+    for file in named {
+        if file.as_os_str() == "-" {
+            files.push(file);
+        } else if is_remote(&file) {
+            let Some(local) = files::fetch(cx, &file.to_string_lossy(), Span::default()) else { continue };
+            directory = directory.or_else(|| local.parent().map(Path::to_owned));
+            files.push(local);
+        } else {
+            let path = join_clean(&req.cwd, &file);
+            if from_variable && !cx.sources.is_file(&path) {
+                let why = if cx.sources.is_dir(&path) { "it is a directory" } else { "no such file" };
+                cx.error(Span::default(), format!("can't read {}: {why}", cx.shown(&path).display()))
+                    .help
+                    .push(format!("{:?} comes from the variable COMPOSE_FILE", file.display().to_string()));
+            }
+            files.push(path);
+        }
+    }
     if cx.failed() {
         return Err(LoadError { diagnostics: cx.take() });
     }
-    Ok(Setting { directory, files, env_files })
+    let directory = directory.unwrap_or_else(|| named_after.clone());
+    Ok(Setting { directory, named_after, files, env_files })
+}
+
+fn is_remote(file: &Path) -> bool {
+    file.to_str().is_some_and(Remote::is)
 }
 
 /// Looks for the default names here and in the parents.
-fn search(sources: &dyn Sources, from: &Path) -> Vec<PathBuf> {
+fn search(cx: &mut Cx<'_>, from: &Path) -> Vec<PathBuf> {
     for dir in from.ancestors() {
-        let pick = |names: &[&str]| names.iter().map(|n| dir.join(n)).find(|p| sources.is_file(p));
-        if let Some(main) = pick(&DEFAULT) {
-            return std::iter::once(main).chain(pick(&OVERRIDE)).collect();
+        let found = |cx: &Cx<'_>, names: &[&str]| -> Vec<PathBuf> {
+            names.iter().map(|n| dir.join(n)).filter(|p| cx.sources.is_file(p)).collect()
+        };
+        let main = found(cx, &DEFAULT);
+        if main.is_empty() {
+            continue;
         }
+        let overrides = found(cx, &OVERRIDE);
+        for (all, what) in [(&main, "config"), (&overrides, "override")] {
+            if all.len() > 1 {
+                let shown: Vec<String> = all.iter().map(|p| cx.shown(p).display().to_string()).collect();
+                cx.warn(Span::default(), format!("found multiple {what} files: {}", shown.join(", ")))
+                    .help
+                    .push(format!(
+                        "{} is used: remove the others, or name the ones you want with -f",
+                        shown[0]
+                    ));
+            }
+        }
+        return main.into_iter().take(1).chain(overrides.into_iter().take(1)).collect();
     }
     Vec::new()
 }
@@ -140,20 +194,25 @@ pub(crate) fn name(
     if let Some(name) = given_name(cx, req)? {
         return Ok(name);
     }
-    let named = parsed.iter().rev().flat_map(|p| p.documents.iter().rev()).find_map(|d| d.get("name"));
-    if let Some((text, span)) = named.and_then(|n: &Node| Some((n.as_str()?.to_owned(), n.span))) {
+    let said = |d: &'_ Node| Some((d.get("name")?.as_str()?.to_owned(), d.get("name")?.span));
+    let documents = parsed.iter().rev().flat_map(|p| p.documents.iter().rev());
+    let named = documents.filter_map(said).find(|(text, _)| !text.is_empty());
+    if let Some((text, span)) = named {
         let env = &cx.env;
-        if let Ok(text) = expand(&text, &|n| env.get(n).cloned(), &mut |_, _| {})
-            && !text.is_empty()
-        {
+        // A string that can't be interpolated is told of when the file is.
+        if let Ok(text) = expand(&text, &|n| env.get(n).cloned(), &mut |_, _| {}) {
             return ProjectName::normalized(&text).map_err(|e| {
-                cx.error(span, e.to_string());
+                let message = if text.is_empty() { "project name must not be empty".into() } else { e.to_string() };
+                let error = cx.error(span, message);
+                if text.is_empty() {
+                    error.help.push("all of its variables are unset or empty: set them, or give a default with ${NAME:-default}".into());
+                }
                 LoadError { diagnostics: cx.take() }
             });
         }
     }
     let of_dir = |dir: &Path| ProjectName::normalized(dir.file_name()?.to_str()?).ok();
-    of_dir(&setting.directory).or_else(|| of_dir(&req.cwd)).ok_or_else(|| {
+    of_dir(&setting.named_after).ok_or_else(|| {
         Diagnostic::error("project name must not be empty")
             .help("the directory's name has no usable letter: give a name with -p, COMPOSE_PROJECT_NAME or `name:`")
             .into()

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::remote::{FetchError, Remote};
+
 /// The only way by which the loader reads anything.
 pub trait Sources {
     /// A file's bytes.
@@ -10,6 +12,15 @@ pub trait Sources {
     fn is_file(&self, path: &Path) -> bool;
     /// Whether there is a directory (or a link to one).
     fn is_dir(&self, path: &Path) -> bool;
+    /// Brings a remote project here, unless it is here already, and tells where its Compose file lies. Other files of
+    /// the project lie beside it.
+    ///
+    /// # Errors
+    /// Why it isn't to be had.
+    fn fetch(&self, remote: &Remote) -> Result<PathBuf, FetchError> {
+        let _ = remote;
+        Err(FetchError::new("remote Compose files can't be fetched here"))
+    }
 }
 
 /// The file system.

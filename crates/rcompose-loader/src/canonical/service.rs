@@ -3,6 +3,7 @@ use std::path::Path;
 use super::resources::{blkio, deploy, device, gpus};
 use super::{absolute, bytes, duration, names_to_map, path, ports, texts, to_list, to_map, volumes};
 use crate::cx::Cx;
+use crate::remote::Remote;
 use crate::tree::{Map, Node, Span, Value};
 use crate::units::split_command;
 
@@ -378,7 +379,9 @@ fn extends(cx: &mut Cx<'_>, node: &mut Node, base: &Path, name: &str) {
     if !map.contains_key("service") {
         cx.error(span, format!("services.{name}.extends needs a service"));
     }
-    if let Some(Value::Str(file)) = map.get_mut("file").map(|f| &mut f.value) {
+    if let Some(Value::Str(file)) = map.get_mut("file").map(|f| &mut f.value)
+        && !Remote::is(file)
+    {
         *file = absolute(cx, file, base);
     }
 }
