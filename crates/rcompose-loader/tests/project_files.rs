@@ -219,7 +219,7 @@ fn env_files_of_services() {
     };
     let yaml = run(&case).unwrap().canonical.to_yaml();
     for line in
-        ["A: \"21\"", "B: own-1-dot", "C: shell", "N: null", "O: own", "S: null", "SH: shell", "m: 1-unset"]
+        ["A: \"21\"", "B: own-1-dot", "C: shell", "'N': null", "O: own", "S: null", "SH: shell", "m: 1-unset"]
     {
         assert!(yaml.contains(&format!("      {line}\n")), "{line} in\n{yaml}");
     }
