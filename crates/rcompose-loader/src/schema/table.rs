@@ -1,27 +1,31 @@
 //! Every key that the specification has, with the type of its value
 //! (compose-spec's JSON schema as compose-go carries it).
 
-use super::Ty;
 use super::Ty::{
-    Any, Bool, Command, Enum, Int, IntStr, List, ListOrMap, MapOf, Num, NumStr, Obj, OrMap, OrNull, Str,
-    StrOrList, StrictBool, Strs,
+    Any, Bool, BoolStr, Collapsed, Command, Enum, Hosts, Int, IntStr, List, ListOrMap, MapOf, Must, Named,
+    Num, NumStr, Obj, OrList, OrMap, OrNull, Scalar, Str, StrOrList, StrictBool, StrictInt, StrictNum,
+    StrsOrMap, Unique,
 };
+use super::{Fields, Ty};
 
-type Fields = &'static [(&'static str, Ty)];
-
-/// A size: number or string.
-const SIZE: Ty = NumStr;
+const STRS: Ty = List(&Str);
+/// Strings, none twice.
+const SET: Ty = Unique(&STRS);
+/// Strings; one that is there twice counts once.
+const BAG: Ty = Collapsed(&STRS);
+/// `K=v` pairs, none twice.
+const PAIRS: Ty = Unique(&ListOrMap);
 
 const HOOK: Fields = &[
-    ("command", Command),
-    ("environment", ListOrMap),
+    ("command", Must(&Command)),
+    ("environment", PAIRS),
     ("privileged", Bool),
     ("user", Str),
     ("working_dir", Str),
 ];
 const PRE_START: Fields = &[
     ("command", Command),
-    ("environment", ListOrMap),
+    ("environment", PAIRS),
     ("image", Str),
     ("per_replica", Bool),
     ("privileged", Bool),
@@ -29,31 +33,31 @@ const PRE_START: Fields = &[
     ("working_dir", Str),
 ];
 const FILE_MOUNT: Fields = &[("gid", Str), ("mode", NumStr), ("source", Str), ("target", Str), ("uid", Str)];
-const ULIMITS: Ty = MapOf(&OrMap(&Int, &[("hard", Int), ("soft", Int)]));
+const ULIMITS: Ty = MapOf(&OrMap(&Int, &[("hard", Must(&Int)), ("soft", Must(&Int))]));
 const BUILD: Fields = &[
     ("additional_contexts", ListOrMap),
     ("args", ListOrMap),
-    ("cache_from", Strs),
-    ("cache_to", Strs),
+    ("cache_from", STRS),
+    ("cache_to", STRS),
     ("context", Str),
     ("dockerfile", Str),
     ("dockerfile_inline", Str),
-    ("entitlements", Strs),
-    ("extra_hosts", ListOrMap),
+    ("entitlements", STRS),
+    ("extra_hosts", Hosts),
     ("isolation", Str),
     ("labels", ListOrMap),
     ("network", Str),
     ("no_cache", Bool),
-    ("no_cache_filter", StrOrList),
-    ("platforms", Strs),
+    ("no_cache_filter", Unique(&StrOrList)),
+    ("platforms", STRS),
     ("privileged", Bool),
-    ("provenance", IntStr),
+    ("provenance", BoolStr),
     ("pull", Bool),
-    ("sbom", IntStr),
+    ("sbom", BoolStr),
     ("secrets", List(&OrMap(&Str, FILE_MOUNT))),
-    ("shm_size", SIZE),
-    ("ssh", ListOrMap),
-    ("tags", Strs),
+    ("shm_size", IntStr),
+    ("ssh", PAIRS),
+    ("tags", STRS),
     ("target", Str),
     ("ulimits", ULIMITS),
 ];
@@ -67,12 +71,14 @@ const BLKIO: Fields = &[
     ("weight_device", List(&Obj(&[("path", Str), ("weight", Int)]))),
 ];
 const DEVICE_REQUEST: Fields = &[
-    ("capabilities", Strs),
+    ("capabilities", Must(&SET)),
     ("count", IntStr),
-    ("device_ids", Strs),
+    ("device_ids", SET),
     ("driver", Str),
-    ("options", ListOrMap),
+    ("options", PAIRS),
 ];
+const GPU: Fields =
+    &[("capabilities", SET), ("count", IntStr), ("device_ids", SET), ("driver", Str), ("options", PAIRS)];
 const ORDER: Ty = Enum(&["start-first", "stop-first"]);
 const UPDATE: Fields = &[
     ("delay", Str),
@@ -89,7 +95,7 @@ const DEPLOY: Fields = &[
     (
         "placement",
         Obj(&[
-            ("constraints", Strs),
+            ("constraints", STRS),
             ("max_replicas_per_node", Int),
             ("preferences", List(&Obj(&[("spread", Str)]))),
         ]),
@@ -98,7 +104,7 @@ const DEPLOY: Fields = &[
     (
         "resources",
         Obj(&[
-            ("limits", Obj(&[("cpus", NumStr), ("memory", SIZE), ("pids", Int)])),
+            ("limits", Obj(&[("cpus", NumStr), ("memory", Str), ("pids", Int)])),
             (
                 "reservations",
                 Obj(&[
@@ -108,7 +114,7 @@ const DEPLOY: Fields = &[
                         "generic_resources",
                         List(&Obj(&[("discrete_resource_spec", Obj(&[("kind", Str), ("value", Num)]))])),
                     ),
-                    ("memory", SIZE),
+                    ("memory", Str),
                 ]),
             ),
         ]),
@@ -120,25 +126,25 @@ const DEPLOY: Fields = &[
 const DEVELOP: Fields = &[(
     "watch",
     List(&Obj(&[
-        ("action", Enum(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"])),
+        ("action", Must(&Enum(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]))),
         ("exec", Obj(HOOK)),
-        ("ignore", StrOrList),
-        ("include", StrOrList),
-        ("initial_sync", Bool),
-        ("path", Str),
+        ("ignore", Unique(&StrOrList)),
+        ("include", Unique(&StrOrList)),
+        ("initial_sync", StrictBool),
+        ("path", Must(&Str)),
         ("target", Str),
     ])),
 )];
 const SERVICE_NETWORK: Fields = &[
-    ("aliases", Strs),
+    ("aliases", BAG),
     ("driver_opts", MapOf(&NumStr)),
-    ("gw_priority", Num),
+    ("gw_priority", StrictNum),
     ("interface_name", Str),
     ("ipv4_address", Str),
     ("ipv6_address", Str),
-    ("link_local_ips", Strs),
+    ("link_local_ips", BAG),
     ("mac_address", Str),
-    ("priority", Num),
+    ("priority", StrictNum),
 ];
 const VOLUME_MOUNT: Fields = &[
     (
@@ -155,9 +161,9 @@ const VOLUME_MOUNT: Fields = &[
     ("read_only", Bool),
     ("source", Str),
     ("target", Str),
-    ("tmpfs", Obj(&[("mode", Num), ("size", SIZE)])),
-    ("type", Enum(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
-    ("volume", Obj(&[("labels", ListOrMap), ("nocopy", Bool), ("subpath", Str)])),
+    ("tmpfs", Obj(&[("mode", Num), ("size", IntStr)])),
+    ("type", Must(&Enum(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"]))),
+    ("volume", Obj(&[("labels", PAIRS), ("nocopy", Bool), ("subpath", Str)])),
 ];
 const PORT: Fields = &[
     ("app_protocol", Str),
@@ -165,12 +171,12 @@ const PORT: Fields = &[
     ("mode", Str),
     ("name", Str),
     ("protocol", Str),
-    ("published", NumStr),
+    ("published", IntStr),
     ("target", Int),
 ];
 const DEPENDENCY: Fields = &[
-    ("condition", Enum(&["service_started", "service_healthy", "service_completed_successfully"])),
-    ("required", StrictBool),
+    ("condition", Must(&Enum(&["service_started", "service_healthy", "service_completed_successfully"]))),
+    ("required", Bool),
     ("restart", Bool),
 ];
 const HEALTHCHECK: Fields = &[
@@ -179,7 +185,7 @@ const HEALTHCHECK: Fields = &[
     ("retries", Num),
     ("start_interval", Str),
     ("start_period", Str),
-    ("test", StrOrList),
+    ("test", OrList(&Str, &Str)),
     ("timeout", Str),
 ];
 
@@ -189,8 +195,8 @@ pub(crate) const SERVICE: Fields = &[
     ("attach", Bool),
     ("blkio_config", Obj(BLKIO)),
     ("build", OrMap(&Str, BUILD)),
-    ("cap_add", Strs),
-    ("cap_drop", Strs),
+    ("cap_add", BAG),
+    ("cap_drop", BAG),
     ("cgroup", Enum(&["host", "private"])),
     ("cgroup_parent", Str),
     ("command", Command),
@@ -206,54 +212,54 @@ pub(crate) const SERVICE: Fields = &[
     ("cpus", Num),
     ("cpuset", Str),
     ("credential_spec", Obj(&[("config", Str), ("file", Str), ("registry", Str)])),
-    ("depends_on", Ty::StrsOrMap(&Obj(DEPENDENCY))),
+    ("depends_on", StrsOrMap(&Named(&Obj(DEPENDENCY)))),
     ("deploy", OrNull(&Obj(DEPLOY))),
     ("develop", OrNull(&Obj(DEVELOP))),
-    ("device_cgroup_rules", Strs),
-    ("devices", List(&OrMap(&Str, &[("permissions", Str), ("source", Str), ("target", Str)]))),
+    ("device_cgroup_rules", SET),
+    ("devices", List(&OrMap(&Str, &[("permissions", Str), ("source", Must(&Str)), ("target", Str)]))),
     ("dns", StrOrList),
-    ("dns_opt", Strs),
+    ("dns_opt", BAG),
     ("dns_search", StrOrList),
     ("domainname", Str),
     ("entrypoint", Command),
-    ("env_file", Ty::StrOrListOf(&[("format", Str), ("path", Str), ("required", Bool)])),
+    ("env_file", OrList(&Str, &OrMap(&Str, &[("format", Str), ("path", Must(&Str)), ("required", Bool)]))),
     ("environment", ListOrMap),
-    ("expose", List(&NumStr)),
-    ("extends", OrMap(&Str, &[("file", Str), ("service", Str)])),
-    ("external_links", Strs),
-    ("extra_hosts", ListOrMap),
-    ("gpus", Ty::StrOrListOf(DEVICE_REQUEST)),
-    ("group_add", List(&NumStr)),
+    ("expose", Collapsed(&List(&NumStr))),
+    ("extends", OrMap(&Str, &[("file", Str), ("service", Must(&Str))])),
+    ("external_links", SET),
+    ("extra_hosts", Hosts),
+    ("gpus", OrList(&Enum(&["all"]), &Obj(GPU))),
+    ("group_add", Unique(&List(&NumStr))),
     ("healthcheck", Obj(HEALTHCHECK)),
     ("hostname", Str),
     ("image", Str),
     ("init", Bool),
     ("ipc", Str),
     ("isolation", Str),
-    ("label_file", StrOrList),
+    ("label_file", OrList(&Str, &Str)),
     ("labels", ListOrMap),
-    ("links", Strs),
+    ("links", BAG),
     ("logging", Obj(&[("driver", Str), ("options", MapOf(&OrNull(&NumStr)))])),
     ("mac_address", Str),
-    ("mem_limit", SIZE),
-    ("mem_reservation", SIZE),
+    ("mem_limit", NumStr),
+    ("mem_reservation", IntStr),
     ("mem_swappiness", Int),
-    ("memswap_limit", SIZE),
-    ("models", Ty::StrsOrMap(&OrNull(&Obj(&[("endpoint_var", Str), ("model_var", Str)])))),
+    ("memswap_limit", NumStr),
+    ("models", StrsOrMap(&MapOf(&OrNull(&Obj(&[("endpoint_var", Str), ("model_var", Str)]))))),
     ("network_mode", Str),
-    ("networks", Ty::StrsOrMap(&OrNull(&Obj(SERVICE_NETWORK)))),
+    ("networks", StrsOrMap(&Named(&OrNull(&Obj(SERVICE_NETWORK))))),
     ("oom_kill_disable", Bool),
     ("oom_score_adj", Int),
-    ("pid", Str),
+    ("pid", OrNull(&Str)),
     ("pids_limit", Num),
     ("platform", Str),
-    ("ports", List(&OrMap(&NumStr, PORT))),
+    ("ports", Collapsed(&List(&OrMap(&NumStr, PORT)))),
     ("post_start", List(&Obj(HOOK))),
     ("pre_start", List(&Obj(PRE_START))),
     ("pre_stop", List(&Obj(HOOK))),
     ("privileged", Bool),
-    ("profiles", Strs),
-    ("provider", Obj(&[("options", MapOf(&Any)), ("type", Str)])),
+    ("profiles", BAG),
+    ("provider", Obj(&[("options", MapOf(&OrList(&Scalar, &Scalar))), ("type", Must(&Str))])),
     ("pull_policy", Str),
     ("pull_refresh_after", Str),
     ("read_only", Bool),
@@ -261,12 +267,12 @@ pub(crate) const SERVICE: Fields = &[
     ("runtime", Str),
     ("scale", Int),
     ("secrets", List(&OrMap(&Str, FILE_MOUNT))),
-    ("security_opt", Strs),
-    ("shm_size", SIZE),
+    ("security_opt", SET),
+    ("shm_size", NumStr),
     ("stdin_open", Bool),
     ("stop_grace_period", Str),
     ("stop_signal", Str),
-    ("storage_opt", MapOf(&NumStr)),
+    ("storage_opt", MapOf(&Any)),
     ("sysctls", ListOrMap),
     ("tmpfs", StrOrList),
     ("tty", Bool),
@@ -275,8 +281,8 @@ pub(crate) const SERVICE: Fields = &[
     ("user", Str),
     ("userns_mode", Str),
     ("uts", Str),
-    ("volumes", List(&OrMap(&Str, VOLUME_MOUNT))),
-    ("volumes_from", Strs),
+    ("volumes", Collapsed(&List(&OrMap(&Str, VOLUME_MOUNT)))),
+    ("volumes_from", SET),
     ("working_dir", Str),
 ];
 
@@ -312,7 +318,7 @@ const VOLUME: Fields = &[
     ("driver", Str),
     ("driver_opts", MapOf(&NumStr)),
     ("external", EXTERNAL),
-    ("labels", ListOrMap),
+    ("labels", PAIRS),
     ("name", Str),
 ];
 const SECRET: Fields = &[
@@ -321,7 +327,7 @@ const SECRET: Fields = &[
     ("environment", Str),
     ("external", EXTERNAL),
     ("file", Str),
-    ("labels", ListOrMap),
+    ("labels", PAIRS),
     ("name", Str),
     ("template_driver", Str),
 ];
@@ -330,15 +336,16 @@ const CONFIG: Fields = &[
     ("environment", Str),
     ("external", EXTERNAL),
     ("file", Str),
-    ("labels", ListOrMap),
+    ("labels", PAIRS),
     ("name", Str),
     ("template_driver", Str),
 ];
-const MODEL: Fields = &[("context_size", Int), ("model", Str), ("name", Str), ("runtime_flags", Strs)];
+const MODEL: Fields =
+    &[("context_size", StrictInt), ("model", Must(&Str)), ("name", Str), ("runtime_flags", STRS)];
 
 /// A whole file.
 pub(crate) const TOP: Fields = &[
-    ("configs", MapOf(&OrNull(&Obj(CONFIG)))),
+    ("configs", Named(&Obj(CONFIG))),
     (
         "include",
         OrNull(&List(&OrMap(
@@ -346,11 +353,11 @@ pub(crate) const TOP: Fields = &[
             &[("env_file", StrOrList), ("path", StrOrList), ("project_directory", Str)],
         ))),
     ),
-    ("models", MapOf(&OrNull(&Obj(MODEL)))),
+    ("models", MapOf(&Obj(MODEL))),
     ("name", Str),
     ("networks", MapOf(&OrNull(&Obj(NETWORK)))),
-    ("secrets", MapOf(&OrNull(&Obj(SECRET)))),
-    ("services", MapOf(&Obj(SERVICE))),
-    ("version", NumStr),
-    ("volumes", MapOf(&OrNull(&Obj(VOLUME)))),
+    ("secrets", Named(&Obj(SECRET))),
+    ("services", Named(&Obj(SERVICE))),
+    ("version", Str),
+    ("volumes", Named(&OrNull(&Obj(VOLUME)))),
 ];
