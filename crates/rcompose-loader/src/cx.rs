@@ -1,7 +1,10 @@
-use std::collections::{BTreeMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::chain::Chain;
+use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::source::Sources;
 use crate::tree::Span;
@@ -12,6 +15,30 @@ pub(crate) struct SourceFile {
     /// As the user would name it.
     pub(crate) shown: PathBuf,
     pub(crate) text: Rc<str>,
+    /// What led to it, if another file did.
+    because: Option<(Span, &'static str)>,
+    /// Where each line begins, once somebody asks.
+    lines: OnceCell<Vec<u32>>,
+}
+
+impl SourceFile {
+    fn line(&self, number: u32) -> &str {
+        let starts = self.lines.get_or_init(|| {
+            let breaks = self.text.match_indices('\n').map(|(i, _)| i as u32 + 1);
+            std::iter::once(0).chain(breaks).collect()
+        });
+        let start = (number as usize).checked_sub(1).and_then(|n| starts.get(n));
+        let rest = start.map_or("", |s| &self.text[*s as usize..]);
+        rest.lines().next().unwrap_or_default()
+    }
+}
+
+/// Something that was found.
+struct Found {
+    span: Span,
+    /// The service that was looked at.
+    subject: Option<String>,
+    diagnostic: Diagnostic,
 }
 
 /// What one load knows: the files, what was found wrong, the variables.
@@ -19,11 +46,17 @@ pub(crate) struct Cx<'a> {
     pub(crate) sources: &'a dyn Sources,
     pub(crate) cwd: PathBuf,
     pub(crate) files: Vec<SourceFile>,
-    pub(crate) found: Vec<(Span, Diagnostic)>,
+    found: Vec<Found>,
     /// Interpolation environment.
     pub(crate) env: BTreeMap<String, String>,
-    /// Names that were warned about already, with their place.
-    pub(crate) warned: HashSet<(String, Span)>,
+    /// How places came to count.
+    pub(crate) chain: Chain,
+    /// The service that is looked at.
+    pub(crate) subject: Option<String>,
+    /// Variables that were warned about: which of `found`, and how often.
+    unset: HashMap<String, (usize, usize)>,
+    /// Files whose lines are referred to, each once.
+    lines_of: HashMap<PathBuf, u16>,
     pub(crate) interpolate: bool,
     pub(crate) resolve_paths: bool,
 }
@@ -36,7 +69,10 @@ impl<'a> Cx<'a> {
             files: Vec::new(),
             found: Vec::new(),
             env: BTreeMap::new(),
-            warned: HashSet::new(),
+            chain: Chain::default(),
+            subject: None,
+            unset: HashMap::new(),
+            lines_of: HashMap::new(),
             interpolate: true,
             resolve_paths: true,
         }
@@ -53,27 +89,48 @@ impl<'a> Cx<'a> {
     /// Remembers a file's text; gives its number for spans.
     pub(crate) fn add_file(&mut self, path: &Path, text: &str) -> u16 {
         let shown = self.shown(path);
-        self.files.push(SourceFile { shown, text: text.into() });
+        self.files.push(SourceFile { shown, text: text.into(), because: None, lines: OnceCell::new() });
         u16::try_from(self.files.len()).unwrap_or(u16::MAX)
     }
 
+    /// As [`Self::add_file`], for one that may be read several times.
+    pub(crate) fn add_file_once(&mut self, path: &Path, text: &str) -> u16 {
+        if let Some(number) = self.lines_of.get(path) {
+            return *number;
+        }
+        let number = self.add_file(path, text);
+        self.lines_of.insert(path.to_owned(), number);
+        number
+    }
+
+    /// Notes what led to the files from the number `from` on.
+    pub(crate) fn led_to(&mut self, from: usize, at: Span, word: &'static str) {
+        for file in self.files.iter_mut().skip(from).filter(|f| f.because.is_none() && at.file > 0) {
+            file.because = Some((at, word));
+        }
+    }
+
+    /// What led to a file.
+    pub(crate) fn because(&self, file: u16) -> Option<(Span, &'static str)> {
+        self.file(file)?.because
+    }
+
+    fn file(&self, number: u16) -> Option<&SourceFile> {
+        self.files.get(usize::from(number).checked_sub(1)?)
+    }
+
+    /// The whole text of a file.
+    pub(crate) fn text(&self, number: u16) -> Rc<str> {
+        self.file(number).map_or_else(|| "".into(), |f| f.text.clone())
+    }
+
     pub(crate) fn place(&self, span: Span) -> Option<Place> {
-        let file = self.files.get(usize::from(span.file).checked_sub(1)?)?;
-        let text = match span.line {
-            0 => String::new(),
-            n => file.text.lines().nth(n as usize - 1).unwrap_or_default().to_owned(),
-        };
-        Some(Place {
-            file: file.shown.clone(),
-            line: span.line,
-            column: span.col,
-            length: span.len.max(1),
-            text,
-        })
+        let file = self.file(span.file)?;
+        Some(Place::new(file.shown.clone(), span.line, span.col, span.len, file.line(span.line)))
     }
 
     pub(crate) fn origin(&self, span: Span) -> rcompose_model::Origin {
-        let file = usize::from(span.file).checked_sub(1).and_then(|i| self.files.get(i));
+        let file = self.file(span.file);
         rcompose_model::Origin {
             file: file.map(|f| f.shown.clone()).unwrap_or_default(),
             line: span.line,
@@ -83,9 +140,10 @@ impl<'a> Cx<'a> {
 
     fn push(&mut self, severity: Severity, span: Span, message: String) -> &mut Diagnostic {
         let place = self.place(span);
-        self.found
-            .push((span, Diagnostic { severity, message, place, related: Vec::new(), help: Vec::new() }));
-        &mut self.found.last_mut().expect("pushed just now").1
+        let code = Some(Code::default());
+        let diagnostic = Diagnostic { severity, code, place, ..Diagnostic::error(message) };
+        self.found.push(Found { span, subject: self.subject.clone(), diagnostic });
+        &mut self.found.last_mut().expect("pushed just now").diagnostic
     }
 
     pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
@@ -96,22 +154,58 @@ impl<'a> Cx<'a> {
         self.push(Severity::Warning, span, message.into())
     }
 
-    pub(crate) fn failed(&self) -> bool {
-        self.found.iter().any(|(_, d)| d.severity == Severity::Error)
+    /// A variable without a value: one warning, with the first places of its use. `place` is only asked for those.
+    pub(crate) fn unset(&mut self, name: &str, place: impl FnOnce(&Self) -> Span) {
+        const SHOWN: usize = 4;
+        let seen = self.unset.get(name).copied();
+        if let Some((index, count)) = seen {
+            self.unset.insert(name.to_owned(), (index, count + 1));
+            if count < SHOWN {
+                let at = place(self);
+                if let Some(place) = self.place(at) {
+                    self.found[index].diagnostic.related.push((place, "used here, too".into()));
+                }
+            }
+            return;
+        }
+        let at = place(self);
+        self.unset.insert(name.to_owned(), (self.found.len(), 1));
+        self.warn(at, format!("The {name:?} variable is not set. Defaulting to a blank string."))
+            .is(Code::UnsetVariable);
     }
 
-    /// Everything that was found, by place, each once.
+    pub(crate) fn failed(&self) -> bool {
+        self.found.iter().any(|f| f.diagnostic.severity == Severity::Error)
+    }
+
+    /// Everything that was found, by place, each once, with how its place came to count.
     pub(crate) fn take(&mut self) -> Vec<Diagnostic> {
         let mut all = std::mem::take(&mut self.found);
-        all.sort_by_key(|(span, _)| (span.file == 0, span.file, span.line, span.col));
+        self.unset.clear();
+        all.sort_by_key(|f| (f.span.file == 0, f.span.file, f.span.line, f.span.col));
+        let mut told: HashSet<(Span, String)> = HashSet::with_capacity(all.len());
         let mut out: Vec<Diagnostic> = Vec::with_capacity(all.len());
-        for (_, d) in all {
-            if !out.contains(&d) {
+        for Found { span, subject, diagnostic: mut d } in all {
+            // What is wrong in an anchor's text is wrong once, however many services use it.
+            let message = if self.is_shared(span) { anybody(&d.message) } else { d.message.clone() };
+            if told.insert((span, message)) {
+                self.explain(span, subject.as_deref(), &mut d);
                 out.push(d);
             }
         }
         out
     }
+}
+
+/// A message without the name of the service that it is about.
+fn anybody(message: &str) -> String {
+    for (before, end) in [("services.", '.'), ("service \"", '"')] {
+        if let Some((head, rest)) = message.split_once(before) {
+            let tail = rest.split_once(end).map_or("", |(_, tail)| tail);
+            return format!("{head}{before}*{end}{tail}");
+        }
+    }
+    message.to_owned()
 }
 
 /// The candidate nearest to `word`, if one is near enough to be meant.

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use rcompose_model::Origin;
 
+use crate::code::Code;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -12,7 +14,7 @@ pub enum Severity {
 }
 
 /// A place in a file, with the text of its line: a diagnostic can be shown when the file is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     /// The file, as the user would name it.
     pub file: PathBuf,
@@ -22,14 +24,34 @@ pub struct Place {
     pub column: u32,
     /// Length in characters.
     pub length: u32,
-    /// The whole line.
+    /// The line; of a very long one the part around the place.
     pub text: String,
+    /// Characters of the line that stand before `text`.
+    pub cut: u32,
 }
 
 impl Place {
+    /// A place with what is needed of its line: nobody reads a megabyte.
+    pub fn new(file: PathBuf, line: u32, column: u32, length: u32, text: &str) -> Self {
+        const BEFORE: u32 = 60;
+        const WIDTH: usize = 160;
+        let cut = if text.len() > WIDTH { column.max(1).saturating_sub(1 + BEFORE) } else { 0 };
+        let text = text.chars().skip(cut as usize).take(WIDTH).collect();
+        Self { file, line, column, length: length.max(1), text, cut }
+    }
+
     /// Without the text.
     pub fn origin(&self) -> Origin {
         Origin { file: self.file.clone(), line: self.line, column: self.column }
+    }
+
+    /// The marked part of `text`, in bytes.
+    pub(crate) fn marked(&self) -> std::ops::Range<usize> {
+        let start = self.column.max(1).saturating_sub(1 + self.cut) as usize;
+        let from = self.text.char_indices().nth(start).map_or(self.text.len(), |(i, _)| i);
+        let rest = &self.text[from..];
+        let to = rest.char_indices().nth(self.length.max(1) as usize).map_or(rest.len(), |(i, _)| i);
+        from..from + to
     }
 }
 
@@ -38,6 +60,8 @@ impl Place {
 pub struct Diagnostic {
     /// How bad.
     pub severity: Severity,
+    /// What kind of thing, for what was found in files.
+    pub code: Option<Code>,
     /// What is wrong: lower case, no full stop.
     pub message: String,
     /// Where.
@@ -53,6 +77,7 @@ impl Diagnostic {
     pub fn error(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            code: None,
             message: message.into(),
             place: None,
             related: Vec::new(),
@@ -63,6 +88,18 @@ impl Diagnostic {
     /// Adds what to do.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
+        self
+    }
+
+    /// Says what kind of thing it is.
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Says what kind of thing it is.
+    pub(crate) fn is(&mut self, code: Code) -> &mut Self {
+        self.code = Some(code);
         self
     }
 }
@@ -88,79 +125,4 @@ impl From<Diagnostic> for LoadError {
     fn from(d: Diagnostic) -> Self {
         Self { diagnostics: vec![d] }
     }
-}
-
-/// Draws diagnostics as rustc does: place, line, the span marked, help.
-pub fn render_diagnostics(all: &[Diagnostic], color: bool, width: usize) -> String {
-    let renderer =
-        if color { annotate_snippets::Renderer::styled() } else { annotate_snippets::Renderer::plain() };
-    let renderer = renderer.term_width(width.max(40));
-    let mut out = String::new();
-    for d in all {
-        out.push_str(&render_one(&renderer, d));
-        out.push('\n');
-    }
-    out
-}
-
-/// Very long lines are cut around the span: nobody reads a megabyte.
-fn window(place: &Place) -> (String, usize, usize) {
-    const BEFORE: usize = 60;
-    const WIDTH: usize = 160;
-    let start = (place.column.max(1) - 1) as usize;
-    let skip = if place.text.len() > WIDTH { start.saturating_sub(BEFORE) } else { 0 };
-    let shown: String = place.text.chars().skip(skip).take(WIDTH).collect();
-    let from = shown.char_indices().nth(start - skip).map_or(shown.len(), |(i, _)| i);
-    let to =
-        shown[from..].char_indices().nth(place.length.max(1) as usize).map_or(shown.len(), |(i, _)| from + i);
-    (shown, from, to)
-}
-
-fn render_one(renderer: &annotate_snippets::Renderer, d: &Diagnostic) -> String {
-    use annotate_snippets::{AnnotationKind, Level, Snippet};
-    let level = if d.severity == Severity::Error { Level::ERROR } else { Level::WARNING };
-    let Some(place) = d.place.as_ref() else {
-        let group = level.primary_title(d.message.as_str());
-        let mut report = annotate_snippets::Group::with_title(group);
-        for help in &d.help {
-            report = report.element(Level::HELP.message(help.as_str()));
-        }
-        return renderer.render(&[report]);
-    };
-    let path = place.file.display().to_string();
-    let mut report = annotate_snippets::Group::with_title(level.primary_title(d.message.as_str()));
-    if place.line == 0 {
-        report = report.element(annotate_snippets::Origin::path(path.as_str()));
-        for help in &d.help {
-            report = report.element(Level::HELP.message(help.as_str()));
-        }
-        return renderer.render(&[report]);
-    }
-    let (text, from, to) = window(place);
-    report = report.element(
-        Snippet::source(text.as_str())
-            .line_start(place.line as usize)
-            .path(path.as_str())
-            .annotation(AnnotationKind::Primary.span(from..to)),
-    );
-    let drawn: Vec<(String, usize, usize, String)> = d
-        .related
-        .iter()
-        .map(|(p, _)| {
-            let (text, from, to) = window(p);
-            (text, from, to, p.file.display().to_string())
-        })
-        .collect();
-    for ((p, word), (text, from, to, path)) in d.related.iter().zip(&drawn) {
-        report = report.element(
-            Snippet::source(text.as_str())
-                .line_start(p.line as usize)
-                .path(path.as_str())
-                .annotation(AnnotationKind::Context.span(*from..*to).label(word.as_str())),
-        );
-    }
-    for help in &d.help {
-        report = report.element(Level::HELP.message(help.as_str()));
-    }
-    renderer.render(&[report])
 }

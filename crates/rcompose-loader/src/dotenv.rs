@@ -1,6 +1,6 @@
 //! `.env` and `env_file` text (Compose specification, "Env_file format"), read as docker compose reads it.
 
-use crate::interpolate::{Fault, expand};
+use crate::interpolate::{Became, Fault, expand};
 
 /// What is wrong with an env file, and where (from 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,15 +186,19 @@ impl<'t> Reader<'t> {
             |name: &str| (self.lookup.first)(name).or_else(|| own(name)).or_else(|| (self.lookup.last)(name));
         let mut unset = Vec::new();
         let line = self.line;
-        let result = expand(text, &lookup, &mut |name, _| unset.push((name.to_owned(), line)));
+        let result = expand(text, &lookup, &mut |seen| {
+            if seen.became == Became::Unset {
+                unset.push((seen.name.to_owned(), line));
+            }
+        });
         self.out.unset.extend(unset);
-        match result {
+        match result.map_err(|faults| faults.into_iter().next()) {
             Ok(value) => Ok(value),
-            Err(Fault::Format { .. }) => self.fault(format!("invalid interpolation format: {text:?}")),
-            Err(Fault::Required { name, message, .. }) => {
+            Err(Some(Fault::Required { name, message, .. })) => {
                 let colon = if message.is_empty() { "" } else { ": " };
                 self.fault(format!("required variable {name} is missing a value{colon}{message}"))
             }
+            Err(_) => self.fault(format!("invalid interpolation format: {text:?}")),
         }
     }
 }
@@ -332,5 +336,14 @@ mod tests {
         assert_eq!(pairs, [("A".into(), Some("\"q\" # c ".into())), ("B".into(), None)]);
         assert_eq!(parse_raw("A=1\nB C").unwrap_err().line, 2);
         assert!(parse_raw("=x").is_err());
+    }
+
+    #[test]
+    fn lines() {
+        let text = "A=1\n\n# c\nB=\"x\ny\"\r\nC\nD='\n'\nE=$A";
+        let lines: Vec<(String, u32)> =
+            read(text).unwrap().pairs.into_iter().map(|p| (p.key, p.line)).collect();
+        let want = [("A", 1), ("B", 4), ("C", 6), ("D", 7), ("E", 9)];
+        assert_eq!(lines, want.map(|(k, l)| (k.to_owned(), l)));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::dotenv::{self, Lookup, Pair};
 use crate::tree::Span;
@@ -31,8 +32,16 @@ pub(crate) struct EnvFile<'f> {
     pub(crate) raw: bool,
 }
 
+/// A variable that a file sets or, bare, asks for.
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    /// `None` for a bare name.
+    pub(crate) value: Option<String>,
+    pub(crate) at: Span,
+}
+
 /// Reads one file. What is wrong goes into `cx`: at the line, or where the file is asked for if it can't be read.
-pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> Vec<Pair> {
+pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> Vec<Entry> {
     let EnvFile { what, path, at, raw } = *file;
     let text = match cx.sources.read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -44,30 +53,32 @@ pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> 
                 _ => e.to_string(),
             };
             cx.error(at, format!("{what} {} can't be read: {why}", shown.display()))
+                .is(Code::UnreadableFile)
                 .help
                 .push("make the file, or correct its path".into());
             return Vec::new();
         }
     };
     let parsed = if raw { dotenv::parse_raw(&text) } else { dotenv::parse(&text, lookup) };
-    let at_line = |file: u16, line: u32| {
-        let len = text.lines().nth(line as usize - 1).unwrap_or_default().chars().count() as u32;
-        Span { file, line, col: 1, len }
+    let before = cx.files.len();
+    let file = cx.add_file_once(path, &text);
+    cx.led_to(before, at, "read here");
+    let lines: Vec<&str> = text.lines().collect();
+    let at_line = |number: u32| {
+        let line = lines.get(number as usize - 1).copied().unwrap_or_default();
+        let indent = line.chars().count() - line.trim_start().chars().count();
+        Span { file, line: number, col: indent as u32 + 1, len: line.trim().chars().count() as u32 }
     };
     match parsed {
         Ok(parsed) => {
-            if !parsed.unset.is_empty() {
-                let file = cx.add_file(path, &text);
-                for (name, line) in parsed.unset {
-                    let span = at_line(file, line);
-                    cx.warn(span, format!("The {name:?} variable is not set. Defaulting to a blank string."));
-                }
+            for (name, line) in parsed.unset {
+                cx.unset(&name, |_| at_line(line));
             }
-            parsed.pairs
+            let entry = |p: Pair| Entry { key: p.key, value: p.value, at: at_line(p.line) };
+            parsed.pairs.into_iter().map(entry).collect()
         }
         Err(fault) => {
-            let file = cx.add_file(path, &text);
-            cx.error(at_line(file, fault.line), fault.message);
+            cx.error(at_line(fault.line), fault.message).is(Code::InvalidEnvFile);
             Vec::new()
         }
     }
@@ -78,16 +89,19 @@ pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> 
 pub(crate) fn interpolation(cx: &mut Cx<'_>, files: &[(PathBuf, Span)]) {
     let outer = cx.env.clone();
     let first = |name: &str| outer.get(name).cloned();
-    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    let mut values: BTreeMap<String, (String, Span)> = BTreeMap::new();
     for (path, at) in files {
-        let last = |name: &str| values.get(name).cloned();
+        let last = |name: &str| values.get(name).map(|(value, _)| value.clone());
         let file = EnvFile { what: "env file", path, at: *at, raw: false };
-        for pair in read(cx, &file, &Lookup { first: &first, last: &last }) {
+        for entry in read(cx, &file, &Lookup { first: &first, last: &last }) {
             // A bare name is the shell's variable, which is there already.
-            values.extend(pair.value.map(|value| (pair.key, value)));
+            values.extend(entry.value.map(|value| (entry.key, (value, entry.at))));
         }
     }
-    for (key, value) in values {
-        cx.env.entry(key).or_insert(value);
+    for (key, (value, at)) in values {
+        if !outer.contains_key(&key) {
+            cx.chain.set_in.insert(key.clone(), at);
+            cx.env.insert(key, value);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::canonical::{absolute, canonical};
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::merge;
 use crate::remote::Remote;
@@ -22,8 +23,8 @@ pub(crate) struct Parsed {
     pub(crate) documents: Vec<Node>,
 }
 
-/// Reads and parses; what is wrong goes into `cx`.
-pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Parsed> {
+/// Reads and parses; what is wrong goes into `cx`. `word` says what the place `at` does with the file.
+pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span, word: &'static str) -> Option<Parsed> {
     let bytes = match cx.sources.read(path) {
         Ok(bytes) => bytes,
         Err(e) => {
@@ -33,11 +34,14 @@ pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Parsed> {
                 std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
                 _ => e.to_string(),
             };
-            cx.error(at, format!("can't read {}: {why}", shown.display()));
+            cx.error(at, format!("can't read {}: {why}", shown.display())).is(Code::UnreadableFile);
             return None;
         }
     };
-    parse(cx, path, &bytes)
+    let before = cx.files.len();
+    let parsed = parse(cx, path, &bytes);
+    cx.led_to(before, at, word);
+    parsed
 }
 
 /// Where a remote file lies on this machine; what is wrong goes into `cx`.
@@ -61,7 +65,10 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Parsed
 pub(crate) fn refuse_empty(cx: &mut Cx<'_>, files: &[Parsed]) {
     if files.iter().all(|f| f.documents.iter().all(Node::is_null)) {
         let span = files.first().map(|f| f.span).unwrap_or_default();
-        cx.error(span, "empty compose file").help.push("write at least `services:` with one service".into());
+        cx.error(span, "empty compose file")
+            .is(Code::UnusableFile)
+            .help
+            .push("write at least `services:` with one service".into());
     }
 }
 
@@ -101,6 +108,7 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
     if cx.interpolate {
         interpolate::tree(cx, &mut tree);
     }
+    note_services(cx, &tree);
     schema::check(cx, &mut tree);
     if tree.as_map().is_none() {
         return Node::new(Value::Map(Map::new()), tree.span);
@@ -136,6 +144,13 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
     tree
 }
 
+/// Notes where the services stand, for what is told later.
+fn note_services(cx: &mut Cx<'_>, tree: &Node) {
+    for (name, node) in tree.get("services").and_then(Node::as_map).into_iter().flatten() {
+        cx.chain.services.insert(node.key_span, name.clone());
+    }
+}
+
 fn strings(node: Option<&Node>) -> Vec<(String, Span)> {
     match node.map(|n| (&n.value, n.span)) {
         Some((Value::Str(s), span)) => vec![(s.clone(), span)],
@@ -152,7 +167,10 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
         None => strings(entry.get("path")),
     };
     if paths.is_empty() {
-        cx.error(entry.span, "an include needs a path").help.push("add `path:` with a Compose file".into());
+        cx.error(entry.span, "an include needs a path")
+            .is(Code::MissingAttribute)
+            .help
+            .push("add `path:` with a Compose file".into());
         return None;
     }
     let mut local = Vec::new();
@@ -164,7 +182,7 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
     if trail.contains(&paths[0].0) || trail.len() > MAX_INCLUDES {
         let chain: Vec<String> =
             trail.iter().chain([&paths[0].0]).map(|p| cx.shown(p).display().to_string()).collect();
-        cx.error(entry.span, format!("include cycle detected: {}", chain.join(" includes ")));
+        cx.error(entry.span, format!("include cycle detected: {}", chain.join(" includes "))).is(Code::Cycle);
         return None;
     }
     let directory = match entry.get("project_directory").and_then(Node::as_str) {
@@ -177,6 +195,7 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
         env_files = vec![(directory.join(".env").display().to_string(), entry.span)];
     }
     let outer = cx.env.clone();
+    let outer_lines = cx.chain.set_in.clone();
     let mut files = Vec::new();
     for (file, at) in env_files {
         let path = join_clean(base, Path::new(&file));
@@ -187,12 +206,13 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
     envfile::interpolation(cx, &files);
     let mut parsed = Vec::new();
     for (path, at) in &paths {
-        parsed.extend(read(cx, path, *at));
+        parsed.extend(read(cx, path, *at, "included here"));
     }
     trail.push(paths[0].0.clone());
     let tree = combine(cx, parsed, &directory, trail);
     trail.pop();
     cx.env = outer;
+    cx.chain.set_in = outer_lines;
     Some(tree)
 }
 
@@ -241,7 +261,7 @@ fn extended(
     if chain.contains(&here) {
         let mut names: Vec<String> = chain.iter().map(|(_, n)| n.clone()).collect();
         names.push(name.to_owned());
-        cx.error(extends.span, format!("circular extends: {}", names.join(" extends ")));
+        cx.error(extends.span, format!("circular extends: {}", names.join(" extends "))).is(Code::Cycle);
         return None;
     }
     let of = extends.get("service")?;
@@ -262,13 +282,19 @@ fn extended(
     if !services.contains_key(&base_name) {
         let near = crate::cx::nearest(&base_name, services.keys().map(String::as_str)).map(str::to_owned);
         let shown = cx.shown(&base_path);
-        let d = cx.error(
-            of_span,
-            format!("cannot extend service {name:?}: service {base_name:?} not found in {}", shown.display()),
-        );
+        let d = cx
+            .error(
+                of_span,
+                format!(
+                    "cannot extend service {name:?}: service {base_name:?} not found in {}",
+                    shown.display()
+                ),
+            )
+            .is(Code::UndefinedService);
         d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
         return None;
     }
+    cx.chain.extends.push((name.to_owned(), of_span, base_name.clone()));
     chain.push(here);
     let base = extended(cx, files, &base_path, &base_name, chain);
     chain.pop();
@@ -282,13 +308,14 @@ fn extended(
 
 /// The services of a file that is only extended from: canonical, its paths against its own directory.
 fn base_file(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Map> {
-    let parsed = read(cx, path, at)?;
+    let parsed = read(cx, path, at, "extended here")?;
     let base = path.parent().unwrap_or(Path::new("/")).to_owned();
     let mut services = Map::new();
     for mut tree in parsed.documents {
         if cx.interpolate {
             interpolate::tree(cx, &mut tree);
         }
+        note_services(cx, &tree);
         schema::check(cx, &mut tree);
         if cx.failed() {
             return None;

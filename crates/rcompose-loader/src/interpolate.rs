@@ -1,60 +1,142 @@
 //! `$V`, `${V}` and its operators (Compose specification, "Interpolation").
 
+use crate::chain::{Origin, Use};
+use crate::code::Code;
 use crate::cx::Cx;
+use crate::locate;
 use crate::tree::{Node, Span, Value};
 
-/// Why a string couldn't be interpolated, with the offset in characters.
+/// Why a string couldn't be interpolated, with the expression's place in characters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Format { at: usize },
-    Required { name: String, message: String, at: usize },
+    Format { at: usize, len: usize },
+    Required { name: String, message: String, at: usize, len: usize },
 }
 
-/// Replaces variables in one string.
+/// What became of a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Became<'v> {
+    Value(&'v str),
+    /// The text behind `-` or `+`.
+    Default(&'v str),
+    Unset,
+}
+
+/// A variable's use, with the expression's place in characters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'v> {
+    pub(crate) name: &'v str,
+    pub(crate) became: Became<'v>,
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+}
+
+/// Replaces variables in one string. All required ones that miss are told at once.
 pub(crate) fn expand(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
-    unset: &mut dyn FnMut(&str, usize),
-) -> Result<String, Fault> {
+    seen: &mut dyn FnMut(Seen<'_>),
+) -> Result<String, Vec<Fault>> {
     if !text.contains('$') {
         return Ok(text.to_owned());
     }
     let chars: Vec<char> = text.chars().collect();
-    let mut out = String::with_capacity(text.len());
-    let mut i = 0;
-    while i < chars.len() {
-        let c = chars[i];
-        if c != '$' {
-            out.push(c);
-            i += 1;
-            continue;
-        }
-        match chars.get(i + 1) {
-            Some('$') => {
-                out.push('$');
-                i += 2;
-            }
-            Some('{') => {
-                let end = closing(&chars, i + 1).ok_or(Fault::Format { at: i })?;
-                out.push_str(&braced(&chars[i + 2..end], i, lookup, unset)?);
-                i = end + 1;
-            }
-            Some(c) if is_start(*c) => {
-                let end = name_end(&chars, i + 1);
-                let name: String = chars[i + 1..end].iter().collect();
-                match lookup(&name) {
-                    Some(v) => out.push_str(&v),
-                    None => unset(&name, i),
-                }
-                i = end;
-            }
-            _ => {
-                out.push('$');
+    let mut expander = Expander { lookup, seen, faults: Vec::new() };
+    let out = expander.expand(&chars, 0);
+    if expander.faults.is_empty() { Ok(out) } else { Err(expander.faults) }
+}
+
+struct Expander<'e> {
+    lookup: &'e dyn Fn(&str) -> Option<String>,
+    seen: &'e mut dyn FnMut(Seen<'_>),
+    faults: Vec<Fault>,
+}
+
+impl Expander<'_> {
+    /// `offset` is where `chars` begins in the whole string.
+    fn expand(&mut self, chars: &[char], offset: usize) -> String {
+        let mut out = String::with_capacity(chars.len());
+        let mut i = 0;
+        while i < chars.len() {
+            let c = chars[i];
+            if c != '$' {
+                out.push(c);
                 i += 1;
+                continue;
+            }
+            match chars.get(i + 1) {
+                Some('$') => {
+                    out.push('$');
+                    i += 2;
+                }
+                Some('{') => {
+                    let Some(end) = closing(chars, i + 1) else {
+                        self.faults.push(Fault::Format { at: offset + i, len: chars.len() - i });
+                        return out;
+                    };
+                    out.push_str(&self.braced(&chars[i + 2..end], offset + i, end + 1 - i));
+                    i = end + 1;
+                }
+                Some(c) if is_start(*c) => {
+                    let end = name_end(chars, i + 1);
+                    let name: String = chars[i + 1..end].iter().collect();
+                    out.push_str(&self.value(&name, offset + i, end - i));
+                    i = end;
+                }
+                _ => {
+                    out.push('$');
+                    i += 1;
+                }
+            }
+        }
+        out
+    }
+
+    fn tell(&mut self, name: &str, became: Became<'_>, at: usize, len: usize) {
+        (self.seen)(Seen { name, became, at, len });
+    }
+
+    /// A variable's value, or nothing.
+    fn value(&mut self, name: &str, at: usize, len: usize) -> String {
+        let value = (self.lookup)(name);
+        self.tell(name, value.as_deref().map_or(Became::Unset, Became::Value), at, len);
+        value.unwrap_or_default()
+    }
+
+    /// What stands in braces, at `at` with the dollar sign.
+    fn braced(&mut self, body: &[char], at: usize, len: usize) -> String {
+        let end = name_end(body, 0);
+        let named = end > 0 && is_start(body[0]);
+        let name: String = body[..end].iter().collect();
+        let (colon, op, word) = match &body[end..] {
+            [] if named => return self.value(&name, at, len),
+            [':', op @ ('-' | '?' | '+'), word @ ..] if named => (true, *op, word),
+            [op @ ('-' | '?' | '+'), word @ ..] if named => (false, *op, word),
+            _ => {
+                self.faults.push(Fault::Format { at, len });
+                return String::new();
+            }
+        };
+        let start = at + 2 + body.len() - word.len();
+        let value = (self.lookup)(&name).filter(|v| !colon || !v.is_empty());
+        match (op, value) {
+            ('-' | '?', Some(value)) => {
+                self.tell(&name, Became::Value(&value), at, len);
+                value
+            }
+            ('-', None) | ('+', Some(_)) => {
+                let text = self.expand(word, start);
+                self.tell(&name, Became::Default(&text), at, len);
+                text
+            }
+            ('+', None) => String::new(),
+            (_, None) | (_, Some(_)) => {
+                let message = self.expand(word, start);
+                self.faults.push(Fault::Required { name, message, at, len });
+                String::new()
             }
         }
     }
-    Ok(out)
 }
 
 fn is_start(c: char) -> bool {
@@ -93,107 +175,91 @@ fn closing(chars: &[char], open: usize) -> Option<usize> {
     None
 }
 
-fn braced(
-    body: &[char],
-    at: usize,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    unset: &mut dyn FnMut(&str, usize),
-) -> Result<String, Fault> {
-    let end = name_end(body, 0);
-    if end == 0 || !is_start(body[0]) {
-        return Err(Fault::Format { at });
-    }
-    let name: String = body[..end].iter().collect();
-    let value = lookup(&name);
-    let rest = &body[end..];
-    let (colon, op, word) = match rest {
-        [] => {
-            return Ok(value.unwrap_or_else(|| {
-                unset(&name, at);
-                String::new()
-            }));
-        }
-        [':', op @ ('-' | '?' | '+'), word @ ..] => (true, *op, word),
-        [op @ ('-' | '?' | '+'), word @ ..] => (false, *op, word),
-        _ => return Err(Fault::Format { at }),
-    };
-    let word: String = word.iter().collect();
-    let present = value.as_ref().is_some_and(|v| !colon || !v.is_empty());
-    match op {
-        '-' if present => Ok(value.unwrap_or_default()),
-        '-' => expand(&word, lookup, unset),
-        '+' if present => expand(&word, lookup, unset),
-        '+' => Ok(String::new()),
-        _ if present => Ok(value.unwrap_or_default()),
-        _ => {
-            let message = expand(&word, lookup, unset)?;
-            Err(Fault::Required { name, message, at })
-        }
-    }
-}
-
 /// Interpolates every string of a tree.
 pub(crate) fn tree(cx: &mut Cx<'_>, node: &mut Node) {
     if node.tag == crate::tree::Tag::Reset {
         return;
     }
-    let span = node.span;
-    let quoted = node.quoted;
-    match &mut node.value {
+    match &node.value {
         Value::Str(text) if text.contains('$') => {
-            let mut unset = Vec::new();
-            let env = &cx.env;
-            let result = expand(text, &|n| env.get(n).cloned(), &mut |n, at| unset.push((n.to_owned(), at)));
-            match result {
-                Ok(new) => *text = new,
-                Err(Fault::Format { at }) => {
-                    let at = inner(span, quoted, at);
-                    let shown = std::mem::take(text);
-                    cx.error(at, format!("invalid interpolation format: {shown:?}"))
-                        .help
-                        .push("you may need to escape any $ with another $: $$".into());
-                }
-                Err(Fault::Required { name, message, at }) => {
-                    let mut text = format!("required variable {name} is missing a value");
-                    if !message.is_empty() {
-                        text.push_str(": ");
-                        text.push_str(&message);
-                    }
-                    cx.error(inner(span, quoted, at), text)
-                        .help
-                        .push(format!("set {name} in the environment or in .env"));
-                }
-            }
-            for (name, at) in unset {
-                let at = inner(span, quoted, at);
-                if cx.warned.insert((name.clone(), at)) {
-                    cx.warn(at, format!("The {name:?} variable is not set. Defaulting to a blank string."));
-                }
-            }
+            let text = text.clone();
+            node.value = Value::Str(scalar(cx, node, &text));
         }
-        Value::Seq(items) => items.iter_mut().for_each(|n| tree(cx, n)),
-        Value::Map(map) => map.values_mut().for_each(|n| tree(cx, n)),
+        Value::Seq(_) | Value::Map(_) => match &mut node.value {
+            Value::Seq(items) => items.iter_mut().for_each(|n| tree(cx, n)),
+            Value::Map(map) => map.values_mut().for_each(|n| tree(cx, n)),
+            _ => {}
+        },
         _ => {}
     }
 }
 
-/// A place inside a scalar; the scalar's own for one of several lines.
-fn inner(span: Span, quoted: bool, at: usize) -> Span {
-    let offset = at as u32 + u32::from(quoted);
-    if span.len > offset { Span { col: span.col + offset, len: 1, ..span } } else { span }
+/// Interpolates one scalar, and notes the variables that it was made from.
+fn scalar(cx: &mut Cx<'_>, node: &Node, text: &str) -> String {
+    let span = node.span;
+    let mut uses: Vec<Use> = Vec::new();
+    let mut unset: Vec<(String, usize, usize)> = Vec::new();
+    let (env, chain) = (&cx.env, &cx.chain);
+    let result = expand(text, &|n| env.get(n).cloned(), &mut |seen| {
+        let (value, origin) = match seen.became {
+            Became::Value(v) => (v, chain.origin(seen.name)),
+            Became::Default(v) => (v, Origin::Default),
+            Became::Unset => {
+                unset.push((seen.name.to_owned(), seen.at, seen.len));
+                ("", Origin::Unset)
+            }
+        };
+        uses.push(Use { name: seen.name.to_owned(), value: value.to_owned(), origin });
+    });
+    if !uses.is_empty() {
+        cx.chain.uses.insert(span, uses);
+    }
+    let inside = |cx: &Cx<'_>, at, len| locate::inside(&cx.text(span.file), span, node.style, text, at, len);
+    for (name, at, len) in unset {
+        cx.unset(&name, |cx| inside(cx, at, len));
+    }
+    let faults = match result {
+        Ok(new) => return new,
+        Err(faults) => faults,
+    };
+    for fault in faults {
+        match fault {
+            Fault::Format { at, len } => {
+                let place = inside(cx, at, len);
+                let shown = crate::chain::shown(text);
+                cx.error(place, format!("invalid interpolation format: {shown}"))
+                    .is(Code::InvalidInterpolation)
+                    .help
+                    .push("you may need to escape any $ with another $: $$".into());
+            }
+            Fault::Required { name, message, at, len } => {
+                let mut text = format!("required variable {name} is missing a value");
+                if !message.is_empty() {
+                    text.push_str(": ");
+                    text.push_str(&message);
+                }
+                let place: Span = inside(cx, at, len);
+                cx.error(place, text)
+                    .is(Code::RequiredVariable)
+                    .help
+                    .push(format!("set {name} in the environment or in .env"));
+            }
+        }
+    }
+    String::new()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(text: &str) -> Result<String, Fault> {
+    fn run(text: &str) -> Result<String, Vec<Fault>> {
         let lookup = |n: &str| match n {
             "A" => Some("a".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        expand(text, &lookup, &mut |_, _| {})
+        expand(text, &lookup, &mut |_| {})
     }
 
     #[test]
@@ -219,12 +285,28 @@ mod tests {
 
     #[test]
     fn faults() {
-        assert_eq!(run("ab${"), Err(Fault::Format { at: 2 }));
-        assert_eq!(run("${A/b/c}"), Err(Fault::Format { at: 0 }));
-        assert_eq!(run("${}"), Err(Fault::Format { at: 0 }));
-        assert_eq!(
-            run("${X:?not ${A}}"),
-            Err(Fault::Required { name: "X".into(), message: "not a".into(), at: 0 })
-        );
+        assert_eq!(run("ab${"), Err(vec![Fault::Format { at: 2, len: 2 }]));
+        assert_eq!(run("${A/b/c}"), Err(vec![Fault::Format { at: 0, len: 8 }]));
+        assert_eq!(run("${}"), Err(vec![Fault::Format { at: 0, len: 3 }]));
+        let required = |name: &str, message: &str, at, len| Fault::Required {
+            name: name.into(),
+            message: message.into(),
+            at,
+            len,
+        };
+        assert_eq!(run("${X:?not ${A}}"), Err(vec![required("X", "not a", 0, 14)]));
+        // All at once, inside of defaults, too.
+        assert_eq!(run("${X:?} ${Y:-${Z?z}}"), Err(vec![required("X", "", 0, 6), required("Z", "z", 12, 6)]));
+    }
+
+    #[test]
+    fn what_became_of_each() {
+        let mut all = Vec::new();
+        let lookup = |n: &str| (n == "A").then(|| "a".to_owned());
+        let text = "${A:-x} ${B:-y$C}";
+        let got =
+            expand(text, &lookup, &mut |s| all.push(format!("{} {:?} {} {}", s.name, s.became, s.at, s.len)));
+        assert_eq!(got.unwrap(), "a y");
+        assert_eq!(all, ["A Value(\"a\") 0 7", "C Unset 14 2", "B Default(\"y\") 8 9"]);
     }
 }

@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod chain;
+mod code;
 mod cx;
 mod decode;
 mod diagnostic;
 mod dotenv;
+mod draw;
 mod envfile;
 mod files;
 mod interpolate;
 mod load;
+mod locate;
 mod merge;
 mod normalize;
 mod print;
@@ -29,7 +33,9 @@ mod validate;
 mod yaml;
 
 pub use canonical::{parse_short_port, parse_short_volume};
-pub use diagnostic::{Diagnostic, LoadError, Place, Severity, render_diagnostics};
+pub use code::Code;
+pub use diagnostic::{Diagnostic, LoadError, Place, Severity};
+pub use draw::render_diagnostics;
 pub use envfile::parse_env_file;
 pub use load::load;
 pub use print::Canonical;

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use rcompose_model::Project;
 
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::diagnostic::LoadError;
 use crate::print::Canonical;
@@ -137,7 +138,7 @@ fn disabled_dependencies(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String
             if required && services.contains_key(dep) && !enabled.contains(dep) {
                 let profiles: Vec<String> = service_profiles(services.get(dep)).collect();
                 let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
-                cx.error(span, format!("service {name:?} depends on {dep:?}, which no active profile enables: invalid compose project"))
+                cx.error(span, format!("service {name:?} depends on {dep:?}, which no active profile enables: invalid compose project")).is(Code::UndefinedService)
                     .help
                     .push(format!("activate one of its profiles (--profile {}), or say `required: false`", profiles.join(", ")));
             }

@@ -38,7 +38,7 @@ fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>) {
             }
         }
         (_, value) => {
-            *base = Node { value, span: over.span, key_span, tag: Tag::None, quoted: over.quoted };
+            *base = Node { value, span: over.span, key_span, tag: Tag::None, style: over.style };
         }
     }
 }

@@ -186,7 +186,7 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
         for pair in pairs {
             // A bare name takes the shell's value; without one it changes nothing.
             if let Some(value) = pair.value.or_else(|| first(&pair.key)) {
-                out.insert(pair.key, Node::str(value, path_node.span));
+                out.insert(pair.key, Node::str(value, pair.at));
             }
         }
     }
@@ -206,7 +206,7 @@ fn label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
         let pairs = envfile::read(cx, &label_file, &Lookup { first: &first, last: &|_| None });
         for pair in pairs {
             if let Some(value) = pair.value {
-                labels.insert(pair.key, Node::str(value, file.span));
+                labels.insert(pair.key, Node::str(value, pair.at));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rcompose_model::ProjectName;
 
 use crate::canonical::absolute;
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::diagnostic::{Diagnostic, LoadError};
 use crate::envfile;
@@ -114,6 +115,7 @@ pub(crate) fn setting(cx: &mut Cx<'_>, req: &LoadRequest) -> Result<Setting, Loa
             if from_variable && !cx.sources.is_file(&path) {
                 let why = if cx.sources.is_dir(&path) { "it is a directory" } else { "no such file" };
                 cx.error(Span::default(), format!("can't read {}: {why}", cx.shown(&path).display()))
+                    .is(Code::UnreadableFile)
                     .help
                     .push(format!("{:?} comes from the variable COMPOSE_FILE", file.display().to_string()));
             }
@@ -161,7 +163,7 @@ fn search(cx: &mut Cx<'_>, from: &Path) -> Vec<PathBuf> {
 /// The error for no file at all.
 pub(crate) fn no_file(req: &LoadRequest) -> LoadError {
     let dir = req.project_directory.as_ref().map_or(req.cwd.clone(), |d| join_clean(&req.cwd, d));
-    Diagnostic::error("no configuration file provided: not found")
+    Diagnostic::error("no configuration file provided: not found").code(Code::UnreadableFile)
         .help(format!(
             "neither {} nor its parents have a compose.yaml (or compose.yml, docker-compose.yml, docker-compose.yaml); \
              name one with -f FILE",
@@ -178,7 +180,7 @@ pub(crate) fn parse_all(cx: &mut Cx<'_>, req: &LoadRequest, files: &[PathBuf]) -
             let text = req.stdin.clone().unwrap_or_default();
             out.extend(files::parse(cx, Path::new("<stdin>"), &text));
         } else {
-            out.extend(files::read(cx, file, Span::default()));
+            out.extend(files::read(cx, file, Span::default(), ""));
         }
     }
     out
@@ -200,10 +202,10 @@ pub(crate) fn name(
     if let Some((text, span)) = named {
         let env = &cx.env;
         // A string that can't be interpolated is told of when the file is.
-        if let Ok(text) = expand(&text, &|n| env.get(n).cloned(), &mut |_, _| {}) {
+        if let Ok(text) = expand(&text, &|n| env.get(n).cloned(), &mut |_| {}) {
             return ProjectName::normalized(&text).map_err(|e| {
                 let message = if text.is_empty() { "project name must not be empty".into() } else { e.to_string() };
-                let error = cx.error(span, message);
+                let error = cx.error(span, message).is(Code::ProjectName);
                 if text.is_empty() {
                     error.help.push("all of its variables are unset or empty: set them, or give a default with ${NAME:-default}".into());
                 }
@@ -213,7 +215,7 @@ pub(crate) fn name(
     }
     let of_dir = |dir: &Path| ProjectName::normalized(dir.file_name()?.to_str()?).ok();
     of_dir(&setting.named_after).ok_or_else(|| {
-        Diagnostic::error("project name must not be empty")
+        Diagnostic::error("project name must not be empty").code(Code::ProjectName)
             .help("the directory's name has no usable letter: give a name with -p, COMPOSE_PROJECT_NAME or `name:`")
             .into()
     })
@@ -225,7 +227,7 @@ pub(crate) fn given_name(cx: &Cx<'_>, req: &LoadRequest) -> Result<Option<Projec
     match req.project_name.clone().or_else(from_env).filter(|n| !n.is_empty()) {
         Some(name) => match ProjectName::new(name) {
             Ok(name) => Ok(Some(name)),
-            Err(e) => Err(Diagnostic::error(e.to_string()).into()),
+            Err(e) => Err(Diagnostic::error(e.to_string()).code(Code::ProjectName).into()),
         },
         None => Ok(None),
     }

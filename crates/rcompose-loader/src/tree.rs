@@ -24,6 +24,17 @@ pub(crate) enum Tag {
     Override,
 }
 
+/// How a scalar was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    #[default]
+    Plain,
+    Single,
+    Double,
+    Literal,
+    Folded,
+}
+
 /// A value and its place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
@@ -32,8 +43,8 @@ pub(crate) struct Node {
     /// The key that holds it, if one does.
     pub(crate) key_span: Span,
     pub(crate) tag: Tag,
-    /// Written in quotes or as a block: columns inside the text start one later, or can't be told.
-    pub(crate) quoted: bool,
+    /// How a scalar was written.
+    pub(crate) style: Style,
 }
 
 pub(crate) type Map = IndexMap<String, Node>;
@@ -58,7 +69,7 @@ impl PartialEq for Node {
 
 impl Node {
     pub(crate) fn new(value: Value, span: Span) -> Self {
-        Self { value, span, key_span: span, tag: Tag::None, quoted: false }
+        Self { value, span, key_span: span, tag: Tag::None, style: Style::Plain }
     }
     pub(crate) fn str(text: impl Into<String>, span: Span) -> Self {
         Self::new(Value::Str(text.into()), span)
@@ -74,7 +85,7 @@ impl Node {
             span: self.span,
             key_span: self.key_span,
             tag: self.tag,
-            quoted: self.quoted,
+            style: self.style,
         }
     }
     pub(crate) fn as_str(&self) -> Option<&str> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::code::Code;
 use crate::cx::{Cx, nearest};
 use crate::normalize::namespace_services;
 use crate::tree::{Map, Node, Value};
@@ -14,6 +15,12 @@ fn undefined(cx: &mut Cx<'_>, at: crate::tree::Span, service: &str, kind: &str, 
     let near = nearest(name, known.iter().copied()).map(str::to_owned);
     let d = cx
         .error(at, format!("service {service:?} refers to undefined {kind} {name}: invalid compose project"));
+    d.is(match kind {
+        "network" => Code::UndefinedNetwork,
+        "volume" => Code::UndefinedVolume,
+        "service" => Code::UndefinedService,
+        _ => Code::UndefinedResource,
+    });
     match near {
         Some(near) => d.help.push(format!("did you mean {near:?}?")),
         None => d.help.push(format!("define it in the top-level section `{kind}s`")),
@@ -26,6 +33,7 @@ pub(crate) fn validate(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String>)
     let mut containers: HashMap<String, String> = HashMap::new();
     for (name, node) in services.iter().filter(|(n, _)| enabled.contains(*n)) {
         let Some(service) = node.as_map() else { continue };
+        cx.subject = Some(name.clone());
         check_service(cx, root, services, name, node, service);
         if let Some(container) = service.get("container_name") {
             let text = container.as_str().unwrap_or_default().to_owned();
@@ -33,10 +41,12 @@ pub(crate) fn validate(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String>)
                 cx.error(
                     container.span,
                     format!("services.{name}: container name {text:?} is already in use by service {other}"),
-                );
+                )
+                .is(Code::Duplicate);
             }
         }
     }
+    cx.subject = None;
     resources(cx, root);
     cycles(cx, services, enabled);
 }
@@ -51,6 +61,7 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
                 "service {name:?} has neither an image nor a build context specified: invalid compose project"
             ),
         )
+        .is(Code::MissingAttribute)
         .help
         .push("add `image:` or `build:`".into());
     }
@@ -59,7 +70,7 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
     }
     if has("network_mode") && service.get("networks").and_then(Node::as_map).is_some_and(|m| !m.is_empty()) {
         let span = service["network_mode"].key_span;
-        cx.error(span, format!("service {name} declares mutually exclusive `network_mode` and `networks`: invalid compose project"));
+        cx.error(span, format!("service {name} declares mutually exclusive `network_mode` and `networks`: invalid compose project")).is(Code::Conflict);
     }
     let networks = keys(root, "networks");
     for (key, network) in service.get("networks").and_then(Node::as_map).into_iter().flatten() {
@@ -79,7 +90,8 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
                 }
                 Some(_) => {}
                 None => {
-                    cx.error(item.span, format!("service {name:?}: a {kind} needs a source"));
+                    cx.error(item.span, format!("service {name:?}: a {kind} needs a source"))
+                        .is(Code::MissingAttribute);
                 }
             }
         }
@@ -95,10 +107,12 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
         if !services.contains_key(dep) {
             let near = nearest(dep, names.iter().copied()).map(str::to_owned);
             let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
-            let d = cx.error(
-                span,
-                format!("service {name:?} depends on undefined service {dep:?}: invalid compose project"),
-            );
+            let d = cx
+                .error(
+                    span,
+                    format!("service {name:?} depends on undefined service {dep:?}: invalid compose project"),
+                )
+                .is(Code::UndefinedService);
             d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
         }
     }
@@ -115,7 +129,7 @@ fn check_build(cx: &mut Cx<'_>, services: &Map, name: &str, build: &Node) {
         cx.error(
             inline.key_span,
             format!("service {name:?} declares mutually exclusive dockerfile and dockerfile_inline: invalid compose project"),
-        );
+        ).is(Code::Conflict);
     }
     for (key, context) in build.get("additional_contexts").and_then(Node::as_map).into_iter().flatten() {
         let Some(other) = context.as_str().and_then(|c| c.strip_prefix("service:")) else { continue };
@@ -125,7 +139,8 @@ fn check_build(cx: &mut Cx<'_>, services: &Map, name: &str, build: &Node) {
                 format!(
                     "service {name:?} declares non-buildable service {other:?} as additional context {key}"
                 ),
-            );
+            )
+            .is(Code::Conflict);
         }
     }
 }
@@ -148,7 +163,8 @@ fn mounts(cx: &mut Cx<'_>, root: &Node, name: &str, service: &Map) {
     for tmpfs in service.get("tmpfs").and_then(Node::as_seq).unwrap_or_default() {
         let path = tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default();
         if targets.contains_key(path) {
-            cx.error(tmpfs.span, format!("services.{name}: target {path} is mounted twice"));
+            cx.error(tmpfs.span, format!("services.{name}: target {path} is mounted twice"))
+                .is(Code::Duplicate);
         }
     }
 }
@@ -176,7 +192,7 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
             && a != b
         {
             let span = service[own].span;
-            cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.{path}': invalid compose project"));
+            cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.{path}': invalid compose project")).is(Code::Conflict);
         }
     }
     let replicas = deploy.and_then(|d| d.get("replicas"));
@@ -193,7 +209,7 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
         cx.error(
                 container.span,
                 format!("services.{name}: can't set container_name and {name} as container name must be unique: invalid compose project"),
-            )
+            ).is(Code::Conflict)
             .help
             .push("remove container_name, or the scale".into());
     }
@@ -205,7 +221,8 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
         cx.error(
             service["platform"].span,
             format!("services.{name}.build.platforms must include {platform:?}"),
-        );
+        )
+        .is(Code::Conflict);
     }
     for watch in
         service.get("develop").and_then(|d| d.get("watch")).and_then(Node::as_seq).unwrap_or_default()
@@ -215,7 +232,8 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
             cx.error(
                 watch.span,
                 format!("services.{name}.develop.watch: target is required for action {action}"),
-            );
+            )
+            .is(Code::MissingAttribute);
         }
     }
 }
@@ -223,7 +241,7 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
 fn resources(cx: &mut Cx<'_>, root: &Node) {
     for (key, model) in root.get("models").and_then(Node::as_map).into_iter().flatten() {
         if model.get("model").is_none() {
-            cx.error(model.key_span, format!("models.{key} needs a model"));
+            cx.error(model.key_span, format!("models.{key} needs a model")).is(Code::MissingAttribute);
         }
     }
     for (key, volume) in root.get("volumes").and_then(Node::as_map).into_iter().flatten() {
@@ -235,7 +253,8 @@ fn resources(cx: &mut Cx<'_>, root: &Node) {
                 cx.error(
                     node.key_span,
                     format!("volumes.{key}: conflicting parameters \"external\" and {other:?} specified"),
-                );
+                )
+                .is(Code::Conflict);
             }
         }
     }
@@ -250,13 +269,15 @@ fn resources(cx: &mut Cx<'_>, root: &Node) {
                 cx.error(
                     node.key_span,
                     format!("{kind} {key:?} must declare either {}", sources.join(" or ")),
-                );
+                )
+                .is(Code::MissingAttribute);
             }
             if count > 1 {
                 cx.error(
                     node.key_span,
                     format!("{kind} {key:?}: {} are mutually exclusive", sources.join(", ")),
-                );
+                )
+                .is(Code::Conflict);
             }
         }
     }
@@ -292,6 +313,7 @@ fn visit<'s>(
                 ring.push(dep);
                 let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
                 cx.error(span, format!("dependency cycle detected: {}", ring.join(" -> ")))
+                    .is(Code::Cycle)
                     .help
                     .push("remove one of these dependencies".into());
             }

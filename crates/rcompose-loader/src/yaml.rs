@@ -5,9 +5,11 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
 
+use crate::chain::Anchor;
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::scalar;
-use crate::tree::{Map, Node, Span, Tag, Value};
+use crate::tree::{Map, Node, Span, Style, Tag, Value};
 
 /// Nodes that one file may have after its aliases are expanded.
 const MAX_NODES: usize = 400_000;
@@ -26,6 +28,7 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<No
             let line = good.matches('\n').count() as u32 + 1;
             let col = good.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
             cx.error(Span { file, line, col, len: 1 }, "this file is not UTF-8 text")
+                .is(Code::UnusableFile)
                 .help
                 .push("save it with the encoding UTF-8".into());
             return None;
@@ -33,11 +36,17 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<No
     };
     let file = cx.add_file(path, text);
     if bytes.len() > MAX_BYTES {
-        cx.error(Span { file, ..Span::default() }, "this file is larger than 64 MiB");
+        cx.error(Span { file, ..Span::default() }, "this file is larger than 64 MiB").is(Code::UnusableFile);
         return None;
     }
-    let mut reader =
-        Reader { parser: Parser::new_from_str(text), file, anchors: HashMap::new(), nodes: 0, depth: 0 };
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        file,
+        anchors: HashMap::new(),
+        last: Span::default(),
+        nodes: 0,
+        depth: 0,
+    };
     reader.documents(cx).ok()
 }
 
@@ -47,7 +56,10 @@ struct Stop;
 struct Reader<'t> {
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
     file: u16,
-    anchors: HashMap<usize, Node>,
+    /// Anchors' nodes, with their number in the chain's table.
+    anchors: HashMap<usize, (Node, usize)>,
+    /// The last event's place.
+    last: Span,
     nodes: usize,
     depth: usize,
 }
@@ -63,6 +75,7 @@ impl<'t> Reader<'t> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => {
                 let span = self.span(span);
+                self.last = span;
                 Ok((event, span))
             }
             Some(Err(e)) => {
@@ -76,7 +89,7 @@ impl<'t> Reader<'t> {
                 if tab {
                     message = "invalid YAML: a tab can't indent".into();
                 }
-                let d = cx.error(span, message);
+                let d = cx.error(span, message).is(Code::InvalidYaml);
                 if tab {
                     d.help.push("use spaces".into());
                 }
@@ -110,7 +123,8 @@ impl<'t> Reader<'t> {
             cx.error(
                 span,
                 format!("this file has more than {MAX_NODES} values after its aliases are expanded"),
-            );
+            )
+            .is(Code::UnusableFile);
             return Err(Stop);
         }
         Ok(())
@@ -129,10 +143,16 @@ impl<'t> Reader<'t> {
                     None => Value::Str(text.into_owned()),
                 };
                 if matches!(value, Value::Float(f) if !f.is_finite()) {
-                    cx.error(span, "infinity and NaN aren't allowed here");
+                    cx.error(span, "infinity and NaN aren't allowed here").is(Code::InvalidYaml);
                 }
                 let mut node = Node::new(value, span);
-                node.quoted = !plain;
+                node.style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::SingleQuoted => Style::Single,
+                    ScalarStyle::DoubleQuoted => Style::Double,
+                    ScalarStyle::Literal => Style::Literal,
+                    ScalarStyle::Folded => Style::Folded,
+                };
                 (node, anchor, tag)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -154,17 +174,18 @@ impl<'t> Reader<'t> {
                 (Node::new(Value::Map(map), span), anchor, tag)
             }
             Event::Alias(id) => {
-                let Some(node) = self.anchors.get(&id) else {
-                    cx.error(span, "an alias to an anchor that contains it");
+                let Some((node, number)) = self.anchors.get(&id) else {
+                    cx.error(span, "an alias to an anchor that contains it").is(Code::InvalidYaml);
                     return Err(Stop);
                 };
+                cx.chain.anchors[*number].uses.push(span);
                 let mut node = node.clone();
                 self.count(cx, size(&node), span)?;
                 node.key_span = span;
                 return Ok(node);
             }
             _ => {
-                cx.error(span, "invalid YAML: a value is missing");
+                cx.error(span, "invalid YAML: a value is missing").is(Code::InvalidYaml);
                 return Err(Stop);
             }
         };
@@ -178,7 +199,14 @@ impl<'t> Reader<'t> {
         if anchor != 0 {
             let mut kept = node.clone();
             kept.tag = node.tag;
-            self.anchors.insert(anchor, kept);
+            // A scalar's place is the last that was seen; a list or mapping ends where its end was seen.
+            let end = if self.last == span {
+                (span.line, span.col + span.len)
+            } else {
+                (self.last.line, self.last.col)
+            };
+            cx.chain.anchors.push(Anchor { from: span, end, uses: Vec::new() });
+            self.anchors.insert(anchor, (kept, cx.chain.anchors.len() - 1));
         }
         Ok(node)
     }
@@ -186,7 +214,8 @@ impl<'t> Reader<'t> {
     fn deeper(&mut self, cx: &mut Cx<'_>, span: Span) -> Result<(), Stop> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            cx.error(span, format!("values are nested more than {MAX_DEPTH} levels deep"));
+            cx.error(span, format!("values are nested more than {MAX_DEPTH} levels deep"))
+                .is(Code::UnusableFile);
             return Err(Stop);
         }
         Ok(())
@@ -208,7 +237,7 @@ impl<'t> Reader<'t> {
             let mut value = self.node(cx, event, at)?;
             if is_merge {
                 if merge_seen {
-                    cx.error(key_span, "mapping key \"<<\" is used twice");
+                    cx.error(key_span, "mapping key \"<<\" is used twice").is(Code::Duplicate);
                 }
                 merge_seen = true;
                 match &value.value {
@@ -217,7 +246,8 @@ impl<'t> Reader<'t> {
                         merged.extend(items.iter().cloned());
                     }
                     _ => {
-                        cx.error(value.span, "<< takes a mapping or a list of mappings");
+                        cx.error(value.span, "<< takes a mapping or a list of mappings")
+                            .is(Code::InvalidYaml);
                     }
                 }
                 continue;
@@ -225,16 +255,18 @@ impl<'t> Reader<'t> {
             let key = match &key_node.value {
                 Value::Str(s) => s.clone(),
                 Value::Null => {
-                    cx.error(key_span, "a key is missing");
+                    cx.error(key_span, "a key is missing").is(Code::InvalidYaml);
                     continue;
                 }
                 Value::Seq(_) | Value::Map(_) => {
-                    cx.error(key_span, format!("a key must be a string, not {}", key_node.kind()));
+                    cx.error(key_span, format!("a key must be a string, not {}", key_node.kind()))
+                        .is(Code::InvalidYaml);
                     continue;
                 }
                 _ => {
                     let text = key_node.scalar_text().unwrap_or_default();
                     cx.error(key_span, format!("non-string key {text}: keys are strings"))
+                        .is(Code::InvalidYaml)
                         .help
                         .push(format!("write it in quotes: \"{text}\""));
                     continue;
@@ -244,7 +276,9 @@ impl<'t> Reader<'t> {
             if let Some(first) = map.get(&key).map(|n: &Node| n.key_span) {
                 let line = first.line;
                 let related = cx.place(first);
-                let d = cx.error(key_span, format!("mapping key {key:?} already defined at line {line}"));
+                let d = cx
+                    .error(key_span, format!("mapping key {key:?} already defined at line {line}"))
+                    .is(Code::Duplicate);
                 d.related.extend(related.map(|p| (p, "first defined here".to_owned())));
                 continue;
             }

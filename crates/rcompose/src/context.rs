@@ -233,6 +233,9 @@ impl Out {
         let mut text = String::new();
         for d in diagnostics {
             if d.place.is_some() {
+                if !text.is_empty() {
+                    text.push('\n');
+                }
                 text += &rcompose_loader::render_diagnostics(
                     std::slice::from_ref(d),
                     self.color_stderr,

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use rcompose_build::{BuildError, BuildErrorKind};
 use rcompose_engine::{FailureKind, StepFailure};
 use rcompose_image::ImageError;
-use rcompose_loader::{Diagnostic, LoadError, Place};
+use rcompose_loader::{Code, Diagnostic, LoadError, Place};
 use rcompose_machine::{LaunchError, StateError};
 use rcompose_model::Origin;
 use rcompose_plan::PlanError;
@@ -126,6 +126,7 @@ pub(crate) fn diagnostic_json(kind: &str, d: &Diagnostic) -> String {
     json!({
         "error": kind != "warning",
         "kind": kind,
+        "code": d.code.map(Code::id),
         "message": d.message,
         "file": place.map(|p| p.file.display().to_string()),
         "line": place.map(|p| p.line).filter(|n| *n > 0),
@@ -171,13 +172,8 @@ fn place(origin: &Origin) -> Option<Place> {
     let word = rest.take_while(|c| !c.is_whitespace()).count().max(1);
     // Without its text a place is known by file and line only.
     let known = !line.is_empty();
-    Some(Place {
-        file: origin.file.clone(),
-        line: origin.line,
-        column: if known { origin.column.max(1) } else { 1 },
-        length: u32::try_from(word).unwrap_or(1),
-        text: line.to_owned(),
-    })
+    let column = if known { origin.column.max(1) } else { 1 };
+    Some(Place::new(origin.file.clone(), origin.line, column, u32::try_from(word).unwrap_or(1), line))
 }
 
 impl From<LoadError> for Failure {
@@ -275,13 +271,13 @@ fn build_diagnostic(e: &BuildError) -> Diagnostic {
     if e.line > 0 {
         let text = e.snippet.clone().unwrap_or_default();
         let length = text.chars().skip(e.column.saturating_sub(1)).count().max(1);
-        d.place = Some(Place {
-            file: e.file.clone().into(),
-            line: number(e.line),
-            column: number(e.column.max(1)),
-            length: number(length),
-            text,
-        });
+        d.place = Some(Place::new(
+            e.file.clone().into(),
+            number(e.line),
+            number(e.column.max(1)),
+            number(length),
+            &text,
+        ));
     }
     d.help.extend(e.help.clone());
     d

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use rcompose_model::{PortMapping, PortProtocol};
 
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::tree::{Map, Node, Span, Value};
 
@@ -165,7 +166,10 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span) {
     }
     match map.get("target") {
         None => {
-            cx.error(span, "a port needs a target").help.push("add `target:`, the container's port".into());
+            cx.error(span, "a port needs a target")
+                .is(Code::MissingAttribute)
+                .help
+                .push("add `target:`, the container's port".into());
         }
         Some(target) => {
             if let Value::Int(n) = target.value

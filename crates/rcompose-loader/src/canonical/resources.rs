@@ -1,6 +1,7 @@
 //! Devices, limits and reservations of a service.
 
 use super::{bytes, duration, to_map};
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::tree::{Map, Node, Span, Value};
 
@@ -26,7 +27,7 @@ pub(super) fn device(cx: &mut Cx<'_>, item: &mut Node) {
         *item = item.with(Value::Map(map));
     } else if let Some(map) = item.as_map_mut() {
         if map.get("source").is_none() || map.get("target").is_none() {
-            cx.error(span, "a device needs a source and a target");
+            cx.error(span, "a device needs a source and a target").is(Code::MissingAttribute);
         }
         map.entry("permissions".into()).or_insert_with(|| Node::str("rwm", span));
     }

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::resources::{blkio, deploy, device, gpus};
 use super::{absolute, bytes, duration, names_to_map, path, ports, texts, to_list, to_map, volumes};
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::remote::Remote;
 use crate::tree::{Map, Node, Span, Value};
@@ -87,7 +88,7 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
                     let span = item.span;
                     let Some(hook) = item.as_map_mut() else { continue };
                     if key != "pre_start" && !hook.contains_key("command") {
-                        cx.error(span, format!("{key} needs a command"));
+                        cx.error(span, format!("{key} needs a command")).is(Code::MissingAttribute);
                     }
                     if let Some(c) = hook.get_mut("command") {
                         command(cx, c);
@@ -103,7 +104,8 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
                 if let Some(map) = limit.as_map()
                     && !(map.contains_key("soft") && map.contains_key("hard"))
                 {
-                    cx.error(limit.key_span, format!("the limit {name} needs soft and hard"));
+                    cx.error(limit.key_span, format!("the limit {name} needs soft and hard"))
+                        .is(Code::MissingAttribute);
                 }
             }
         }
@@ -225,6 +227,7 @@ fn depends_on(cx: &mut Cx<'_>, node: &mut Node) {
         if let Some(map) = entry.as_map_mut() {
             if !map.contains_key("condition") {
                 cx.error(span, "a dependency's long form needs a condition")
+                    .is(Code::MissingAttribute)
                     .help
                     .push("add `condition: service_started`".into());
             }
@@ -254,7 +257,7 @@ fn env_file(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
         match map.get_mut("path") {
             Some(p) => path(cx, p, base),
             None => {
-                cx.error(span, "an env_file needs a path");
+                cx.error(span, "an env_file needs a path").is(Code::MissingAttribute);
             }
         }
         if let Some(format) = map.get("format") {
@@ -303,7 +306,8 @@ fn extra_hosts(cx: &mut Cx<'_>, node: &mut Node) {
                     _ => match item.scalar_text() {
                         Some(ip) => add(host, &ip, item),
                         None => {
-                            cx.error(item.key_span, format!("extra_hosts: {host} has no address"));
+                            cx.error(item.key_span, format!("extra_hosts: {host} has no address"))
+                                .is(Code::MissingAttribute);
                         }
                     },
                 }
@@ -377,7 +381,7 @@ fn extends(cx: &mut Cx<'_>, node: &mut Node, base: &Path, name: &str) {
     let span = node.span;
     let Some(map) = node.as_map_mut() else { return };
     if !map.contains_key("service") {
-        cx.error(span, format!("services.{name}.extends needs a service"));
+        cx.error(span, format!("services.{name}.extends needs a service")).is(Code::MissingAttribute);
     }
     if let Some(Value::Str(file)) = map.get_mut("file").map(|f| &mut f.value)
         && !Remote::is(file)

@@ -3,6 +3,7 @@ use std::path::Path;
 use rcompose_model::{BindOptions, Mount, MountKind, VolumeOptions};
 
 use super::{absolute, to_map};
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Value};
@@ -168,6 +169,7 @@ fn clean(target: &str) -> String {
 fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
     let Some(kind) = map.get("type").and_then(Node::as_str).map(str::to_owned) else {
         cx.error(span, "a volume's long form needs a type")
+            .is(Code::MissingAttribute)
             .help
             .push("add `type: bind`, `volume`, `tmpfs` or `image`".into());
         return;
@@ -182,7 +184,7 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
                 }
             }
             None => {
-                cx.error(span, "a bind mount needs a source");
+                cx.error(span, "a bind mount needs a source").is(Code::MissingAttribute);
             }
         }
     }
@@ -194,6 +196,7 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
         }
         None => {
             cx.error(span, "a volume needs a target")
+                .is(Code::MissingAttribute)
                 .help
                 .push("add `target:`, a path in the container".into());
         }

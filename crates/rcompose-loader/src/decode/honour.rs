@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::tree::{Node, Value};
 
@@ -67,7 +68,7 @@ pub(crate) fn not_honoured(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<Stri
 
 fn warn(cx: &mut Cx<'_>, node: &Node, path: &str) {
     let span = if node.key_span.len > 0 { node.key_span } else { node.span };
-    cx.warn(span, format!("{path} isn't honoured yet: it is ignored"));
+    cx.warn(span, format!("{path} isn't honoured yet: it is ignored")).is(Code::NotSupported);
 }
 
 fn find<'n>(node: &'n Node, path: &str) -> Option<&'n Node> {

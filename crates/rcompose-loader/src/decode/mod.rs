@@ -38,6 +38,7 @@ pub(crate) fn project(
                 continue;
             }
         };
+        cx.subject = Some(key.clone());
         if let Some(service) = service::decode(cx, service_name.clone(), node) {
             if enabled.contains(key) {
                 on.insert(service_name, service)
@@ -46,6 +47,7 @@ pub(crate) fn project(
             };
         }
     }
+    cx.subject = None;
     let entries = |section: &str| -> Vec<(String, Node)> {
         let map = root.get(section).and_then(Node::as_map);
         map.into_iter().flatten().map(|(k, n)| (k.clone(), n.clone())).collect()

@@ -1,4 +1,5 @@
 use super::check::{At, wrong};
+use crate::code::Code;
 use crate::cx::Cx;
 use crate::tree::{Node, Value};
 
@@ -15,13 +16,15 @@ pub(super) fn cast_bool(cx: &mut Cx<'_>, node: &mut Node, at: At<'_>) {
         "n" | "no" | "off" => (false, true),
         _ => {
             cx.error(node.span, format!("{at} must be a boolean, not {text:?}"))
+                .is(Code::WrongType)
                 .help
                 .push("write true or false".into());
             return;
         }
     };
     if old_style {
-        cx.warn(node.span, format!("{text:?} for boolean is not supported by YAML 1.2, please use `{new}`"));
+        cx.warn(node.span, format!("{text:?} for boolean is not supported by YAML 1.2, please use `{new}`"))
+            .is(Code::Deprecated);
     }
     node.value = Value::Bool(new);
 }
@@ -40,7 +43,7 @@ pub(super) fn cast_number(cx: &mut Cx<'_>, node: &mut Node, at: At<'_>, whole: b
             v @ Value::Float(_) if !whole => node.value = v,
             _ => {
                 let s = s.clone();
-                cx.error(node.span, format!("{at} must be {want}, not {s:?}"));
+                cx.error(node.span, format!("{at} must be {want}, not {s:?}")).is(Code::WrongType);
             }
         },
         _ => wrong(cx, node, at, want),

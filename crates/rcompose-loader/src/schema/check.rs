@@ -3,6 +3,7 @@ use std::fmt;
 
 use super::cast::{cast_bool, cast_number};
 use super::{Fields, SERVICE, TOP, Ty};
+use crate::code::Code;
 use crate::cx::{Cx, nearest};
 use crate::tree::{Map, Node, Tag, Value};
 
@@ -33,6 +34,7 @@ pub(crate) fn check(cx: &mut Cx<'_>, root: &mut Node) {
         _ => {
             let kind = root.kind();
             cx.error(root.span, format!("the top level must be a mapping, not {kind}"))
+                .is(Code::WrongType)
                 .help
                 .push("a Compose file begins with `services:`".into());
             return;
@@ -50,7 +52,7 @@ pub(super) fn wrong(cx: &mut Cx<'_>, node: &Node, at: At<'_>, want: &str) {
     } else {
         format!("{at} must be {want}, not {kind}")
     };
-    let d = cx.error(span, message);
+    let d = cx.error(span, message).is(Code::WrongType);
     if matches!(node.value, Value::Int(_) | Value::Float(_) | Value::Bool(_)) && want.starts_with("a string")
     {
         let text = node.scalar_text().unwrap_or_default();
@@ -195,6 +197,7 @@ fn name(cx: &mut Cx<'_>, key: &str, item: &Node, at: At<'_>) {
     let ok = !key.is_empty() && key.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
     if !ok {
         cx.error(item.key_span, format!("additional properties '{key}' not allowed in {at}"))
+            .is(Code::UnknownKey)
             .help
             .push("a name has letters, digits, dots, hyphens and underscores only".into());
     }
@@ -204,7 +207,10 @@ fn object(cx: &mut Cx<'_>, node: &mut Node, fields: Fields, at: At<'_>) {
     for (key, ty) in fields {
         if matches!(ty, Ty::Must(_)) && node.get(key).is_none() {
             let span = if node.span.len > 0 && node.key_span.len == 0 { node.span } else { node.key_span };
-            cx.error(span, format!("{at}: missing property '{key}'")).help.push(format!("add `{key}:`"));
+            cx.error(span, format!("{at}: missing property '{key}'"))
+                .is(Code::MissingAttribute)
+                .help
+                .push(format!("add `{key}:`"));
         }
     }
     let Some(map) = node.as_map_mut() else { return };
@@ -224,7 +230,9 @@ fn unknown(cx: &mut Cx<'_>, key: &str, item: &Node, fields: Fields, at: At<'_>) 
     let elsewhere = near.is_none() && top && SERVICE.iter().any(|(n, _)| *n == key);
     let is_service = |m: &Map| m.contains_key("image") || m.contains_key("build");
     let service = near.is_none() && top && item.as_map().is_some_and(is_service);
-    let d = cx.error(item.key_span, format!("additional properties '{key}' not allowed in {where_}"));
+    let d = cx
+        .error(item.key_span, format!("additional properties '{key}' not allowed in {where_}"))
+        .is(Code::UnknownKey);
     d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
     if elsewhere {
         d.help.push(format!("{key:?} is an attribute of a service: indent it below one"));
@@ -260,7 +268,10 @@ fn duplicates(cx: &mut Cx<'_>, node: &Node, at: At<'_>) {
         };
         if !fresh {
             let text = item.scalar_text().unwrap_or_default();
-            cx.error(item.span, format!("{at} has {text:?} twice")).help.push("take one of them away".into());
+            cx.error(item.span, format!("{at} has {text:?} twice"))
+                .is(Code::Duplicate)
+                .help
+                .push("take one of them away".into());
         }
     }
 }

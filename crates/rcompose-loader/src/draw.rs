@@ -1,0 +1,79 @@
+//! Diagnostics and places as people read them.
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use crate::diagnostic::{Diagnostic, Place, Severity};
+
+/// Draws diagnostics as rustc does: place, line, the span marked, help.
+pub fn render_diagnostics(all: &[Diagnostic], color: bool, width: usize) -> String {
+    let mut out = String::new();
+    for d in all {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let level = if d.severity == Severity::Error { Level::ERROR } else { Level::WARNING };
+        let places: Vec<(&Place, &str)> = d
+            .place
+            .iter()
+            .map(|p| (p, ""))
+            .chain(d.related.iter().map(|(p, word)| (p, word.as_str())))
+            .collect();
+        out.push_str(&draw(level, &d.message, &places, color, width));
+        out.push('\n');
+        help(&mut out, &d.help, color);
+    }
+    out
+}
+
+/// Help stands below in lines of its own: the renderer would draw it with a bar that leads nowhere.
+fn help(out: &mut String, lines: &[String], color: bool) {
+    for line in lines {
+        let word = if color { "\x1b[1;96mhelp\x1b[0m" } else { "help" };
+        out.push_str(&format!("{word}: {line}\n"));
+    }
+}
+
+/// A title and places; the first place is the one that matters.
+pub(crate) fn draw(
+    level: Level<'_>,
+    title: &str,
+    places: &[(&Place, &str)],
+    color: bool,
+    width: usize,
+) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.term_width(width.max(40));
+    let paths: Vec<String> = places.iter().map(|(p, _)| p.file.display().to_string()).collect();
+    let mut group = Group::with_title(level.primary_title(title));
+    let mut done = vec![false; places.len()];
+    for i in 0..places.len() {
+        if done[i] {
+            continue;
+        }
+        let first = places[i].0;
+        if first.line == 0 {
+            group = group.element(Origin::path(paths[i].as_str()));
+            continue;
+        }
+        // Several places on one line are marked together.
+        let mut snippet =
+            Snippet::source(first.text.as_str()).line_start(first.line as usize).path(paths[i].as_str());
+        for j in i..places.len() {
+            let (place, word) = places[j];
+            let same = (&place.file, place.line, place.cut) == (&first.file, first.line, first.cut);
+            if !same || done[j] {
+                continue;
+            }
+            done[j] = true;
+            snippet = snippet.annotation(mark(place, word, j == 0));
+        }
+        group = group.element(snippet);
+    }
+    renderer.render(&[group])
+}
+
+fn mark<'a>(place: &Place, word: &'a str, primary: bool) -> Annotation<'a> {
+    let kind = if primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+    let annotation = kind.span(place.marked());
+    if word.is_empty() { annotation } else { annotation.label(word) }
+}
