@@ -184,7 +184,11 @@ impl Project {
         assert!(!volumes || left.is_empty(), "volumes are left: {left:?}");
         for verb in ["__keeper", "__supervisor"] {
             let left = processes_of(self.root(), &self.name, verb);
-            assert!(left.is_empty(), "{verb} is left: {left:?}");
+            let about = |pid: &i32| {
+                let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+                format!("{pid}: {} {}", read("stat").trim(), read("syscall").trim())
+            };
+            assert!(left.is_empty(), "{verb} is left: {:?}", left.iter().map(about).collect::<Vec<_>>());
         }
     }
 

@@ -209,7 +209,7 @@ fn anybody(message: &str) -> String {
 }
 
 /// The candidate nearest to `word`, if one is near enough to be meant.
-pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
     let simple = |s: &str| s.to_lowercase().replace('-', "_");
     let w = simple(word);

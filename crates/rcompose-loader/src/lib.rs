@@ -34,6 +34,7 @@ mod yaml;
 
 pub use canonical::{parse_short_port, parse_short_volume};
 pub use code::Code;
+pub use cx::nearest;
 pub use diagnostic::{Diagnostic, LoadError, Place, Severity};
 pub use draw::render_diagnostics;
 pub use envfile::parse_env_file;

@@ -137,8 +137,19 @@ impl KeeperLink {
         let seq = self.next.replace(self.next.get() + 1);
         let (reply, answer) = oneshot::channel();
         self.pending.borrow_mut().insert(seq, Pending { reply, exit });
-        self.send(&message(seq)).await.map_err(|e| StepFailure::environment("ask the keeper", &e))?;
-        answer.await.map_err(|_| keeper_gone())?
+        match self.send(&message(seq)).await {
+            Ok(()) => {}
+            Err(FrameError::Socket(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET)) => {
+                return std::future::pending().await;
+            }
+            Err(e) => return Err(StepFailure::environment("ask the keeper", &e)),
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            // The keeper is gone, and this process ends with it this very moment. Whoever asked for the step sees that
+            // and asks the next supervisor: a failure of the step would be a lie to him.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Takes in messages until the keeper is gone.

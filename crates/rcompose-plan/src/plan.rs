@@ -1,3 +1,4 @@
+use rcompose_model::{Project, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use crate::LocalOp;
@@ -35,8 +36,13 @@ pub struct PlanStep {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A service named on the command line doesn't exist.
-    #[error("no such service: {0}")]
-    NoSuchService(String),
+    #[error("no such service: {name}")]
+    NoSuchService {
+        /// As typed.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// Everything else that the user can mend.
     #[error("{message}")]
     Refused {
@@ -45,6 +51,13 @@ pub enum PlanError {
         /// Where in the Compose file.
         origin: Option<rcompose_model::Origin>,
     },
+}
+
+impl PlanError {
+    pub(crate) fn no_such_service(name: &ServiceName, project: Option<&Project>) -> Self {
+        let services = project.into_iter().flat_map(|p| p.services.keys().chain(p.disabled_services.keys()));
+        Self::NoSuchService { name: name.to_string(), known: services.map(ToString::to_string).collect() }
+    }
 }
 
 impl Plan {

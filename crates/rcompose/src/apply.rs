@@ -171,9 +171,14 @@ pub(crate) fn apply_watched(
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, Failure> {
     let mut more_tries = SUPERVISORS;
+    let mut done: Option<Outcome> = None;
     loop {
         let have = rcompose_machine::observe(&cx.dirs, project)?;
         let plan = rcompose_plan::plan(project, desired, &have, intent)?;
+        // What a `down` left was only its directories. Anything more is somebody's who came after it.
+        if let Some(done) = done.take_if(|_| !plan.is_empty() || !left_behind(cx, project)) {
+            return Ok(done);
+        }
         if cx.dry_run() {
             print(&rcompose_plan::render(&plan))?;
             return Ok(Outcome { plan, before: have, dry: true, ..Outcome::default() });
@@ -220,8 +225,15 @@ pub(crate) fn apply_watched(
             lost: false,
         };
         let applied = match walk.until_applied(&mut client) {
-            // It was killed before it took the plan in: another one does.
-            Err(_) if walk.lost && more_tries > 0 => {
+            // It was killed before it took the plan in: another one does. Or in the middle, by its own death or its
+            // keeper's: what is left to do shows when it is looked at again.
+            Err(_) if walk.lost && more_tries > 0 && (!walk.answered || walk.can_go_on(intent)) => {
+                if walk.answered {
+                    walk.progress.finish();
+                    cx.warn(
+                        "the project's supervisor ended in the middle of its work: going on with another one",
+                    );
+                }
                 more_tries -= 1;
                 continue;
             }
@@ -233,7 +245,12 @@ pub(crate) fn apply_watched(
             Some(Some(keeper)) => {
                 drop(client);
                 rcompose_machine::wait_for_end(keeper, ENDING);
-                return Ok(walk.outcome);
+                // Killed after the last step, before they could clear up behind themselves?
+                if !is_whole_down(intent) || more_tries == 0 || !left_behind(cx, project) {
+                    return Ok(done.unwrap_or(walk.outcome));
+                }
+                more_tries -= 1;
+                done = Some(done.unwrap_or(walk.outcome));
             }
         }
     }
@@ -259,11 +276,18 @@ struct Walk<'a, 'w> {
     warned: bool,
     /// The supervisor has said something.
     answered: bool,
-    /// It was gone before it said anything.
+    /// It is gone.
     lost: bool,
 }
 
 impl Walk<'_, '_> {
+    /// Whether planning the same again leads to the same end, whatever has been done of it: a restart would be a
+    /// second one, and what an attached container printed can't be had again.
+    fn can_go_on(&self, intent: &Intent) -> bool {
+        let converges = !matches!(intent, Intent::Run(_) | Intent::Restart(_) | Intent::Kill(..));
+        converges && self.outcome.attached.is_none() && !self.outcome.interrupted
+    }
+
     /// `None`: stale. Else, if nothing of the project is left, its keeper's PID.
     fn until_applied(&mut self, client: &mut Client) -> Result<Option<Option<i32>>, Failure> {
         loop {
@@ -323,7 +347,7 @@ impl Walk<'_, '_> {
             }
             if client_ready {
                 let filled = client.fill();
-                self.lost = !self.answered && !matches!(filled, Ok(true));
+                self.lost = !matches!(filled, Ok(true));
                 return match filled? {
                     true => Ok(()),
                     false => Err(Failure::new(

@@ -37,6 +37,19 @@ impl Failure {
         Self::new(FailureKind::User, message)
     }
 
+    /// A service was named that isn't there; `known` are those that are.
+    pub(crate) fn no_such_service<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let failure = Self::user(format!("no such service: {name}"));
+        match rcompose_loader::nearest(name, known.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean {near}?")),
+            None if (1..=12).contains(&known.len()) => {
+                failure.hint(format!("there are: {}", known.join(", ")))
+            }
+            None => failure,
+        }
+    }
+
     /// This version can't do it.
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Unsupported, message)
@@ -185,7 +198,9 @@ impl From<LoadError> for Failure {
 impl From<PlanError> for Failure {
     fn from(e: PlanError) -> Self {
         match e {
-            PlanError::NoSuchService(_) => Self::user(e.to_string()),
+            PlanError::NoSuchService { name, known } => {
+                Self::no_such_service(&name, known.iter().map(String::as_str))
+            }
             PlanError::Refused { message, origin } => {
                 let f = Self::new(FailureKind::Compose, message);
                 origin.map_or(f.clone(), |o| f.at(&o))

@@ -91,13 +91,13 @@ const CASES: &[Case] = &[
         name: "bad-scale",
         compose: "services:\n  web: {image: 'busybox:latest', command: 'true'}\n",
         command: "up -d --scale wbe=2",
-        says: &["no such service: wbe"],
+        says: &["no such service: wbe", "did you mean web?"],
     },
     Case {
         name: "bad-events",
         compose: "services:\n  web: {image: 'busybox:latest', command: 'true'}\n",
         command: "events wbe",
-        says: &["no such service: wbe"],
+        says: &["no such service: wbe", "did you mean web?"],
     },
     Case {
         name: "bad-bind",

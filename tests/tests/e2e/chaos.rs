@@ -156,20 +156,25 @@ fn up_makes_anew_what_was_killed_while_being_removed() {
 }
 
 #[test]
-fn up_converges_after_the_supervisor_s_death_in_the_middle_of_up() {
+fn up_and_down_go_on_when_the_supervisor_or_the_keeper_dies_in_the_middle() {
     let Some(p) = three("chaos-middle") else { return };
-    for delay in [20, 25, 30, 35, 40, 50, 60, 80] {
-        let up = p.start("up -d");
-        thread::sleep(Duration::from_millis(delay));
-        for pid in processes_of(p.root(), p.name(), "__supervisor") {
-            kill(pid);
+    for verb in ["__supervisor", "__keeper"] {
+        for delay in [5, 10, 20, 25, 30, 35, 40, 50, 60, 80] {
+            let in_the_middle = |command: &str| {
+                let command = p.start(command);
+                thread::sleep(Duration::from_millis(delay));
+                for pid in processes_of(p.root(), p.name(), verb) {
+                    kill(pid);
+                }
+                command.end().unwrap().ok();
+            };
+            in_the_middle("up -d");
+            // A keeper that was killed after the last step took everything with it.
+            p.run("up -d").ok();
+            all_run(&p);
+            in_the_middle("down -v");
+            p.nothing_left(true);
         }
-        // It has failed, or was done before.
-        drop(up.end());
-        p.run("up -d").ok();
-        all_run(&p);
-        p.run("down -v").ok();
-        p.nothing_left(true);
     }
 }
 

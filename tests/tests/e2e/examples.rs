@@ -109,6 +109,6 @@ fn scheduled() {
     p.run("exec -T redis id -un").ok().out("redis\n");
     p.run("up -d --scale worker=4").ok();
     assert_eq!(p.ps().iter().filter(|c| c["Service"] == "worker").count(), 4);
-    p.run("down -v --rmi local").ok().within(Duration::from_secs(10));
+    p.cmd("down -v --rmi local").limit(LONG).run().unwrap().ok();
     p.nothing_left(true);
 }

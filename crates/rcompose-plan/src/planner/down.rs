@@ -17,7 +17,7 @@ pub(crate) fn plan(
         for s in &options.services {
             let known = d.project.services.contains_key(s) || d.project.disabled_services.contains_key(s);
             if !known {
-                return Err(PlanError::NoSuchService(s.to_string()));
+                return Err(PlanError::no_such_service(s, Some(&d.project)));
             }
         }
     }

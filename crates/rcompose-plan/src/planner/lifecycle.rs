@@ -64,7 +64,7 @@ fn chosen<'a>(
             d.project.services.contains_key(s) || d.project.disabled_services.contains_key(s)
         });
         if !in_file && !have.containers.values().any(|c| c.spec.service == *s) {
-            return Err(PlanError::NoSuchService(s.to_string()));
+            return Err(PlanError::no_such_service(s, desired.map(|d| &d.project)));
         }
     }
     Ok(have

@@ -20,7 +20,7 @@ pub fn needed_services(
     for name in selected {
         match project.services.get_key_value(name) {
             Some((key, _)) => queue.push(key),
-            None => return Err(PlanError::NoSuchService(name.to_string())),
+            None => return Err(PlanError::no_such_service(name, Some(project))),
         }
     }
     if selected.is_empty() {

@@ -1,6 +1,6 @@
 //! Picking containers from a project's records: for the commands that look at them without touching them.
 
-use rcompose_model::ProjectName;
+use rcompose_model::{ProjectName, ServiceName};
 use rcompose_plan::{ContainerStatus, ObservedContainer};
 
 use crate::context::Context;
@@ -37,10 +37,12 @@ fn natural(a: &str, b: &str) -> std::cmp::Ordering {
 /// A service without a container must at least be in the file, if there is one.
 pub(crate) fn must_exist(cx: &Context, service: &str) -> Result<(), Failure> {
     let (_, loaded) = cx.load_or_name(&[])?;
-    let known = loaded.is_some_and(|l| {
-        l.project.services.contains_key(service) || l.project.disabled_services.contains_key(service)
-    });
-    if known { Ok(()) } else { Err(Failure::user(format!("no such service: {service}"))) }
+    let project = loaded.map(|l| l.project);
+    let known = || project.iter().flat_map(|p| p.services.keys().chain(p.disabled_services.keys()));
+    if known().any(|s| s.as_str() == service) {
+        return Ok(());
+    }
+    Err(Failure::no_such_service(service, known().map(ServiceName::as_str)))
 }
 
 /// The container of a service that `exec` and `port` mean: the one with that number, or (0) the first.

@@ -26,7 +26,10 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
     let name = project.name.clone();
     let service = service_names(&wanted)?.remove(0);
     let Some(defined) = project.services.get(&service) else {
-        return Err(Failure::user(format!("no such service: {service}")));
+        return Err(Failure::no_such_service(
+            service.as_str(),
+            project.services.keys().map(ServiceName::as_str),
+        ));
     };
     let grace = defined.stop_grace_period.unwrap_or(Duration::from_secs(10));
     let options = options(cx, &args, service.clone(), &project.working_dir)?;

@@ -98,7 +98,10 @@ fn options(
     };
     let scale = scales(&args.scale)?;
     if let Some(unknown) = scale.keys().find(|n| !known.services.contains_key(*n)) {
-        return Err(Failure::user(format!("no such service: {unknown}")));
+        return Err(Failure::no_such_service(
+            unknown.as_str(),
+            known.services.keys().map(ServiceName::as_str),
+        ));
     }
     Ok(UpOptions {
         services,
@@ -128,7 +131,7 @@ fn attached_services(
     let known = |names: &[String]| -> Result<Vec<ServiceName>, Failure> {
         let names = service_names(names)?;
         match names.iter().find(|n| !order.contains(n)) {
-            Some(n) => Err(Failure::user(format!("no such service: {n}"))),
+            Some(n) => Err(Failure::no_such_service(n.as_str(), order.iter().map(ServiceName::as_str))),
             None => Ok(names),
         }
     };
