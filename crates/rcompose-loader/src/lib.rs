@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod capabilities;
 mod chain;
 mod code;
 mod cx;
@@ -15,6 +16,7 @@ mod dotenv;
 mod draw;
 mod envfile;
 mod files;
+mod gaps;
 mod interpolate;
 mod load;
 mod locate;
@@ -33,11 +35,13 @@ mod validate;
 mod yaml;
 
 pub use canonical::{parse_short_port, parse_short_volume};
+pub use capabilities::{Area, Need, not_yet};
 pub use code::Code;
 pub use cx::nearest;
 pub use diagnostic::{Diagnostic, LoadError, Place, Severity};
 pub use draw::render_diagnostics;
 pub use envfile::parse_env_file;
+pub use gaps::Requirement;
 pub use load::load;
 pub use print::Canonical;
 pub use project::project_name;

@@ -10,7 +10,7 @@ use crate::project::{self, Setting};
 use crate::request::{LoadRequest, Loaded};
 use crate::source::Sources;
 use crate::tree::{Map, Node, Value};
-use crate::{decode, files, merge, normalize, validate};
+use crate::{decode, files, gaps, merge, normalize, validate};
 
 /// Loads a project.
 ///
@@ -68,7 +68,7 @@ fn finish(
     fail(cx)?;
     let mut project: Project = decode::project(cx, &root, &enabled, name.clone(), setting);
     fail(cx)?;
-    decode::not_honoured(cx, &root, &enabled);
+    let needs = gaps::tell(cx, &root, &enabled, req.options.strict);
     project.profiles = profiles.into_iter().collect();
     let used = normalize::used(&root, &enabled);
     if let Some(top) = root.as_map_mut() {
@@ -90,7 +90,7 @@ fn finish(
         }
     }
     let canonical = Canonical::new(root, cx.env.clone(), !req.options.no_interpolate);
-    Ok(Loaded { project, canonical, warnings: cx.take() })
+    Ok(Loaded { project, canonical, warnings: cx.take(), needs })
 }
 
 /// Profiles of the command line and the environment, and those of the services that were named.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use rcompose_model::Project;
 
-use crate::{Canonical, Diagnostic};
+use crate::{Canonical, Diagnostic, Requirement};
 
 /// What to load, in the words of the command line and the environment.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,8 @@ pub struct LoadOptions {
     pub no_consistency: bool,
     /// `--all-resources`: keep networks, volumes, … that no service uses.
     pub all_resources: bool,
+    /// `check --strict`: also tell what will be refused later, and gather what the machine must have.
+    pub strict: bool,
 }
 
 /// A loaded project.
@@ -56,4 +58,6 @@ pub struct Loaded {
     pub canonical: Canonical,
     /// Doubtful things, by place.
     pub warnings: Vec<Diagnostic>,
+    /// What the machine must have; only gathered if the request is strict.
+    pub needs: Vec<Requirement>,
 }

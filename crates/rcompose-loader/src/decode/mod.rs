@@ -1,12 +1,9 @@
 //! The canonical tree into the typed project.
 
-mod honour;
 mod mounts;
 mod network;
 mod service;
 mod value;
-
-pub(crate) use honour::not_honoured;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -4,8 +4,10 @@ mod control;
 mod devices;
 mod layout;
 mod limits;
+mod machine;
 mod path;
 mod stats;
 
+pub use machine::controllers;
 pub use path::{CgroupError, CgroupPath};
 pub use stats::Stats;

@@ -67,6 +67,16 @@ pub(crate) struct PsArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct CheckArgs {
+    /// Also tell what this version or this machine can't do, and fail on warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// text, json or sarif
+    #[arg(long, default_value = "text", value_parser = ["text", "json", "sarif"])]
+    pub(crate) format: String,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
     /// yaml or json
     #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]

@@ -11,7 +11,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::images::{BuildArgs, ImageBuildArgs, ImageVerb, PullArgs, VolumeVerb};
 pub(crate) use self::inspect::{
-    ConfigArgs, EventsArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, VersionArgs, VolumesArgs,
+    CheckArgs, ConfigArgs, EventsArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, VersionArgs,
+    VolumesArgs,
 };
 pub(crate) use self::lifecycle::{
     CreateArgs, DownArgs, KillArgs, RestartArgs, RmArgs, ScaleArgs, StartArgs, StopArgs, UpArgs, WaitArgs,
@@ -73,6 +74,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Build or rebuild services
     Build(BuildArgs),
+    /// Check the project's files: everything that is wrong or doubtful, at once
+    Check(CheckArgs),
     /// Parse, resolve and render the project in canonical form
     #[command(alias = "convert")]
     Config(ConfigArgs),

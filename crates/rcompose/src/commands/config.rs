@@ -17,7 +17,7 @@ pub(crate) fn run(cx: &Context, args: ConfigArgs) -> Result<u8, Failure> {
         no_resolve_paths: args.no_path_resolution,
         no_resolve_env: args.no_env_resolution,
         no_consistency: args.no_consistency,
-        all_resources: false,
+        ..LoadOptions::default()
     };
     let mut loaded = cx.load_with(&args.names, options)?;
     if !args.names.is_empty() {

@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 mod build;
+mod check;
 mod common;
 mod config;
 mod containers;
@@ -39,6 +40,7 @@ use crate::failure::Failure;
 pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Build(args) => build::run(cx, args),
+        Verb::Check(args) => check::run(cx, args),
         Verb::Config(args) => config::run(cx, args),
         Verb::Create(args) => create::run(cx, args),
         Verb::Down(args) => down::run(cx, args),

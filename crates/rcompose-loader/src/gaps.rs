@@ -1,0 +1,121 @@
+//! What a project asks for and doesn't get: the table of capabilities against a normal tree.
+
+use std::collections::BTreeSet;
+
+use crate::capabilities::{Instead, Need, TABLE};
+use crate::code::Code;
+use crate::cx::Cx;
+use crate::diagnostic::Place;
+use crate::tree::{Node, Span, Value};
+
+/// Something that depends on the machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requirement {
+    /// What is needed.
+    pub need: Need,
+    /// `services.web.mem_limit`.
+    pub path: String,
+    /// Where it is written.
+    pub place: Option<Place>,
+    /// The hard limit, for [`Need::RaiseLimit`]; -1 is none.
+    pub hard: i64,
+}
+
+/// Warns of everything that is understood and not done. `strict` also tells what only ends with an error later, and
+/// gives what the machine must have.
+pub(crate) fn tell(
+    cx: &mut Cx<'_>,
+    root: &Node,
+    enabled: &BTreeSet<String>,
+    strict: bool,
+) -> Vec<Requirement> {
+    let mut needs = Vec::new();
+    for capability in TABLE {
+        if !strict && !matches!(capability.instead, Instead::Ignored(_)) {
+            continue;
+        }
+        let parts: Vec<&str> = capability.path.split('.').collect();
+        let mut found = Vec::new();
+        find(root, &parts, (String::new(), ""), &mut |path, key, node| {
+            let entries = node.as_seq().map_or(0, <[Node]>::len);
+            if !is_empty(node) && capability.when.holds(node.scalar_text().as_deref(), key, entries) {
+                found.push((path, place_of(node), hard(node)));
+            }
+        });
+        found.retain(|(path, ..)| on(path, enabled));
+        for (path, span, hard) in found {
+            match capability.instead {
+                Instead::Ignored(what) => {
+                    cx.warn(span, format!("{path} isn't honoured yet: {what}")).is(Code::NotSupported);
+                }
+                Instead::Refused(what) => {
+                    cx.warn(span, format!("{path} isn't supported yet: {what}")).is(Code::NotSupported);
+                }
+                Instead::Needs(need) => {
+                    needs.push(Requirement { need, path, place: cx.place(span), hard });
+                }
+            }
+        }
+    }
+    needs
+}
+
+/// Services whose profile is off are nobody's matter.
+fn on(path: &str, enabled: &BTreeSet<String>) -> bool {
+    let service = path.strip_prefix("services.").and_then(|rest| rest.split('.').next());
+    service.is_none_or(|name| {
+        enabled.contains(name) || enabled.iter().any(|e| path.starts_with(&format!("services.{e}.")))
+    })
+}
+
+fn place_of(node: &Node) -> Span {
+    let scalar = node.as_map().is_none() && node.as_seq().is_none();
+    if scalar && node.span.len > 0 || node.key_span.len == 0 { node.span } else { node.key_span }
+}
+
+fn hard(node: &Node) -> i64 {
+    let value = node.get("hard").unwrap_or(node);
+    match &value.value {
+        Value::Int(n) => *n,
+        Value::Str(s) => s.parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Null | Value::Bool(false) => node.is_null(),
+        Value::Map(m) => m.is_empty(),
+        Value::Seq(s) => s.is_empty(),
+        _ => false,
+    }
+}
+
+/// Calls `each` with every node at a path whose parts may be `*`: its path, its own key, the node.
+fn find<'n>(
+    node: &'n Node,
+    parts: &[&str],
+    (path, key): (String, &str),
+    each: &mut dyn FnMut(String, &str, &'n Node),
+) {
+    let Some((part, rest)) = parts.split_first() else { return each(path, key, node) };
+    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (&node.value, *part) {
+        (Value::Map(map), "*") => {
+            for (key, n) in map {
+                find(n, rest, (join(key), key), each);
+            }
+        }
+        (Value::Seq(items), "*") => {
+            for (i, n) in items.iter().enumerate() {
+                find(n, rest, (format!("{path}[{i}]"), ""), each);
+            }
+        }
+        (Value::Map(map), key) => {
+            if let Some(n) = map.get(key) {
+                find(n, rest, (join(key), key), each);
+            }
+        }
+        _ => {}
+    }
+}
