@@ -23,7 +23,8 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use platform::{Platform, PlatformError};
 pub use pull::{
-    AuthSource, LayerProgress, LayerState, NoProgress, PullError, PullOptions, PullProgress, pull,
+    ArtifactBlob, AuthSource, LayerProgress, LayerState, NoProgress, PullError, PullOptions, PullProgress,
+    artifact, digest, pull,
 };
 pub use reference::{Reference, ReferenceError};
 pub use store::{

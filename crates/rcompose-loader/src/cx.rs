@@ -59,6 +59,8 @@ pub(crate) struct Cx<'a> {
     lines_of: HashMap<PathBuf, u16>,
     pub(crate) interpolate: bool,
     pub(crate) resolve_paths: bool,
+    /// The project's directory, once it is known.
+    pub(crate) directory: PathBuf,
 }
 
 impl<'a> Cx<'a> {
@@ -75,6 +77,7 @@ impl<'a> Cx<'a> {
             lines_of: HashMap::new(),
             interpolate: true,
             resolve_paths: true,
+            directory: PathBuf::new(),
         }
     }
 

@@ -1,42 +1,78 @@
 use std::collections::BTreeSet;
 
-use rcompose_model::Project;
+use rcompose_model::{Project, ProjectName};
 
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::diagnostic::LoadError;
 use crate::print::Canonical;
 use crate::project::{self, Setting};
-use crate::request::{LoadRequest, Loaded};
+use crate::request::{LoadRequest, Loaded, Model};
 use crate::source::Sources;
 use crate::tree::{Map, Node, Value};
 use crate::{decode, files, gaps, merge, normalize, validate};
+
+/// Loads the files into one tree without understanding all of it: for output that isn't interpolated. Services of all
+/// profiles and resources that nobody uses stay; attributes keep the form that they are written in.
+///
+/// # Errors
+/// Everything that is wrong, ordered by place.
+pub fn load_model(req: &LoadRequest, sources: &dyn Sources) -> Result<Model, LoadError> {
+    let mut cx = context(req, sources);
+    cx.interpolate = false;
+    let (_, name, mut root) = tree(&mut cx, req)?;
+    if root.as_map().is_none() {
+        root.value = Value::Map(Map::new());
+    }
+    if !req.options.no_normalize {
+        normalize::normalize(&mut root, name.as_str(), &cx.env);
+    }
+    if let Some(top) = root.as_map_mut() {
+        top.shift_remove("version");
+    }
+    if let Some(top) = root.as_map_mut().filter(|_| !req.options.no_normalize) {
+        top.insert("name".into(), Node::str(name.as_str(), Default::default()));
+    }
+    fail(&mut cx)?;
+    Ok(Model { canonical: Canonical::raw(root, cx.env.clone()), warnings: cx.take() })
+}
 
 /// Loads a project.
 ///
 /// # Errors
 /// Everything that is wrong, ordered by place; warnings that were found on the way stand among them.
 pub fn load(req: &LoadRequest, sources: &dyn Sources) -> Result<Loaded, LoadError> {
+    let mut cx = context(req, sources);
+    let (setting, name, root) = tree(&mut cx, req)?;
+    finish(&mut cx, req, &setting, name, root)
+}
+
+fn context<'s>(req: &LoadRequest, sources: &'s dyn Sources) -> Cx<'s> {
     let mut cx = Cx::new(sources, &req.cwd);
     cx.env = req.environment.clone();
-    cx.interpolate = !req.options.no_interpolate;
     cx.resolve_paths = !req.options.no_resolve_paths;
-    let setting = project::setting(&mut cx, req)?;
+    cx
+}
+
+/// All files in one tree, merged.
+fn tree(cx: &mut Cx<'_>, req: &LoadRequest) -> Result<(Setting, ProjectName, Node), LoadError> {
+    let setting = project::setting(cx, req)?;
+    cx.directory.clone_from(&setting.directory);
     if setting.files.is_empty() {
         return Err(project::no_file(req));
     }
-    let parsed = project::parse_all(&mut cx, req, &setting.files);
-    fail(&mut cx)?;
-    files::refuse_empty(&mut cx, &parsed);
-    fail(&mut cx)?;
-    let name = project::name(&mut cx, req, &setting, &parsed)?;
+    let parsed = project::parse_all(cx, req, &setting.files);
+    fail(cx)?;
+    files::refuse_empty(cx, &parsed);
+    fail(cx)?;
+    let name = project::name(cx, req, &setting, &parsed)?;
     cx.env.insert("COMPOSE_PROJECT_NAME".into(), name.as_str().into());
     let mut trail = setting.files.clone();
-    let mut root = files::combine(&mut cx, parsed, &setting.directory, &mut trail);
-    fail(&mut cx)?;
+    let mut root = files::combine(cx, parsed, &setting.directory, &mut trail);
+    fail(cx)?;
     merge::finish(&mut root);
     merge::unique(&mut root);
-    finish(&mut cx, req, &setting, name, root)
+    Ok((setting, name, root))
 }
 
 fn fail(cx: &mut Cx<'_>) -> Result<(), LoadError> {
@@ -47,7 +83,7 @@ fn finish(
     cx: &mut Cx<'_>,
     req: &LoadRequest,
     setting: &Setting,
-    name: rcompose_model::ProjectName,
+    name: ProjectName,
     mut root: Node,
 ) -> Result<Loaded, LoadError> {
     if root.as_map().is_none() {
@@ -56,7 +92,7 @@ fn finish(
     let profiles = active_profiles(cx, req, &root);
     let enabled = enabled(&root, &profiles);
     if !req.options.no_normalize {
-        normalize::normalize(&mut root, name.as_str());
+        normalize::normalize(&mut root, name.as_str(), &cx.env);
     }
     if !req.options.no_consistency {
         validate::validate(cx, &root, &enabled);
@@ -89,7 +125,7 @@ fn finish(
             project.volumes.retain(|k, _| used.get("volumes").is_some_and(|u| u.contains(k)));
         }
     }
-    let canonical = Canonical::new(root, cx.env.clone(), !req.options.no_interpolate);
+    let canonical = Canonical::new(root, cx.env.clone());
     Ok(Loaded { project, canonical, warnings: cx.take(), needs })
 }
 

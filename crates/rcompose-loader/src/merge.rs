@@ -133,6 +133,10 @@ pub(crate) fn unique_service(service: &mut Map) {
             "secrets" | "configs" => dedupe(node, |n| text(n, "target").or_else(|| text(n, "source"))),
             "env_file" => dedupe(node, |n| text(n, "path")),
             "ports" => dedupe(node, |n| {
+                // Not read where a variable stands in it.
+                if let Some(text) = n.scalar_text() {
+                    return Some(text);
+                }
                 let part = |k| n.get(k).and_then(Node::scalar_text).unwrap_or_default();
                 Some(format!(
                     "{}|{}|{}|{}",

@@ -1,11 +1,12 @@
 //! What a project means without saying it: default network, names, implied dependencies, env files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::cx::Cx;
 use crate::dotenv::Lookup;
 use crate::envfile::{self, EnvFile};
+use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Value};
 
 fn entry_map(node: &mut Node) -> &mut Map {
@@ -27,7 +28,7 @@ pub(crate) fn namespace_services(service: &Map) -> Vec<(String, Span)> {
 }
 
 /// Implicit values of every service and resource.
-pub(crate) fn normalize(root: &mut Node, project: &str) {
+pub(crate) fn normalize(root: &mut Node, project: &str, env: &BTreeMap<String, String>) {
     let Some(top) = root.as_map_mut() else { return };
     let mut default_network = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_map_mut) {
@@ -35,6 +36,7 @@ pub(crate) fn normalize(root: &mut Node, project: &str) {
             let span = service.key_span;
             let Some(map) = service.as_map_mut() else { continue };
             default_network |= normalize_service(map, span);
+            build_arguments(map, env);
         }
     }
     if default_network {
@@ -51,6 +53,16 @@ pub(crate) fn normalize(root: &mut Node, project: &str) {
             map.entry("name".into()).or_insert_with(|| Node::str(name, span));
         }
     }
+}
+
+/// A bare build argument takes the environment's value or disappears.
+fn build_arguments(service: &mut Map, env: &BTreeMap<String, String>) {
+    let build = service.get_mut("build").and_then(Node::as_map_mut);
+    let Some(args) = build.and_then(|b| b.get_mut("args")).and_then(Node::as_map_mut) else { return };
+    for (key, arg) in args.iter_mut().filter(|(_, a)| a.is_null()) {
+        arg.value = env.get(key).cloned().map_or(Value::Null, Value::Str);
+    }
+    args.retain(|_, arg| !arg.is_null());
 }
 
 /// True if the service joins the default network.
@@ -136,15 +148,6 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
                 }
             }
         }
-        // A bare build argument takes the environment's value or disappears.
-        if let Some(args) =
-            map.get_mut("build").and_then(|b| b.as_map_mut()?.get_mut("args")).and_then(Node::as_map_mut)
-        {
-            for (key, arg) in args.iter_mut().filter(|(_, a)| a.is_null()) {
-                arg.value = cx.env.get(key).cloned().map_or(Value::Null, Value::Str);
-            }
-            args.retain(|_, arg| !arg.is_null());
-        }
         if let Some(files) = map.get("label_file").cloned() {
             let labels = label_files(cx, &files, enabled);
             if !labels.is_empty() {
@@ -174,7 +177,7 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
     let mut out: BTreeMap<String, Node> = BTreeMap::new();
     for file in files.as_seq().unwrap_or_default() {
         let Some(path_node) = file.get("path") else { continue };
-        let path = PathBuf::from(path_node.as_str().unwrap_or_default());
+        let path = join_clean(&cx.directory, Path::new(path_node.as_str().unwrap_or_default()));
         let required = file.get("required").is_none_or(|r| r.value != Value::Bool(false));
         let raw = file.get("format").and_then(Node::as_str) == Some("raw");
         if (!required || !enabled) && !cx.sources.is_file(&path) {
@@ -197,7 +200,7 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
 fn label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
     let mut labels = Map::new();
     for file in files.as_seq().unwrap_or_default() {
-        let Some(path) = file.as_str().map(PathBuf::from) else { continue };
+        let Some(path) = file.as_str().map(|p| join_clean(&cx.directory, Path::new(p))) else { continue };
         if !enabled && !cx.sources.is_file(&path) {
             continue;
         }

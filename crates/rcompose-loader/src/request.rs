@@ -33,8 +33,6 @@ pub struct LoadRequest {
 /// Steps that can be left out (`config --no-…`). All false: everything is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// `--no-interpolate`: leave `${…}` as it is.
-    pub no_interpolate: bool,
     /// `--no-normalize`: no implicit networks, names and dependencies.
     pub no_normalize: bool,
     /// `--no-path-resolution`: leave relative paths.
@@ -60,4 +58,13 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// What the machine must have; only gathered if the request is strict.
     pub needs: Vec<Requirement>,
+}
+
+/// What the files say, merged and not interpolated.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What `config --no-interpolate` prints.
+    pub canonical: Canonical,
+    /// Doubtful things, by place.
+    pub warnings: Vec<Diagnostic>,
 }

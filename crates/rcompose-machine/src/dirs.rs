@@ -28,6 +28,11 @@ impl Dirs {
         self.lib.join("images")
     }
 
+    /// Projects that came from elsewhere.
+    pub fn remote(&self) -> PathBuf {
+        self.lib.join("remote")
+    }
+
     /// The build cache's records.
     pub fn build_cache(&self) -> PathBuf {
         self.lib.join("build-cache")

@@ -5,13 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rcompose_engine::FailureKind;
-use rcompose_loader::{Diagnostic, FsSources, LoadOptions, LoadRequest, Loaded};
+use rcompose_loader::{Diagnostic, LoadOptions, LoadRequest, Loaded};
 use rcompose_machine::{Dirs, ProjectRecord};
 use rcompose_model::{ProjectName, ServiceName};
 
 use crate::args::Global;
 use crate::env::Env;
 use crate::failure::Failure;
+use crate::remote::Files;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Context {
         let mut request = self.request(services)?;
         request.options =
             LoadOptions { all_resources: options.all_resources || self.global.all_resources, ..options };
-        let loaded = rcompose_loader::load(&request, &FsSources)?;
+        let loaded = rcompose_loader::load(&request, &self.sources())?;
         self.warn_all(&loaded.warnings);
         Ok(loaded)
     }
@@ -77,13 +78,13 @@ impl Context {
     /// commands that also work from the records (`down`, `stop`, `ps`, …).
     pub(crate) fn load_or_name(&self, services: &[String]) -> Result<(ProjectName, Option<Loaded>), Failure> {
         let request = self.request(services)?;
-        match rcompose_loader::load(&request, &FsSources) {
+        match rcompose_loader::load(&request, &self.sources()) {
             Ok(loaded) => {
                 self.warn_all(&loaded.warnings);
                 Ok((loaded.project.name.clone(), Some(loaded)))
             }
             Err(e) if self.name_is_given() && is_missing_file(&e.diagnostics) => {
-                Ok((rcompose_loader::project_name(&request, &FsSources)?, None))
+                Ok((rcompose_loader::project_name(&request, &self.sources())?, None))
             }
             Err(e) => Err(e.into()),
         }
@@ -91,7 +92,16 @@ impl Context {
 
     /// Only the project's name: cheap, and enough for everything that reads records.
     pub(crate) fn project_name(&self) -> Result<ProjectName, Failure> {
-        Ok(rcompose_loader::project_name(&self.request(&[])?, &FsSources)?)
+        Ok(rcompose_loader::project_name(&self.request(&[])?, &self.sources())?)
+    }
+
+    /// What the loader reads from.
+    pub(crate) fn sources(&self) -> Files {
+        let cache = match (self.env.get("RCOMPOSE_ROOT"), rustix::process::geteuid().is_root()) {
+            (None, false) => self.env.cache().unwrap_or_else(|| self.dirs.remote()),
+            _ => self.dirs.remote(),
+        };
+        Files::new(cache, self.env.docker_config(), self.env.git())
     }
 
     /// The request to the loader, as the command line and the environment have it.

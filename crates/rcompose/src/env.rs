@@ -9,6 +9,8 @@
 //! | `NO_COLOR` | no colours |
 //! | `DOCKER_CONFIG` | directory of the registries' credentials; `~/.docker` unless set |
 //! | `SOURCE_DATE_EPOCH` | seconds since 1970 that builds date everything with |
+//! | `XDG_CACHE_HOME` | where remote projects are kept for who isn't root; `~/.cache` unless set |
+//! | `GIT_TERMINAL_PROMPT`, `GIT_SSH`, `GIT_SSH_COMMAND` | whether and how git may ask, where it fetches projects |
 //! | `COLUMNS` | width of tables where there is no terminal |
 
 use std::collections::BTreeMap;
@@ -49,6 +51,24 @@ impl Env {
             Some(root) => Dirs::under(&self.cwd.join(root)),
             None => Dirs::system(),
         }
+    }
+
+    /// What git is told beside the environment: to ask for no password, unless the user says how to ask.
+    pub(crate) fn git(&self) -> Vec<(&'static str, &'static str)> {
+        let mut out = Vec::new();
+        if self.get("GIT_TERMINAL_PROMPT").is_none() {
+            out.push(("GIT_TERMINAL_PROMPT", "0"));
+        }
+        if self.get("GIT_SSH").is_none() && self.get("GIT_SSH_COMMAND").is_none() {
+            out.push(("GIT_SSH_COMMAND", "ssh -o ControlMaster=no -o BatchMode=yes"));
+        }
+        out
+    }
+
+    /// Where a user who isn't root keeps what can be had again.
+    pub(crate) fn cache(&self) -> Option<PathBuf> {
+        let home = || self.get("HOME").map(|h| PathBuf::from(h).join(".cache"));
+        self.get("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|c| c.join("rcompose/remote"))
     }
 
     /// Directory of the registries' credentials.

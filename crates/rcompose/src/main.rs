@@ -11,6 +11,7 @@ mod pictures;
 mod processes;
 mod progress;
 mod relay;
+mod remote;
 mod render;
 mod signals;
 

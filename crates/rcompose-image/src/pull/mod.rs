@@ -1,5 +1,6 @@
 //! Images from registries.
 
+mod artifact;
 mod auth;
 mod document;
 mod error;
@@ -7,6 +8,7 @@ mod identity;
 mod layer;
 mod registry;
 
+pub use artifact::{ArtifactBlob, artifact, digest};
 pub use auth::AuthSource;
 pub use error::PullError;
 

@@ -71,13 +71,23 @@ fn resource(cx: &mut Cx<'_>, map: &mut Map, base: &Path, section: &str) {
     }
 }
 
-/// Makes a path absolute.
+/// Makes a path absolute, if paths are to be resolved.
 pub(crate) fn path(cx: &Cx<'_>, node: &mut Node, base: &Path) {
-    if !cx.resolve_paths {
-        return;
-    }
     if let Value::Str(text) = &node.value {
-        node.value = Value::Str(absolute(cx, text, base));
+        node.value = Value::Str(resolved(cx, text, base));
+    }
+}
+
+/// A path from a file as it is to be shown. Unresolved ones stay, or start from the project's directory where the file
+/// is from another one.
+pub(crate) fn resolved(cx: &Cx<'_>, text: &str, base: &Path) -> String {
+    if !cx.resolve_paths && base == cx.directory {
+        return text.to_owned();
+    }
+    let whole = absolute(cx, text, base);
+    match Path::new(&whole).strip_prefix(&cx.directory) {
+        Ok(rest) if !cx.resolve_paths && !text.starts_with('/') => rest.display().to_string(),
+        _ => whole,
     }
 }
 
@@ -166,7 +176,7 @@ pub(crate) fn names_to_map(node: &mut Node, default: &dyn Fn(&Node) -> Node) {
 
 /// A duration in Go's print.
 pub(crate) fn duration(cx: &mut Cx<'_>, node: &mut Node) {
-    let Some(text) = node.as_str() else { return };
+    let Some(text) = node.as_str().filter(|_| cx.interpolate) else { return };
     match crate::units::parse_duration(text) {
         Ok(d) => node.value = Value::Str(crate::units::print_duration(d)),
         Err(message) => {
@@ -177,7 +187,7 @@ pub(crate) fn duration(cx: &mut Cx<'_>, node: &mut Node) {
 
 /// A size to a string of bytes.
 pub(crate) fn bytes(cx: &mut Cx<'_>, node: &mut Node) {
-    let Some(text) = node.scalar_text() else { return };
+    let Some(text) = node.scalar_text().filter(|_| cx.interpolate) else { return };
     match crate::units::parse_bytes(&text) {
         Ok(n) => node.value = Value::Str(n.to_string()),
         Err(message) => {

@@ -118,6 +118,10 @@ pub(crate) fn published_range(text: Option<&str>) -> Result<Option<(u16, u16)>, 
 /// The list `ports` to its long forms.
 pub(crate) fn canonical(cx: &mut Cx<'_>, node: &mut Node) {
     let Value::Seq(items) = &mut node.value else { return };
+    let written = |i: &Node| i.as_map().is_none() && i.scalar_text().is_some_and(|t| short(&t).is_err());
+    if !cx.interpolate && items.iter().any(written) {
+        return;
+    }
     let mut out = Vec::with_capacity(items.len());
     for mut item in std::mem::take(items) {
         let span = item.span;

@@ -18,8 +18,33 @@ pub(crate) fn canonical(cx: &mut Cx<'_>, map: &mut Map, base: &Path, name: &str)
     }
 }
 
+/// Attributes that keep the form that they are written in where nothing is interpolated: their values may be variables.
+const WRITTEN: [&str; 20] = [
+    "blkio_config",
+    "command",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpu_shares",
+    "deploy",
+    "entrypoint",
+    "healthcheck",
+    "mem_limit",
+    "mem_reservation",
+    "mem_swappiness",
+    "memswap_limit",
+    "oom_score_adj",
+    "pids_limit",
+    "pull_refresh_after",
+    "shm_size",
+    "stop_grace_period",
+    "ulimits",
+];
+
 fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &str) {
     match key {
+        _ if !cx.interpolate && WRITTEN.contains(&key) => {}
         "environment" => to_map(node, false),
         "labels" | "annotations" | "sysctls" => to_map(node, true),
         "storage_opt" => {

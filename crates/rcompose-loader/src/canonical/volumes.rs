@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rcompose_model::{BindOptions, Mount, MountKind, VolumeOptions};
 
-use super::{absolute, to_map};
+use super::{resolved, to_map};
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::source::join_clean;
@@ -106,6 +106,7 @@ pub(crate) fn canonical(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
                     let map = entry(cx, &s, span, base);
                     *item = item.with(Value::Map(map));
                 }
+                Err(_) if !cx.interpolate => {}
                 Err(message) => {
                     cx.error(span, message)
                         .help
@@ -124,8 +125,7 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
     let mut map = Map::new();
     map.insert("type".into(), Node::str(if s.bind { "bind" } else { "volume" }, span));
     if let Some(source) = &s.source {
-        let text =
-            if s.bind && cx.resolve_paths && !s.drive { absolute(cx, source, base) } else { source.clone() };
+        let text = if s.bind && !s.drive { resolved(cx, source, base) } else { source.clone() };
         map.insert("source".into(), Node::str(text, span));
     }
     map.insert("target".into(), Node::str(clean(&s.target), span));
@@ -177,11 +177,7 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
     if kind == "bind" {
         match map.get_mut("source") {
             Some(source) => {
-                if cx.resolve_paths
-                    && let Some(text) = source.as_str()
-                {
-                    source.value = Value::Str(absolute(cx, text, base));
-                }
+                super::path(cx, source, base);
             }
             None => {
                 cx.error(span, "a bind mount needs a source").is(Code::MissingAttribute);

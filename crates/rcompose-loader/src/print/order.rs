@@ -1,6 +1,6 @@
 //! The order of keys in docker compose's output: the order of fields in compose-go's types.
 
-use crate::tree::Map;
+use crate::tree::{Map, Node, Value};
 
 const TOP: &str = "name include services networks volumes secrets configs models";
 const SERVICE: &str = "profiles annotations attach build develop blkio_config cap_add cap_drop cgroup_parent cgroup \
@@ -63,6 +63,18 @@ pub(super) fn sort(map: &mut Map, path: &[String]) {
         return;
     }
     map.sort_by_cached_key(|k, _| rank(k));
+}
+
+/// All keys everywhere as Go sorts those of a map.
+pub(super) fn sort_all(node: &mut Node) {
+    match &mut node.value {
+        Value::Seq(items) => items.iter_mut().for_each(sort_all),
+        Value::Map(map) => {
+            map.sort_by(|a, _, b, _| natural(a, b));
+            map.values_mut().for_each(sort_all);
+        }
+        _ => {}
+    }
 }
 
 /// Whether the mapping at this place has fixed keys, so that empty texts in it aren't printed.

@@ -78,10 +78,10 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
-    /// yaml or json
-    #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]
-    pub(crate) format: String,
-    /// Print the interpolation environment
+    /// yaml or json; with --variables a table unless given
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Print the environment used for interpolation
     #[arg(long)]
     pub(crate) environment: bool,
     /// Print the service configuration hash, one per line ("*" for all)
@@ -90,6 +90,12 @@ pub(crate) struct ConfigArgs {
     /// Print the image names
     #[arg(long)]
     pub(crate) images: bool,
+    /// Print an override file that pins the images to what their registries have now
+    #[arg(long)]
+    pub(crate) lock_image_digests: bool,
+    /// Print the model names
+    #[arg(long)]
+    pub(crate) models: bool,
     /// Print the network names
     #[arg(long)]
     pub(crate) networks: bool,
@@ -117,9 +123,15 @@ pub(crate) struct ConfigArgs {
     /// Only validate
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Pin the images to what their registries have now
+    #[arg(long)]
+    pub(crate) resolve_image_digests: bool,
     /// Print the service names
     #[arg(long)]
     pub(crate) services: bool,
+    /// Print the variables that the files use, and their defaults
+    #[arg(long)]
+    pub(crate) variables: bool,
     /// Print the volume names
     #[arg(long)]
     pub(crate) volumes: bool,

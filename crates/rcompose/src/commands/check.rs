@@ -1,6 +1,6 @@
 //! `check`: everything that is wrong or doubtful in the project's files.
 
-use rcompose_loader::{Code, Diagnostic, FsSources, Severity, render_diagnostics};
+use rcompose_loader::{Code, Diagnostic, Severity, render_diagnostics};
 use serde_json::{Value, json};
 
 use crate::args::CheckArgs;
@@ -15,7 +15,7 @@ pub(crate) fn run(cx: &Context, args: CheckArgs) -> Result<u8, Failure> {
     // Services of all profiles are checked.
     request.profiles.push("*".into());
     request.options.strict = args.strict;
-    let found = match rcompose_loader::load(&request, &FsSources) {
+    let found = match rcompose_loader::load(&request, &cx.sources()) {
         Ok(loaded) => {
             let mut found = loaded.warnings;
             found.extend(machine::lacks(&loaded.needs)?);

@@ -1,60 +1,47 @@
 //! `config`: the project as it is understood.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use rcompose_loader::LoadOptions;
-use rcompose_model::{Project, Service, ServiceName};
+use rcompose_loader::{Canonical, LoadOptions, Loaded, Variable};
+use rcompose_model::{Project, ServiceName};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::args::ConfigArgs;
-use crate::context::{Context, print, service_names};
+use crate::context::{Context, print};
 use crate::failure::Failure;
+use crate::pictures::digest_of;
+use crate::render::table::Table;
 
-pub(crate) fn run(cx: &Context, args: ConfigArgs) -> Result<u8, Failure> {
-    let options = LoadOptions {
-        no_interpolate: args.no_interpolate,
-        no_normalize: args.no_normalize,
-        no_resolve_paths: args.no_path_resolution,
-        no_resolve_env: args.no_env_resolution,
-        no_consistency: args.no_consistency,
-        ..LoadOptions::default()
-    };
-    let mut loaded = cx.load_with(&args.names, options)?;
-    if !args.names.is_empty() {
-        loaded.canonical.keep_services(&args.names);
-    }
-    let project = &loaded.project;
-    for name in service_names(&args.names)? {
-        if !project.services.contains_key(&name) {
-            return Err(Failure::user(format!("no such service: {name}")));
-        }
-    }
-    let chosen = |s: &ServiceName| args.names.is_empty() || args.names.iter().any(|n| n == s.as_str());
-    let lines = |names: &mut dyn Iterator<Item = String>| names.map(|n| n + "\n").collect::<String>();
-    let text = if args.quiet {
+pub(crate) fn run(cx: &Context, mut args: ConfigArgs) -> Result<u8, Failure> {
+    args.resolve_image_digests |= args.lock_image_digests;
+    args.no_normalize |= cx.global.compatibility;
+    let text = listing(cx, &args)?;
+    if let Some(text) = text {
+        print(&text)?;
         return Ok(0);
-    } else if args.services {
-        lines(&mut project.services.keys().filter(|s| chosen(s)).map(ToString::to_string))
-    } else if args.volumes {
-        lines(&mut project.volumes.keys().cloned())
-    } else if args.networks {
-        lines(&mut project.networks.keys().cloned())
-    } else if args.images {
-        let services = project.services.values().filter(|s| chosen(&s.name));
-        lines(&mut services.map(|s| image_name(project, s)))
-    } else if args.profiles {
-        lines(&mut profiles(project).into_iter())
-    } else if let Some(which) = &args.hash {
-        hashes(project, which)?
-    } else if args.environment {
-        loaded.canonical.environment().iter().map(|(k, v)| format!("{k}={v}\n")).collect()
-    } else if args.format == "json" {
-        loaded.canonical.to_json()
-    } else {
-        loaded.canonical.to_yaml()
+    }
+    let mut canonical = if args.no_interpolate { model(cx, &args, false)? } else { whole(cx, &args)? };
+    if args.resolve_image_digests {
+        pin(cx, &mut canonical)?;
+    }
+    if args.lock_image_digests {
+        for name in canonical.services().iter().filter(|n| !canonical.step_images(n).is_empty()) {
+            cx.warn(&format!(
+                "the images of {name}'s pre_start steps aren't pinned: an override file would add the steps once more; \
+                 --resolve-image-digests alone pins them in the whole project"
+            ));
+        }
+        canonical.keep_images();
+    }
+    let text = match args.format.as_deref().unwrap_or("yaml") {
+        "yaml" => canonical.to_yaml(),
+        "json" => canonical.to_json(),
+        other => return Err(bad_format(other)),
     };
-    let text = if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" };
     match &args.output {
+        _ if args.quiet => {}
         Some(path) => {
             let path = cx.env.cwd.join(path);
             let mut file = std::fs::File::create(&path)
@@ -67,9 +54,111 @@ pub(crate) fn run(cx: &Context, args: ConfigArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The image's name: as written, or `{project}-{service}` where it is built.
-fn image_name(project: &Project, service: &Service) -> String {
-    service.image.clone().unwrap_or_else(|| format!("{}-{}", project.name, service.name))
+/// What is asked for instead of the whole project; the first of docker compose's order counts.
+fn listing(cx: &Context, args: &ConfigArgs) -> Result<Option<String>, Failure> {
+    let lines = |mut names: Vec<String>| {
+        names.iter_mut().for_each(|n| n.push('\n'));
+        names.concat()
+    };
+    if args.services {
+        let canonical =
+            if args.no_interpolate { model(cx, args, true)? } else { load(cx, args, &[], true)?.canonical };
+        return Ok(Some(lines(canonical.services())));
+    }
+    for (wanted, section) in [(args.volumes, "volumes"), (args.networks, "networks")] {
+        if wanted {
+            return Ok(Some(lines(load(cx, args, &[], true)?.canonical.names(section))));
+        }
+    }
+    if args.models {
+        return Ok(Some(lines(load(cx, args, &[], true)?.canonical.attribute("models", "model"))));
+    }
+    if let Some(which) = &args.hash {
+        return hashes(&load(cx, args, &[], false)?.project, which).map(Some);
+    }
+    if args.profiles {
+        let project = selected(cx, args)?.project;
+        return Ok(Some(lines(profiles(&project).into_iter().collect())));
+    }
+    if args.images {
+        let loaded = selected(cx, args)?;
+        return Ok(Some(lines(images(&loaded))));
+    }
+    if args.variables {
+        if !args.names.is_empty() {
+            cx.warn("the variables of all services are shown: --variables doesn't choose among them");
+        }
+        return variables(&model(cx, args, true)?.variables(), args.format.as_deref()).map(Some);
+    }
+    if args.environment {
+        let loaded = selected(cx, args)?;
+        if args.quiet {
+            return Ok(Some(String::new()));
+        }
+        return Ok(Some(loaded.canonical.environment().iter().map(|(k, v)| format!("{k}={v}\n")).collect()));
+    }
+    Ok(None)
+}
+
+fn bad_format(format: &str) -> Failure {
+    Failure::user(format!("unsupported format {format:?}")).hint("write yaml or json")
+}
+
+fn options(args: &ConfigArgs) -> LoadOptions {
+    LoadOptions {
+        no_normalize: args.no_normalize,
+        no_resolve_paths: args.no_path_resolution,
+        no_resolve_env: args.no_env_resolution,
+        no_consistency: args.no_consistency,
+        ..LoadOptions::default()
+    }
+}
+
+/// Names alone need no env file.
+fn load(cx: &Context, args: &ConfigArgs, services: &[String], only_names: bool) -> Result<Loaded, Failure> {
+    let mut options = options(args);
+    options.no_resolve_env |= only_names;
+    cx.load_with(services, options)
+}
+
+/// The services that are asked for, and what they need.
+fn selected(cx: &Context, args: &ConfigArgs) -> Result<Loaded, Failure> {
+    let mut loaded = load(cx, args, &args.names, false)?;
+    if !args.names.is_empty() {
+        loaded
+            .canonical
+            .keep_services(&args.names, cx.global.all_resources)
+            .map_err(|name| Failure::user(format!("no such service: {name}")))?;
+    }
+    Ok(loaded)
+}
+
+fn whole(cx: &Context, args: &ConfigArgs) -> Result<Canonical, Failure> {
+    Ok(selected(cx, args)?.canonical)
+}
+
+fn model(cx: &Context, args: &ConfigArgs, only_names: bool) -> Result<Canonical, Failure> {
+    if !args.names.is_empty() && !only_names {
+        cx.warn("all services are shown: --no-interpolate doesn't choose among them");
+    }
+    let mut request = cx.request(&[])?;
+    request.options = options(args);
+    let model = rcompose_loader::load_model(&request, &cx.sources())?;
+    cx.warn_all(&model.warnings);
+    Ok(model.canonical)
+}
+
+/// Each service's image, as written or `{project}-{service}` where it is built, and those of its `pre_start` steps.
+fn images(loaded: &Loaded) -> Vec<String> {
+    let mut out = Vec::new();
+    for name in loaded.canonical.services() {
+        let Some(service) = loaded.project.service(&name) else { continue };
+        let own = service.image.clone().unwrap_or_else(|| format!("{}-{name}", loaded.project.name));
+        let steps = loaded.canonical.step_images(&name).into_iter().filter(|i| *i != own).collect::<Vec<_>>();
+        out.push(own);
+        out.extend(steps);
+    }
+    out
 }
 
 fn profiles(project: &Project) -> BTreeSet<String> {
@@ -78,16 +167,64 @@ fn profiles(project: &Project) -> BTreeSet<String> {
 }
 
 fn hashes(project: &Project, which: &str) -> Result<String, Failure> {
-    let names: Vec<&str> = match which {
+    let mut names: Vec<&str> = match which {
         "*" => project.services.keys().map(ServiceName::as_str).collect(),
         list => list.split(',').collect(),
     };
+    names.sort_unstable();
+    names.dedup();
     let mut out = String::new();
     for name in names {
-        let service =
-            project.service(name).ok_or_else(|| Failure::user(format!("no such service: {name}")))?;
+        let enabled = ServiceName::new(name).ok().and_then(|n| project.services.get(&n));
+        let service = enabled.ok_or_else(|| Failure::user(format!("no such service: {name}")))?;
         // Without the image: what runs may be built or pulled later.
         out.push_str(&format!("{name} {}\n", rcompose_plan::config_hash(service, "")));
     }
     Ok(out)
+}
+
+fn variables(variables: &BTreeMap<String, Variable>, format: Option<&str>) -> Result<String, Failure> {
+    match format.unwrap_or("table") {
+        "table" | "pretty" | "" => {
+            let mut table = Table::wide(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"]);
+            for (name, v) in variables {
+                let required = v.required.to_string();
+                table.row([name.clone(), required, v.default_value.clone(), v.presence_value.clone()]);
+            }
+            Ok(table.render())
+        }
+        "json" => {
+            let all: BTreeMap<&String, _> = variables
+                .iter()
+                .map(|(name, v)| {
+                    let fields = json!({
+                        "Name": name,
+                        "DefaultValue": v.default_value,
+                        "PresenceValue": v.presence_value,
+                        "Required": v.required,
+                    });
+                    (name, fields)
+                })
+                .collect();
+            let mut text = Vec::new();
+            let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+            let mut out = serde_json::Serializer::with_formatter(&mut text, indent);
+            all.serialize(&mut out).map_err(|e| Failure::io("write the variables", &e))?;
+            Ok(String::from_utf8_lossy(&text).into_owned() + "\n")
+        }
+        "yaml" => Ok(rcompose_loader::variables_yaml(variables)),
+        other => Err(bad_format(other)),
+    }
+}
+
+/// Every image by its digest in its registry.
+fn pin(cx: &Context, canonical: &mut Canonical) -> Result<(), Failure> {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for image in canonical.images_mut() {
+        if !known.contains_key(image) {
+            known.insert(image.clone(), digest_of(cx, image)?);
+        }
+        image.clone_from(&known[image.as_str()]);
+    }
+    Ok(())
 }

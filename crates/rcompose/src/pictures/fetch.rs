@@ -1,11 +1,15 @@
 //! One pull: a short-lived runtime around the image crate's asynchronous one.
 
+use std::path::PathBuf;
+
 use rcompose_engine::FailureKind;
 use rcompose_image::{
-    AuthSource, Image, LayerProgress, LayerState, Platform, PullError, PullOptions, PullProgress, Reference,
-    Store,
+    ArtifactBlob, AuthSource, Digest, Image, LayerProgress, LayerState, Platform, PullError, PullOptions,
+    PullProgress, Reference, Store,
 };
+use tokio::runtime::Runtime;
 
+use super::parse_reference;
 use crate::context::Context;
 use crate::failure::{Failure, with_causes};
 
@@ -36,12 +40,48 @@ pub(super) fn fetch(
 ) -> Result<Image, Failure> {
     let options = PullOptions {
         platform: platform.cloned().unwrap_or_else(Platform::host),
-        auth: cx.env.docker_config().map_or(AuthSource::Anonymous, AuthSource::DockerConfig),
-        ..PullOptions::default()
+        ..options(cx.env.docker_config())
     };
+    runtime()?.block_on(rcompose_image::pull(store, reference, &options, &Tell(progress))).map_err(failure)
+}
+
+fn options(docker_config: Option<PathBuf>) -> PullOptions {
+    PullOptions {
+        auth: docker_config.map_or(AuthSource::Anonymous, AuthSource::DockerConfig),
+        ..PullOptions::default()
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Failure::io("start a pull", &e))?;
-    runtime.block_on(rcompose_image::pull(store, reference, &options, &Tell(progress))).map_err(failure)
+    runtime.map_err(|e| Failure::io("start a pull", &e))
+}
+
+/// An image's name with the digest that its registry has now; one that has a digest keeps it.
+pub(crate) fn digest_of(cx: &Context, image: &str) -> Result<String, Failure> {
+    let reference = parse_reference(image)?;
+    if reference.digest().is_some() {
+        return Ok(reference.to_string());
+    }
+    let digest = digest(&reference, cx.env.docker_config())?;
+    let tag = reference.tag().unwrap_or("latest");
+    Ok(format!("{}/{}:{tag}@{digest}", reference.domain(), reference.path()))
+}
+
+/// What is in a registry under a name: its digest.
+pub(crate) fn digest(reference: &Reference, docker_config: Option<PathBuf>) -> Result<Digest, Failure> {
+    runtime()?.block_on(rcompose_image::digest(reference, &options(docker_config))).map_err(failure)
+}
+
+/// The parts of an artifact.
+pub(crate) fn artifact(
+    reference: &Reference,
+    docker_config: Option<PathBuf>,
+    kind: &str,
+    config: &str,
+) -> Result<Vec<ArtifactBlob>, Failure> {
+    let options = options(docker_config);
+    runtime()?.block_on(rcompose_image::artifact(reference, &options, kind, config)).map_err(failure)
 }
 
 fn failure(e: PullError) -> Failure {

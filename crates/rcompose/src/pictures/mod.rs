@@ -19,6 +19,7 @@ use crate::failure::Failure;
 
 pub(crate) use building::{BuildOptions, build_request, build_services, network as build_network};
 pub(crate) use facts::image_facts;
+pub(crate) use fetch::{artifact, digest, digest_of};
 pub(crate) use pulling::{Wanted, parse_reference, pull_all};
 
 /// Whether images are built.

@@ -1,0 +1,90 @@
+//! Things in a registry that are no images: a manifest with a type of its own, and small blobs (OCI image spec,
+//! manifest.md, "Guidelines for Artifact Usage").
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::registry::Registry;
+use super::{PullError, PullOptions};
+use crate::{Digest, Reference};
+
+/// Longest list of blobs taken: each is one request.
+const MOST: usize = 256;
+
+/// A blob of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactBlob {
+    /// What it is.
+    pub media_type: String,
+    /// What the manifest says of it.
+    pub annotations: BTreeMap<String, String>,
+    /// The whole content.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    manifests: Option<Vec<Descriptor>>,
+    layers: Option<Vec<Descriptor>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+    artifact_type: Option<String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// The digest that a reference has in its registry now. Needs a tokio runtime with I/O and time.
+pub async fn digest(reference: &Reference, options: &PullOptions) -> Result<Digest, PullError> {
+    let registry = Registry::connect(reference, options).await?;
+    Ok(registry.manifest(None).await?.1)
+}
+
+/// The blobs of an artifact of type `wanted`; of an index, the first manifest of that type. Older artifacts say the
+/// type only by their configuration's media type, `config`.
+pub async fn artifact(
+    reference: &Reference,
+    options: &PullOptions,
+    wanted: &str,
+    config: &str,
+) -> Result<Vec<ArtifactBlob>, PullError> {
+    let registry = Registry::connect(reference, options).await?;
+    let read = |bytes: &[u8]| -> Result<Document, PullError> {
+        serde_json::from_slice(bytes)
+            .map_err(|e| registry.about.malformed(format!("its manifest is malformed: {e}")))
+    };
+    let mut document = read(&registry.manifest(None).await?.0)?;
+    if let Some(manifests) = &document.manifests {
+        let found = manifests.iter().find(|m| m.artifact_type.as_deref() == Some(wanted));
+        let digest =
+            found.map(|m| m.digest).ok_or_else(|| registry.about.malformed(format!("it has no {wanted}")))?;
+        document = read(&registry.manifest(Some(digest)).await?.0)?;
+    }
+    let is_wanted = match &document.artifact_type {
+        Some(kind) => kind == wanted,
+        None => document.config.as_ref().is_some_and(|c| c.media_type == config),
+    };
+    if !is_wanted {
+        let is = document.artifact_type.unwrap_or_else(|| "an image".into());
+        return Err(registry.about.malformed(format!("it is no {wanted}, but {is}")));
+    }
+    let layers = document.layers.unwrap_or_default();
+    if layers.len() > MOST {
+        return Err(registry.about.malformed(format!("it has more than {MOST} parts")));
+    }
+    let mut out = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let bytes = registry.blob(layer.digest).await?;
+        out.push(ArtifactBlob { media_type: layer.media_type, annotations: layer.annotations, bytes });
+    }
+    Ok(out)
+}
