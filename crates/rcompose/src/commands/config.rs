@@ -6,7 +6,6 @@ use std::io::Write;
 use rcompose_loader::{Canonical, LoadOptions, Loaded, Variable};
 use rcompose_model::{Project, ServiceName};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::args::ConfigArgs;
 use crate::context::{Context, print};
@@ -197,12 +196,12 @@ fn variables(variables: &BTreeMap<String, Variable>, format: Option<&str>) -> Re
             let all: BTreeMap<&String, _> = variables
                 .iter()
                 .map(|(name, v)| {
-                    let fields = json!({
-                        "Name": name,
-                        "DefaultValue": v.default_value,
-                        "PresenceValue": v.presence_value,
-                        "Required": v.required,
-                    });
+                    let fields = Fields {
+                        name,
+                        default_value: &v.default_value,
+                        presence_value: &v.presence_value,
+                        required: v.required,
+                    };
                     (name, fields)
                 })
                 .collect();
@@ -215,6 +214,16 @@ fn variables(variables: &BTreeMap<String, Variable>, format: Option<&str>) -> Re
         "yaml" => Ok(rcompose_loader::variables_yaml(variables)),
         other => Err(bad_format(other)),
     }
+}
+
+/// A variable as JSON has it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Fields<'v> {
+    name: &'v str,
+    default_value: &'v str,
+    presence_value: &'v str,
+    required: bool,
 }
 
 /// Every image by its digest in its registry.
