@@ -20,6 +20,7 @@ mod gaps;
 mod interpolate;
 mod load;
 mod locate;
+mod map;
 mod merge;
 mod normalize;
 mod print;

@@ -1,6 +1,6 @@
 //! The span tree: what a file says, each value with its place.
 
-use indexmap::IndexMap;
+pub(crate) use crate::map::Map;
 
 /// A place in one of the files of a load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,8 +46,6 @@ pub(crate) struct Node {
     /// How a scalar was written.
     pub(crate) style: Style,
 }
-
-pub(crate) type Map = IndexMap<String, Node>;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) enum Value {

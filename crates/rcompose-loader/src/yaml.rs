@@ -164,6 +164,7 @@ impl<'t> Reader<'t> {
                         (event, at) => items.push(self.node(cx, event, at)?),
                     }
                 }
+                items.shrink_to_fit();
                 self.depth -= 1;
                 (Node::new(Value::Seq(items), span), anchor, tag)
             }
@@ -293,6 +294,7 @@ impl<'t> Reader<'t> {
                 }
             }
         }
+        map.shrink_to_fit();
         Ok(map)
     }
 }
