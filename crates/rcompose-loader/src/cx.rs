@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::bounds::{MAX_FOUND, Spent};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Place, Severity};
@@ -47,6 +48,12 @@ pub(crate) struct Cx<'a> {
     pub(crate) cwd: PathBuf,
     pub(crate) files: Vec<SourceFile>,
     found: Vec<Found>,
+    /// How many warnings and errors there were; not all of them are kept.
+    count: [usize; 2],
+    /// Takes what is added to one that isn't kept.
+    spare: Diagnostic,
+    /// What the load has cost.
+    pub(crate) spent: Spent,
     /// Interpolation environment.
     pub(crate) env: BTreeMap<String, String>,
     /// How places came to count.
@@ -70,6 +77,9 @@ impl<'a> Cx<'a> {
             cwd: cwd.to_owned(),
             files: Vec::new(),
             found: Vec::new(),
+            count: [0; 2],
+            spare: Diagnostic::error(""),
+            spent: Spent::default(),
             env: BTreeMap::new(),
             chain: Chain::default(),
             subject: None,
@@ -142,6 +152,12 @@ impl<'a> Cx<'a> {
     }
 
     fn push(&mut self, severity: Severity, span: Span, message: String) -> &mut Diagnostic {
+        let count = &mut self.count[usize::from(severity == Severity::Error)];
+        *count += 1;
+        if *count > MAX_FOUND {
+            self.spare = Diagnostic::error(message);
+            return &mut self.spare;
+        }
         let place = self.place(span);
         let code = Some(Code::default());
         let diagnostic = Diagnostic { severity, code, place, ..Diagnostic::error(message) };
@@ -171,6 +187,10 @@ impl<'a> Cx<'a> {
             }
             return;
         }
+        if self.count[0] >= MAX_FOUND {
+            self.count[0] += 1;
+            return;
+        }
         let at = place(self);
         self.unset.insert(name.to_owned(), (self.found.len(), 1));
         self.warn(at, format!("The {name:?} variable is not set. Defaulting to a blank string."))
@@ -178,12 +198,27 @@ impl<'a> Cx<'a> {
     }
 
     pub(crate) fn failed(&self) -> bool {
-        self.found.iter().any(|f| f.diagnostic.severity == Severity::Error)
+        self.count[1] > 0
+    }
+
+    /// Whether no more errors are shown: what is found next needs no advice.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count[1] >= MAX_FOUND
+    }
+
+    /// The candidate nearest to `word`, as long as anybody reads of it.
+    pub(crate) fn nearest<'c>(
+        &self,
+        word: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Option<&'c str> {
+        if self.is_full() { None } else { nearest(word, candidates) }
     }
 
     /// Everything that was found, by place, each once, with how its place came to count.
     pub(crate) fn take(&mut self) -> Vec<Diagnostic> {
         let mut all = std::mem::take(&mut self.found);
+        let count = std::mem::take(&mut self.count);
         self.unset.clear();
         all.sort_by_key(|f| (f.span.file == 0, f.span.file, f.span.line, f.span.col));
         let mut told: HashSet<(Span, String)> = HashSet::with_capacity(all.len());
@@ -194,6 +229,13 @@ impl<'a> Cx<'a> {
             if told.insert((span, message)) {
                 self.explain(span, subject.as_deref(), &mut d);
                 out.push(d);
+            }
+        }
+        for (count, severity, word) in
+            [(count[1], Severity::Error, "errors"), (count[0], Severity::Warning, "warnings")]
+        {
+            if let Some(more) = count.checked_sub(MAX_FOUND).filter(|more| *more > 0) {
+                out.push(Diagnostic { severity, ..Diagnostic::error(format!("and {more} more {word}")) });
             }
         }
         out
@@ -218,6 +260,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     let w = simple(word);
     candidates
         .into_iter()
+        .take(1_000)
         .map(|c| (distance(&w, &simple(c)), c))
         .filter(|(d, _)| *d <= limit)
         .min_by_key(|(d, _)| *d)

@@ -1,5 +1,8 @@
 //! `.env` and `env_file` text (Compose specification, "Env_file format"), read as docker compose reads it.
 
+use std::collections::HashMap;
+
+use crate::bounds::MAX_EXPANDED;
 use crate::interpolate::{Became, Fault, expand};
 
 /// What is wrong with an env file, and where (from 1).
@@ -37,7 +40,8 @@ pub(crate) struct Lookup<'l> {
 /// Reads the default grammar.
 pub(crate) fn parse(text: &str, lookup: &Lookup<'_>) -> Result<Parsed, EnvFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { rest: text, line: 1, out: Parsed::default(), lookup };
+    let mut reader =
+        Reader { rest: text, line: 1, out: Parsed::default(), lookup, known: HashMap::new(), bytes: 0 };
     reader.run()?;
     Ok(reader.out)
 }
@@ -77,6 +81,10 @@ struct Reader<'t> {
     line: u32,
     out: Parsed,
     lookup: &'t Lookup<'t>,
+    /// Which of `out` has a name's value.
+    known: HashMap<String, usize>,
+    /// Bytes of all values.
+    bytes: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -93,6 +101,13 @@ impl<'t> Reader<'t> {
             let line = self.line;
             let (key, bare) = self.key()?;
             let value = if bare { None } else { Some(self.value()?) };
+            if let Some(value) = &value {
+                self.bytes += value.len();
+                if self.bytes > MAX_EXPANDED {
+                    return self.fault("with its variables, the file's values come to more than 4 MiB");
+                }
+                self.known.insert(key.clone(), self.out.pairs.len());
+            }
             self.out.pairs.push(Pair { key, value, line });
         }
     }
@@ -178,10 +193,7 @@ impl<'t> Reader<'t> {
     }
 
     fn expand(&mut self, text: &str) -> Result<String, EnvFault> {
-        let own = |name: &str| {
-            let said = self.out.pairs.iter().rev().find(|p| p.key == name && p.value.is_some());
-            said.and_then(|p| p.value.clone())
-        };
+        let own = |name: &str| self.known.get(name).and_then(|i| self.out.pairs[*i].value.clone());
         let lookup =
             |name: &str| (self.lookup.first)(name).or_else(|| own(name)).or_else(|| (self.lookup.last)(name));
         let mut unset = Vec::new();
@@ -198,6 +210,7 @@ impl<'t> Reader<'t> {
                 let colon = if message.is_empty() { "" } else { ": " };
                 self.fault(format!("required variable {name} is missing a value{colon}{message}"))
             }
+            Err(Some(Fault::Large { why, .. })) => self.fault(why),
             Err(_) => self.fault(format!("invalid interpolation format: {text:?}")),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Entry {
 /// Reads one file. What is wrong goes into `cx`: at the line, or where the file is asked for if it can't be read.
 pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> Vec<Entry> {
     let EnvFile { what, path, at, raw } = *file;
-    let text = match cx.sources.read(path) {
+    let text = match cx.read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) => {
             let shown = cx.shown(path);

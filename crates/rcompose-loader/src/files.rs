@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::bounds::{self, MAX_EXTENDS};
 use crate::canonical::{absolute, canonical};
 use crate::code::Code;
 use crate::cx::Cx;
@@ -25,7 +26,7 @@ pub(crate) struct Parsed {
 
 /// Reads and parses; what is wrong goes into `cx`. `word` says what the place `at` does with the file.
 pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span, word: &'static str) -> Option<Parsed> {
-    let bytes = match cx.sources.read(path) {
+    let bytes = match cx.read(path) {
         Ok(bytes) => bytes,
         Err(e) => {
             let shown = cx.shown(path);
@@ -233,6 +234,9 @@ fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path, included: Option<&N
     }
     files.insert(path.to_owned(), known);
     for name in names {
+        if cx.is_spent() || cx.is_full() {
+            return;
+        }
         let mut chain = Vec::new();
         let done = extended(cx, &mut files, path, &name, &mut chain);
         if let (Some(done), Some(services)) = (done, tree.as_map_mut().and_then(|m| m.get_mut("services")))
@@ -258,6 +262,10 @@ fn extended(
         return Some(service);
     }
     let here = (path.to_owned(), name.to_owned());
+    if chain.len() > MAX_EXTENDS {
+        cx.error(extends.span, format!("more than {MAX_EXTENDS} services extend one another in a row"));
+        return None;
+    }
     if chain.contains(&here) {
         let mut names: Vec<String> = chain.iter().map(|(_, n)| n.clone()).collect();
         names.push(name.to_owned());
@@ -299,10 +307,17 @@ fn extended(
     let base = extended(cx, files, &base_path, &base_name, chain);
     chain.pop();
     let mut base = base?;
+    if !cx.spend(2 * bounds::of_node(&base), of_span) {
+        return None;
+    }
     let (span, key_span) = (service.span, service.key_span);
     merge::merge_service(&mut base, service);
     base.span = span;
     base.key_span = key_span;
+    // Others that extend this one find it done.
+    if let Some(known) = files.get_mut(path).and_then(|services| services.get_mut(name)) {
+        *known = base.clone();
+    }
     Some(base)
 }
 

@@ -1,16 +1,37 @@
 //! `$V`, `${V}` and its operators (Compose specification, "Interpolation").
 
+use crate::bounds::{self, MAX_EXPANDED, MAX_NESTED};
 use crate::chain::{Origin, Use};
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::locate;
 use crate::tree::{Node, Span, Value};
 
+/// Bytes of a text in which places are looked for.
+const LONG: usize = 64 << 10;
+
+/// Bytes that noting a variable's use counts for.
+const NOTE: usize = 64;
+
 /// Why a string couldn't be interpolated, with the expression's place in characters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Format { at: usize, len: usize },
-    Required { name: String, message: String, at: usize, len: usize },
+    Format {
+        at: usize,
+        len: usize,
+    },
+    Required {
+        name: String,
+        message: String,
+        at: usize,
+        len: usize,
+    },
+    /// Too long, or nested too deep.
+    Large {
+        at: usize,
+        len: usize,
+        why: &'static str,
+    },
 }
 
 /// What became of a variable.
@@ -41,7 +62,7 @@ pub(crate) fn expand(
         return Ok(text.to_owned());
     }
     let chars: Vec<char> = text.chars().collect();
-    let mut expander = Expander { lookup, seen, faults: Vec::new() };
+    let mut expander = Expander { lookup, seen, faults: Vec::new(), depth: 0, left: MAX_EXPANDED };
     let out = expander.expand(&chars, 0);
     if expander.faults.is_empty() { Ok(out) } else { Err(expander.faults) }
 }
@@ -50,6 +71,9 @@ struct Expander<'e> {
     lookup: &'e dyn Fn(&str) -> Option<String>,
     seen: &'e mut dyn FnMut(Seen<'_>),
     faults: Vec<Fault>,
+    depth: usize,
+    /// Bytes that may still come.
+    left: usize,
 }
 
 impl Expander<'_> {
@@ -57,7 +81,7 @@ impl Expander<'_> {
     fn expand(&mut self, chars: &[char], offset: usize) -> String {
         let mut out = String::with_capacity(chars.len());
         let mut i = 0;
-        while i < chars.len() {
+        while i < chars.len() && self.left > 0 {
             let c = chars[i];
             if c != '$' {
                 out.push(c);
@@ -74,13 +98,15 @@ impl Expander<'_> {
                         self.faults.push(Fault::Format { at: offset + i, len: chars.len() - i });
                         return out;
                     };
-                    out.push_str(&self.braced(&chars[i + 2..end], offset + i, end + 1 - i));
+                    let value = self.braced(&chars[i + 2..end], offset + i, end + 1 - i);
+                    self.add(&mut out, &value, offset + i, end + 1 - i);
                     i = end + 1;
                 }
                 Some(c) if is_start(*c) => {
                     let end = name_end(chars, i + 1);
                     let name: String = chars[i + 1..end].iter().collect();
-                    out.push_str(&self.value(&name, offset + i, end - i));
+                    let value = self.value(&name, offset + i, end - i);
+                    self.add(&mut out, &value, offset + i, end - i);
                     i = end;
                 }
                 _ => {
@@ -92,7 +118,37 @@ impl Expander<'_> {
         out
     }
 
+    fn add(&mut self, out: &mut String, value: &str, at: usize, len: usize) {
+        if value.len() >= self.left {
+            self.left = 0;
+            self.faults.push(Fault::Large {
+                at,
+                len,
+                why: "with its variables, the text is longer than 4 MiB",
+            });
+            return;
+        }
+        self.left -= value.len();
+        out.push_str(value);
+    }
+
+    /// What stands behind an operator.
+    fn nested(&mut self, word: &[char], start: usize) -> String {
+        if self.depth >= MAX_NESTED {
+            self.left = 0;
+            let why = "variables are nested more than 50 deep";
+            self.faults.push(Fault::Large { at: start, len: word.len(), why });
+            return String::new();
+        }
+        self.depth += 1;
+        let text = self.expand(word, start);
+        self.depth -= 1;
+        text
+    }
+
     fn tell(&mut self, name: &str, became: Became<'_>, at: usize, len: usize) {
+        // What is noted of each takes memory, too.
+        self.left = self.left.saturating_sub(NOTE);
         (self.seen)(Seen { name, became, at, len });
     }
 
@@ -125,13 +181,13 @@ impl Expander<'_> {
                 value
             }
             ('-', None) | ('+', Some(_)) => {
-                let text = self.expand(word, start);
+                let text = self.nested(word, start);
                 self.tell(&name, Became::Default(&text), at, len);
                 text
             }
             ('+', None) => String::new(),
             (_, None) | (_, Some(_)) => {
-                let message = self.expand(word, start);
+                let message = self.nested(word, start);
                 self.faults.push(Fault::Required { name, message, at, len });
                 String::new()
             }
@@ -177,13 +233,15 @@ fn closing(chars: &[char], open: usize) -> Option<usize> {
 
 /// Interpolates every string of a tree.
 pub(crate) fn tree(cx: &mut Cx<'_>, node: &mut Node) {
-    if node.tag == crate::tree::Tag::Reset {
+    if node.tag == crate::tree::Tag::Reset || cx.is_spent() {
         return;
     }
     match &node.value {
         Value::Str(text) if text.contains('$') => {
             let text = text.clone();
-            node.value = Value::Str(scalar(cx, node, &text));
+            let new = scalar(cx, node, &text);
+            cx.spend(bounds::of_text(&new), node.span);
+            node.value = Value::Str(new);
         }
         Value::Seq(_) | Value::Map(_) => match &mut node.value {
             Value::Seq(items) => items.iter_mut().for_each(|n| tree(cx, n)),
@@ -211,10 +269,17 @@ fn scalar(cx: &mut Cx<'_>, node: &Node, text: &str) -> String {
         };
         uses.push(Use { name: seen.name.to_owned(), value: value.to_owned(), origin });
     });
+    cx.spend(uses.iter().map(|u| bounds::of_text(&u.value)).sum(), span);
     if !uses.is_empty() {
         cx.chain.uses.insert(span, uses);
     }
-    let inside = |cx: &Cx<'_>, at, len| locate::inside(&cx.text(span.file), span, node.style, text, at, len);
+    let inside = |cx: &Cx<'_>, at, len| {
+        // Nobody looks for a column in so long a text.
+        if text.len() > LONG {
+            return span;
+        }
+        locate::inside(&cx.text(span.file), span, node.style, text, at, len)
+    };
     for (name, at, len) in unset {
         cx.unset(&name, |cx| inside(cx, at, len));
     }
@@ -231,6 +296,10 @@ fn scalar(cx: &mut Cx<'_>, node: &Node, text: &str) -> String {
                     .is(Code::InvalidInterpolation)
                     .help
                     .push("you may need to escape any $ with another $: $$".into());
+            }
+            Fault::Large { at, len, why } => {
+                let place = inside(cx, at, len);
+                cx.error(place, why).is(Code::InvalidInterpolation);
             }
             Fault::Required { name, message, at, len } => {
                 let mut text = format!("required variable {name} is missing a value");

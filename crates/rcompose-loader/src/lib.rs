@@ -5,11 +5,13 @@
 //! between attributes, and the typed project. All that is wrong is told at once, ordered by place.
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod canonical;
 mod capabilities;
 mod chain;
 mod code;
 mod cx;
+mod cycles;
 mod decode;
 mod diagnostic;
 mod dotenv;

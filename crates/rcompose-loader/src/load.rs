@@ -10,7 +10,7 @@ use crate::project::{self, Setting};
 use crate::request::{LoadRequest, Loaded, Model};
 use crate::source::Sources;
 use crate::tree::{Map, Node, Value};
-use crate::{decode, files, gaps, merge, normalize, validate};
+use crate::{bounds, decode, files, gaps, merge, normalize, validate};
 
 /// Loads the files into one tree without understanding all of it: for output that isn't interpolated. Services of all
 /// profiles and resources that nobody uses stay; attributes keep the form that they are written in.
@@ -102,6 +102,8 @@ fn finish(
         normalize::environments(cx, &mut root, &enabled);
     }
     fail(cx)?;
+    pay_for_services(cx, &root);
+    fail(cx)?;
     let mut project: Project = decode::project(cx, &root, &enabled, name.clone(), setting);
     fail(cx)?;
     let needs = gaps::tell(cx, &root, &enabled, req.options.strict);
@@ -127,6 +129,15 @@ fn finish(
     }
     let canonical = Canonical::new(root, cx.env.clone());
     Ok(Loaded { project, canonical, warnings: cx.take(), needs })
+}
+
+/// Services are what a project is large by: each has a form of its own for everything behind the loader.
+fn pay_for_services(cx: &mut Cx<'_>, root: &Node) {
+    for service in root.get("services").and_then(Node::as_map).into_iter().flat_map(Map::values) {
+        if !cx.spend(bounds::SERVICE, service.key_span) {
+            return;
+        }
+    }
 }
 
 /// Profiles of the command line and the environment, and those of the services that were named.

@@ -21,6 +21,9 @@ impl Map {
     pub(crate) fn values(&self) -> indexmap::map::Values<'_, String, Node> {
         self.0.values()
     }
+    pub(crate) fn values_mut(&mut self) -> indexmap::map::ValuesMut<'_, String, Node> {
+        self.0.values_mut()
+    }
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

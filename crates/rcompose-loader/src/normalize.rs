@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::bounds;
 use crate::cx::Cx;
 use crate::dotenv::Lookup;
-use crate::envfile::{self, EnvFile};
+use crate::envfile::{self, Entry, EnvFile};
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Value};
 
@@ -134,6 +135,9 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
     let services = root.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
     let Some(services) = services else { return };
     for (name, service) in services {
+        if cx.is_spent() {
+            return;
+        }
         let Some(map) = service.as_map_mut() else { continue };
         let enabled = names.contains(name);
         if let Some(files) = map.shift_remove("env_file") {
@@ -186,6 +190,9 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
         let last = |name: &str| out.get(name).and_then(Node::scalar_text);
         let file = EnvFile { what: "env file", path: &path, at: path_node.span, raw };
         let pairs = envfile::read(cx, &file, &Lookup { first: &first, last: &last });
+        if !pay(cx, &pairs, path_node.span) {
+            break;
+        }
         for pair in pairs {
             // A bare name takes the shell's value; without one it changes nothing.
             if let Some(value) = pair.value.or_else(|| first(&pair.key)) {
@@ -194,6 +201,12 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
         }
     }
     out
+}
+
+/// Every service that reads a file has its values.
+fn pay(cx: &mut Cx<'_>, pairs: &[Entry], at: Span) -> bool {
+    let values = pairs.iter().map(|p| 3 + p.value.as_deref().map_or(0, bounds::of_text));
+    cx.spend(values.sum(), at)
 }
 
 /// What label files say. Their values see no variables but those of the label files before.
@@ -207,6 +220,9 @@ fn label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
         let first = |name: &str| labels.get(name).and_then(Node::scalar_text);
         let label_file = EnvFile { what: "label file", path: &path, at: file.span, raw: false };
         let pairs = envfile::read(cx, &label_file, &Lookup { first: &first, last: &|_| None });
+        if !pay(cx, &pairs, file.span) {
+            break;
+        }
         for pair in pairs {
             if let Some(value) = pair.value {
                 labels.insert(pair.key, Node::str(value, pair.at));

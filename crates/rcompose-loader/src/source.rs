@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::bounds::{MAX_FILE, too_large};
 use crate::remote::{FetchError, Remote};
 
 /// The only way by which the loader reads anything.
@@ -29,7 +30,10 @@ pub struct FsSources;
 
 impl Sources for FsSources {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        // Never more than is taken: the path may be a device, or a pipe without end.
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_FILE { Err(too_large()) } else { Ok(bytes) }
     }
     fn is_file(&self, path: &Path) -> bool {
         path.metadata().is_ok_and(|m| !m.is_dir())

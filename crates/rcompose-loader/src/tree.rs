@@ -65,6 +65,15 @@ impl PartialEq for Node {
     }
 }
 
+impl Value {
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
     pub(crate) fn new(value: Value, span: Span) -> Self {
         Self { value, span, key_span: span, tag: Tag::None, style: Style::Plain }

@@ -1,18 +1,30 @@
 //! Checks between attributes (Compose specification; compose-go's consistency checks).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::code::Code;
-use crate::cx::{Cx, nearest};
+use crate::cx::Cx;
+use crate::cycles::cycles;
 use crate::normalize::namespace_services;
 use crate::tree::{Map, Node, Value};
 
-fn keys<'r>(root: &'r Node, section: &str) -> Vec<&'r str> {
-    root.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str).collect()
+fn section<'r>(root: &'r Node, name: &str) -> Option<&'r Map> {
+    root.get(name).and_then(Node::as_map)
 }
 
-fn undefined(cx: &mut Cx<'_>, at: crate::tree::Span, service: &str, kind: &str, name: &str, known: &[&str]) {
-    let near = nearest(name, known.iter().copied()).map(str::to_owned);
+fn defines(known: Option<&Map>, name: &str) -> bool {
+    known.is_some_and(|known| known.contains_key(name))
+}
+
+fn undefined(
+    cx: &mut Cx<'_>,
+    at: crate::tree::Span,
+    service: &str,
+    kind: &str,
+    name: &str,
+    known: Option<&Map>,
+) {
+    let near = cx.nearest(name, known.into_iter().flat_map(Map::keys).map(String::as_str)).map(str::to_owned);
     let d = cx
         .error(at, format!("service {service:?} refers to undefined {kind} {name}: invalid compose project"));
     d.is(match kind {
@@ -72,21 +84,21 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
         let span = service["network_mode"].key_span;
         cx.error(span, format!("service {name} declares mutually exclusive `network_mode` and `networks`: invalid compose project")).is(Code::Conflict);
     }
-    let networks = keys(root, "networks");
+    let networks = section(root, "networks");
     for (key, network) in service.get("networks").and_then(Node::as_map).into_iter().flatten() {
-        if !networks.contains(&key.as_str()) {
+        if !defines(networks, key) {
             let span =
                 if network.is_null() && network.span.len > 0 { network.span } else { network.key_span };
-            undefined(cx, span, name, "network", key, &networks);
+            undefined(cx, span, name, "network", key, networks);
         }
     }
     mounts(cx, root, name, service);
-    for (section, kind) in [("secrets", "secret"), ("configs", "config")] {
-        let known = keys(root, section);
-        for item in service.get(section).and_then(Node::as_seq).unwrap_or_default() {
+    for (key, kind) in [("secrets", "secret"), ("configs", "config")] {
+        let known = section(root, key);
+        for item in service.get(key).and_then(Node::as_seq).unwrap_or_default() {
             match item.get("source").and_then(|s| Some((s.as_str()?, s.span))) {
-                Some((source, span)) if !known.contains(&source) => {
-                    undefined(cx, span, name, kind, source, &known)
+                Some((source, span)) if !defines(known, source) => {
+                    undefined(cx, span, name, kind, source, known)
                 }
                 Some(_) => {}
                 None => {
@@ -96,16 +108,15 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
             }
         }
     }
-    let known = keys(root, "models");
+    let known = section(root, "models");
     for (key, model) in service.get("models").and_then(Node::as_map).into_iter().flatten() {
-        if !known.contains(&key.as_str()) {
-            undefined(cx, model.key_span, name, "model", key, &known);
+        if !defines(known, key) {
+            undefined(cx, model.key_span, name, "model", key, known);
         }
     }
-    let names: Vec<&str> = services.keys().map(String::as_str).collect();
     for (dep, entry) in service.get("depends_on").and_then(Node::as_map).into_iter().flatten() {
         if !services.contains_key(dep) {
-            let near = nearest(dep, names.iter().copied()).map(str::to_owned);
+            let near = cx.nearest(dep, services.keys().map(String::as_str)).map(str::to_owned);
             let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
             let d = cx
                 .error(
@@ -118,7 +129,7 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
     }
     for (other, span) in namespace_services(service) {
         if !services.contains_key(&other) {
-            undefined(cx, span, name, "service", &other, &names);
+            undefined(cx, span, name, "service", &other, Some(services));
         }
     }
     limits(cx, name, service);
@@ -146,15 +157,15 @@ fn check_build(cx: &mut Cx<'_>, services: &Map, name: &str, build: &Node) {
 }
 
 fn mounts(cx: &mut Cx<'_>, root: &Node, name: &str, service: &Map) {
-    let volumes = keys(root, "volumes");
+    let volumes = section(root, "volumes");
     let mut targets: HashMap<String, crate::tree::Span> = HashMap::new();
     for volume in service.get("volumes").and_then(Node::as_seq).unwrap_or_default() {
         let text = |key: &str| volume.get(key).and_then(Node::as_str);
         if let (Some("volume"), Some(source)) = (text("type"), text("source"))
             && !source.is_empty()
-            && !volumes.contains(&source)
+            && !defines(volumes, source)
         {
-            undefined(cx, volume.span, name, "volume", source, &volumes);
+            undefined(cx, volume.span, name, "volume", source, volumes);
         }
         if let Some(target) = text("target") {
             targets.insert(target.to_owned(), volume.span);
@@ -281,47 +292,4 @@ fn resources(cx: &mut Cx<'_>, root: &Node) {
             }
         }
     }
-}
-
-/// Dependency cycles, each named once with its loop.
-fn cycles(cx: &mut Cx<'_>, services: &Map, enabled: &BTreeSet<String>) {
-    let mut state: BTreeMap<&str, u8> = BTreeMap::new();
-    let mut trail: Vec<&str> = Vec::new();
-    for name in services.keys().filter(|n| enabled.contains(*n)) {
-        visit(cx, services, name, &mut state, &mut trail);
-    }
-}
-
-fn visit<'s>(
-    cx: &mut Cx<'_>,
-    services: &'s Map,
-    name: &'s str,
-    state: &mut BTreeMap<&'s str, u8>,
-    trail: &mut Vec<&'s str>,
-) {
-    if state.get(name) == Some(&2) {
-        return;
-    }
-    state.insert(name, 1);
-    trail.push(name);
-    let deps = services.get(name).and_then(|s| s.get("depends_on")).and_then(Node::as_map);
-    for (dep, entry) in deps.into_iter().flatten() {
-        match state.get(dep.as_str()) {
-            Some(1) => {
-                let from = trail.iter().position(|n| n == dep).unwrap_or(0);
-                let mut ring: Vec<&str> = trail[from..].to_vec();
-                ring.push(dep);
-                let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
-                cx.error(span, format!("dependency cycle detected: {}", ring.join(" -> ")))
-                    .is(Code::Cycle)
-                    .help
-                    .push("remove one of these dependencies".into());
-            }
-            Some(_) => {}
-            None if services.contains_key(dep) => visit(cx, services, dep, state, trail),
-            None => {}
-        }
-    }
-    trail.pop();
-    state.insert(name, 2);
 }

@@ -5,18 +5,12 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
 
+use crate::bounds::{self, MAX_DEPTH, MAX_FILE, MAX_FILES};
 use crate::chain::Anchor;
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::scalar;
 use crate::tree::{Map, Node, Span, Style, Tag, Value};
-
-/// Nodes that one file may have after its aliases are expanded.
-const MAX_NODES: usize = 400_000;
-/// Nesting depth.
-const MAX_DEPTH: usize = 128;
-/// Bytes of one file.
-const MAX_BYTES: usize = 64 << 20;
 
 /// Reads all documents of a text. Errors go into `cx`; `None` if the text couldn't be understood.
 pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<Node>> {
@@ -35,8 +29,16 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<No
         }
     };
     let file = cx.add_file(path, text);
-    if bytes.len() > MAX_BYTES {
-        cx.error(Span { file, ..Span::default() }, "this file is larger than 64 MiB").is(Code::UnusableFile);
+    let whole = Span { file, ..Span::default() };
+    if bytes.len() as u64 > MAX_FILE {
+        cx.error(whole, format!("this file is larger than {} MiB", MAX_FILE >> 20)).is(Code::UnusableFile);
+        return None;
+    }
+    if cx.files.len() > MAX_FILES {
+        cx.error(whole, format!("the project has more than {MAX_FILES} files")).is(Code::UnusableFile);
+        return None;
+    }
+    if !cx.spend(bounds::of_text(text), whole) {
         return None;
     }
     let mut reader = Reader {
@@ -44,7 +46,7 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<No
         file,
         anchors: HashMap::new(),
         last: Span::default(),
-        nodes: 0,
+
         depth: 0,
     };
     reader.documents(cx).ok()
@@ -60,7 +62,6 @@ struct Reader<'t> {
     anchors: HashMap<usize, (Node, usize)>,
     /// The last event's place.
     last: Span,
-    nodes: usize,
     depth: usize,
 }
 
@@ -83,6 +84,9 @@ impl<'t> Reader<'t> {
                 let span =
                     Span { file: self.file, line: mark.line() as u32, col: mark.col() as u32 + 1, len: 1 };
                 let mut message = format!("invalid YAML: {}", e.info());
+                if e.info().contains("recursion limit") {
+                    message = "values are nested too deep".into();
+                }
                 let line = cx.place(span).map(|p| p.text).unwrap_or_default();
                 let before: String = line.chars().take(mark.col() + 1).collect();
                 let tab = before.contains('\t') && before.trim().is_empty() || line.starts_with('\t');
@@ -118,13 +122,7 @@ impl<'t> Reader<'t> {
     }
 
     fn count(&mut self, cx: &mut Cx<'_>, n: usize, span: Span) -> Result<(), Stop> {
-        self.nodes += n;
-        if self.nodes > MAX_NODES {
-            cx.error(
-                span,
-                format!("this file has more than {MAX_NODES} values after its aliases are expanded"),
-            )
-            .is(Code::UnusableFile);
+        if !cx.spend(n, span) {
             return Err(Stop);
         }
         Ok(())
@@ -145,6 +143,7 @@ impl<'t> Reader<'t> {
                 if matches!(value, Value::Float(f) if !f.is_finite()) {
                     cx.error(span, "infinity and NaN aren't allowed here").is(Code::InvalidYaml);
                 }
+                self.count(cx, value.as_str().map_or(0, bounds::of_text), span)?;
                 let mut node = Node::new(value, span);
                 node.style = match style {
                     ScalarStyle::Plain => Style::Plain,
@@ -181,7 +180,7 @@ impl<'t> Reader<'t> {
                 };
                 cx.chain.anchors[*number].uses.push(span);
                 let mut node = node.clone();
-                self.count(cx, size(&node), span)?;
+                self.count(cx, bounds::of_node(&node), span)?;
                 node.key_span = span;
                 return Ok(node);
             }
@@ -198,6 +197,7 @@ impl<'t> Reader<'t> {
             }
         }
         if anchor != 0 {
+            self.count(cx, bounds::of_node(&node), span)?;
             let mut kept = node.clone();
             kept.tag = node.tag;
             // A scalar's place is the last that was seen; a list or mapping ends where its end was seen.
@@ -296,14 +296,5 @@ impl<'t> Reader<'t> {
         }
         map.shrink_to_fit();
         Ok(map)
-    }
-}
-
-/// Values in a node.
-fn size(node: &Node) -> usize {
-    match &node.value {
-        Value::Seq(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Map(map) => 1 + map.values().map(size).sum::<usize>(),
-        _ => 1,
     }
 }

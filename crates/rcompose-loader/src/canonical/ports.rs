@@ -35,8 +35,16 @@ fn protocol(text: &str) -> Result<PortProtocol, String> {
     }
 }
 
+/// A short port as it is written.
+struct Ranges {
+    host_ip: Option<IpAddr>,
+    published: Option<(u16, u16)>,
+    target: (u16, u16),
+    protocol: PortProtocol,
+}
+
 /// `[[ip:]published:]target[/protocol]`.
-fn short(text: &str) -> Result<Vec<Short>, String> {
+fn ranges(text: &str) -> Result<Ranges, String> {
     let bad = |why: String| format!("invalid port {text:?}: {why}");
     let (main, proto) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol(proto).map_err(bad)?;
@@ -69,24 +77,33 @@ fn short(text: &str) -> Result<Vec<Short>, String> {
     if t0 == 0 {
         return Err(bad("the container's port can't be 0".into()));
     }
-    let published = published.map(|p| range(p).map(|r| (r, p.to_owned()))).transpose().map_err(bad)?;
-    let count = u32::from(t1 - t0) + 1;
-    if let Some(((p0, p1), _)) = &published {
-        let n = u32::from(p1 - p0) + 1;
-        if n != count && count != 1 {
-            return Err(bad("the two ranges have different lengths".into()));
-        }
+    let published = published.map(range).transpose().map_err(bad)?;
+    let targets = u32::from(t1 - t0) + 1;
+    if let Some((p0, p1)) = published
+        && targets != 1
+        && targets != u32::from(p1 - p0) + 1
+    {
+        return Err(bad("the two ranges have different lengths".into()));
     }
-    Ok((0..count)
-        .map(|i| Short {
-            host_ip,
-            published: published.as_ref().map(|((p0, p1), text)| {
-                if count == 1 && p0 != p1 { text.clone() } else { (u32::from(*p0) + i).to_string() }
-            }),
-            target: t0 + i as u16,
-            protocol,
-        })
-        .collect())
+    Ok(Ranges { host_ip, published, target: (t0, t1), protocol })
+}
+
+/// One entry for each port of the container.
+fn short(text: &str) -> Result<Vec<Short>, String> {
+    let Ranges { host_ip, published, target: (t0, t1), protocol } = ranges(text)?;
+    let one = |target: u16| {
+        let published = published.map(|(p0, p1)| match (t0 == t1, p0 == p1) {
+            (true, false) => format!("{p0}-{p1}"),
+            _ => (p0 + (target - t0)).to_string(),
+        });
+        Short { host_ip, published, target, protocol }
+    };
+    Ok((t0..=t1).map(one).collect())
+}
+
+/// Whether a short port can be read: without listing a range.
+pub(crate) fn check_short_port(text: &str) -> Result<(), String> {
+    ranges(text).map(drop)
 }
 
 /// Reads a short port (`run -p`).
@@ -132,7 +149,13 @@ pub(crate) fn canonical(cx: &mut Cx<'_>, node: &mut Node) {
         }
         let Some(text) = item.scalar_text() else { continue };
         match short(&text) {
-            Ok(ports) => out.extend(ports.into_iter().map(|p| item.with(Value::Map(entry(&p, item.span))))),
+            Ok(ports) => {
+                // A long form has five attributes.
+                if ports.len() > 1 && !cx.spend(ports.len() * 6, span) {
+                    break;
+                }
+                out.extend(ports.into_iter().map(|p| item.with(Value::Map(entry(&p, span)))));
+            }
             Err(message) => {
                 cx.error(item.span, message)
                     .help

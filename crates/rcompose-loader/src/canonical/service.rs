@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::resources::{blkio, deploy, device, gpus};
@@ -298,12 +299,13 @@ fn env_file(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
 /// `{host: ip}`, `{host: [ip]}`, `[host=ip]`, `[host:ip]` to `{host: [ip, …]}`.
 fn extra_hosts(cx: &mut Cx<'_>, node: &mut Node) {
     let mut out = Map::new();
+    let mut seen = HashSet::new();
     let span = node.span;
     let mut add = |host: &str, ip: &str, at: &Node| {
         let ip = ip.strip_prefix('[').and_then(|i| i.strip_suffix(']')).unwrap_or(ip);
         let list = out.entry(host.to_owned()).or_insert_with(|| at.with(Value::Seq(Vec::new())));
         if let Value::Seq(items) = &mut list.value
-            && !items.iter().any(|i| i.as_str() == Some(ip))
+            && seen.insert((host.to_owned(), ip.to_owned()))
         {
             items.push(Node::str(ip, at.span));
         }

@@ -241,7 +241,7 @@ fn capabilities(cx: &mut Cx<'_>, n: &Node, key: &str) -> Vec<String> {
         if KNOWN.contains(&name.as_str()) {
             out.push(name);
         } else {
-            let near = nearest(&name, KNOWN);
+            let near = cx.nearest(&name, KNOWN);
             let d = cx.error(item.span, format!("{key}: {text:?} isn't a capability"));
             d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
         }
@@ -280,7 +280,7 @@ fn depends_on(cx: &Cx<'_>, n: &Node) -> BTreeMap<ServiceName, Dependency> {
 fn expose(cx: &mut Cx<'_>, n: &Node) -> Vec<String> {
     for item in n.get("expose").and_then(Node::as_seq).unwrap_or_default() {
         let text = item.scalar_text().unwrap_or_default();
-        if let Err(why) = crate::canonical::parse_short_port(&text) {
+        if let Err(why) = crate::canonical::check_short_port(&text) {
             cx.error(item.span, why);
         }
     }

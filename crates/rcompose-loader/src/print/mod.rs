@@ -1,5 +1,6 @@
 //! The canonical form as `config` prints it.
 
+mod natural;
 mod order;
 mod yaml;
 

@@ -59,7 +59,7 @@ pub(super) fn sort(map: &mut Map, path: &[String]) {
         }
     };
     if order.is_none() {
-        map.sort_by(|a, _, b, _| natural(a, b));
+        super::natural::sort(map);
         return;
     }
     map.sort_by_cached_key(|k, _| rank(k));
@@ -70,7 +70,7 @@ pub(super) fn sort_all(node: &mut Node) {
     match &mut node.value {
         Value::Seq(items) => items.iter_mut().for_each(sort_all),
         Value::Map(map) => {
-            map.sort_by(|a, _, b, _| natural(a, b));
+            super::natural::sort(map);
             map.values_mut().for_each(sort_all);
         }
         _ => {}
@@ -124,40 +124,4 @@ fn table(path: &[String]) -> Option<&'static str> {
         ["models", _] => MODEL,
         _ => return None,
     })
-}
-
-/// Numbers inside keys count as numbers (`a2` before `a10`), letters before other characters, as Go's YAML sorts.
-fn natural(a: &str, b: &str) -> std::cmp::Ordering {
-    use std::cmp::Ordering;
-    let (ac, bc): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut digits = false;
-    let mut i = 0;
-    while i < ac.len() && i < bc.len() {
-        if ac[i] == bc[i] {
-            digits = ac[i].is_ascii_digit();
-            i += 1;
-            continue;
-        }
-        let (al, bl) = (ac[i].is_alphabetic(), bc[i].is_alphabetic());
-        if al && bl {
-            return ac[i].cmp(&bc[i]);
-        }
-        if al || bl {
-            let less = if digits { al } else { bl };
-            return if less { Ordering::Less } else { Ordering::Greater };
-        }
-        let number = |c: &[char]| -> (u64, usize) {
-            let text: String = c[i..].iter().take_while(|c| c.is_ascii_digit()).collect();
-            (text.parse().unwrap_or(0), text.len())
-        };
-        let ((an, alen), (bn, blen)) = (number(&ac), number(&bc));
-        if an != bn {
-            return an.cmp(&bn);
-        }
-        if alen != blen {
-            return alen.cmp(&blen);
-        }
-        return ac[i].cmp(&bc[i]);
-    }
-    ac.len().cmp(&bc.len())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use super::cast::{cast_bool, cast_number};
 use super::{Fields, SERVICE, TOP, Ty};
 use crate::code::Code;
-use crate::cx::{Cx, nearest};
+use crate::cx::Cx;
 use crate::tree::{Map, Node, Tag, Value};
 
 /// Where a value stands below the top; only written out for a message.
@@ -184,7 +184,7 @@ fn one_of(cx: &mut Cx<'_>, node: &Node, words: &[&str], at: At<'_>) {
         None => wrong(cx, node, at, "a string"),
         Some(s) if words.contains(&s) => {}
         Some(s) => {
-            let near = nearest(s, words.iter().copied());
+            let near = cx.nearest(s, words.iter().copied());
             let message = format!("{at}: {s:?} isn't one of {}", words.join(", "));
             let d = cx.error(node.span, message);
             d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
@@ -226,7 +226,7 @@ fn object(cx: &mut Cx<'_>, node: &mut Node, fields: Fields, at: At<'_>) {
 fn unknown(cx: &mut Cx<'_>, key: &str, item: &Node, fields: Fields, at: At<'_>) {
     let top = matches!(at, At::Top);
     let where_ = if top { "the top level".to_owned() } else { at.to_string() };
-    let near = nearest(key, fields.iter().map(|(name, _)| *name));
+    let near = cx.nearest(key, fields.iter().map(|(name, _)| *name));
     let elsewhere = near.is_none() && top && SERVICE.iter().any(|(n, _)| *n == key);
     let is_service = |m: &Map| m.contains_key("image") || m.contains_key("build");
     let service = near.is_none() && top && item.as_map().is_some_and(is_service);
