@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Finished, Run, Running, Setting, processes_of, skip};
+use crate::{Deadline, Finished, Run, Running, Setting, processes_of, skip};
 
 /// The folder `examples`.
 pub fn examples() -> PathBuf {
@@ -159,12 +159,18 @@ impl Project {
         }
     }
 
-    /// The pid of this project's keeper or supervisor.
+    /// The pid of this project's keeper or supervisor. A supervisor that was killed has a follower in a moment.
     #[track_caller]
     pub fn process(&self, verb: &str) -> i32 {
-        let all = processes_of(self.root(), &self.name, verb);
-        assert_eq!(all.len(), 1, "one {verb} of {}: {all:?}", self.name);
-        all[0]
+        let deadline = Deadline::after(Duration::from_secs(10));
+        loop {
+            let all = processes_of(self.root(), &self.name, verb);
+            if let [one] = all[..] {
+                return one;
+            }
+            assert!(!deadline.passed(), "one {verb} of {}: {all:?}", self.name);
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Nothing of the project may be left in the installation: records, sockets, and with `volumes` the data, too.

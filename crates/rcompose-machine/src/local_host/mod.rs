@@ -54,6 +54,17 @@ struct Running {
     pidfd: Rc<OwnedFd>,
 }
 
+/// A supervisor whose keeper is killed dies that moment, too: it must not go on with what it was doing while the next
+/// ones are at work on the same containers (PR_SET_PDEATHSIG in prctl(2)).
+fn die_with(keeper: i32) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    if rustix::process::getppid().map(|p| p.as_raw_nonzero().get()) == Some(keeper) {
+        Ok(())
+    } else {
+        Err(io::Error::other("the keeper is gone"))
+    }
+}
+
 impl LocalHost {
     /// Meets the keeper over its socket. Call it inside a current-thread tokio runtime's local set.
     pub async fn connect(dirs: Dirs, project: ProjectName, socket: OwnedFd) -> io::Result<Self> {
@@ -61,6 +72,7 @@ impl LocalHost {
         let lost = || io::Error::other("the keeper said nothing");
         let (hello, _) = keeper.recv().await.map_err(io::Error::other)?.ok_or_else(lost)?;
         let FromKeeper::Hello { pid: keeper_pid, containers } = hello else { return Err(lost()) };
+        die_with(keeper_pid)?;
         let mut found = Vec::new();
         while found.len() < containers.len() {
             let (message, fds) = keeper.recv().await.map_err(io::Error::other)?.ok_or_else(lost)?;
