@@ -181,3 +181,32 @@ fn into_a_file() {
     assert!(!room.0.join("other").exists());
     assert!(room.refused("config -o no/such/dir").starts_with("error: failed to create"));
 }
+
+#[test]
+fn hashes_are_those_of_docker_compose() {
+    let room = Room::new("hash");
+    let text = r#"name: h
+services:
+  a: {image: a}
+  b:
+    image: 'b:${T:-1}'
+    environment: {B10: '<&>', B2: "a$$b", C: é}
+    deploy: {replicas: 3, resources: {limits: {cpus: '0.5', memory: 50M}}}
+    healthcheck: {test: [CMD, x], interval: 90s}
+    ports: ['8080:80']
+    volumes: ['vol:/v', '/x:/y:ro']
+    depends_on: [a]
+    labels: [x=y]
+    ulimits: {nofile: {soft: 1, hard: 2}}
+volumes: {vol: }
+"#;
+    std::fs::write(room.0.join("compose.yaml"), text).unwrap();
+    let want = "a ead32641ace023dfb5148a9f4e8937d023a3b7fcc8af8f3e47f76229311a2be6\n\
+         b f020eadd24b43effadbdcb85bf78a4f773c716b38ba741f0006429a528a767d9\n";
+    assert_eq!(room.out("config --hash *"), want);
+    // How it is built and how many there are makes no other container; what it is made from does.
+    std::fs::write(room.0.join("compose.yaml"), text.replace("replicas: 3", "replicas: 4")).unwrap();
+    assert_eq!(room.out("config --hash *"), want);
+    std::fs::write(room.0.join("compose.yaml"), text.replace("x=y", "x=z")).unwrap();
+    assert_ne!(room.out("config --hash *"), want);
+}

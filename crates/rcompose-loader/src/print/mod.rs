@@ -1,12 +1,11 @@
 //! The canonical form as `config` prints it.
 
+mod json;
 mod natural;
 mod order;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::tree::{Map, Node, Span, Value};
 use crate::variables::{self, Variable};
@@ -44,13 +43,16 @@ impl Canonical {
 
     /// As JSON, indented by two spaces, with a newline at the end.
     pub fn to_json(&self) -> String {
-        let mut json = json(&self.tree);
-        if !self.raw {
-            complete(&mut json);
-        }
+        let json = if self.raw { json::value(&self.tree) } else { json::project(&self.tree) };
         let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
         text.push('\n');
         text
+    }
+
+    /// What a service's hash is made of: what its containers depend on, as docker compose has it.
+    pub fn service_json(&self, name: &str) -> Option<String> {
+        let services = self.tree.get("services")?;
+        Some(json::for_hash(name, services.get(name)?))
     }
 
     /// Variables that interpolation could see: the environment and the `.env` files.
@@ -221,6 +223,9 @@ pub fn variables_yaml(variables: &BTreeMap<String, Variable>) -> String {
         let fields: Map = fields.into_iter().map(|(k, n)| (k.to_owned(), n)).collect();
         (name.clone(), Node::new(Value::Map(fields), Span::default()))
     };
+    if variables.is_empty() {
+        return "{}\n".into();
+    }
     let text = yaml::print(&Node::new(Value::Map(variables.iter().map(entry).collect()), Span::default()));
     // It is indented by four there.
     text.lines().map(|l| if l.starts_with("  ") { format!("  {l}\n") } else { format!("{l}\n") }).collect()
@@ -342,48 +347,4 @@ fn ssh(node: &mut Node) {
         None => id.clone(),
     });
     node.value = Value::Seq(lines.map(|l| Node::str(l, span)).collect());
-}
-
-fn json(node: &Node) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(b) => Json::Bool(*b),
-        Value::Int(i) => Json::from(*i),
-        Value::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Json::from(*f as i64),
-        Value::Float(f) => Json::from(*f),
-        Value::Str(s) => Json::from(s.as_str()),
-        Value::Seq(items) => Json::Array(items.iter().map(json).collect()),
-        Value::Map(map) => Json::Object(map.iter().map(|(k, v)| (k.clone(), json(v))).collect()),
-    }
-}
-
-/// What docker compose's JSON has even when it is empty.
-fn complete(root: &mut Json) {
-    let empty = || Json::Object(JsonMap::new());
-    let Some(top) = root.as_object_mut() else { return };
-    for service in
-        top.get_mut("services").and_then(Json::as_object_mut).into_iter().flat_map(|s| s.values_mut())
-    {
-        let Some(service) = service.as_object_mut() else { continue };
-        service.entry("command").or_insert(Json::Null);
-        service.entry("entrypoint").or_insert(Json::Null);
-        if let Some(deploy) = service.get_mut("deploy").and_then(Json::as_object_mut) {
-            deploy.entry("resources").or_insert_with(empty);
-            deploy.entry("placement").or_insert_with(empty);
-        }
-        let watch = service.get_mut("develop").and_then(|d| d.get_mut("watch")).and_then(Json::as_array_mut);
-        for trigger in watch.into_iter().flatten().filter_map(Json::as_object_mut) {
-            let exec = trigger.entry("exec").or_insert_with(empty);
-            if let Some(exec) = exec.as_object_mut() {
-                exec.entry("command").or_insert(Json::Null);
-            }
-        }
-    }
-    for network in
-        top.get_mut("networks").and_then(Json::as_object_mut).into_iter().flat_map(|s| s.values_mut())
-    {
-        if let Some(network) = network.as_object_mut() {
-            network.entry("ipam").or_insert_with(empty);
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use rcompose_image::Digest;
 use rcompose_loader::{Canonical, LoadOptions, Loaded, Variable};
 use rcompose_model::{Project, ServiceName};
 use serde::Serialize;
@@ -73,7 +74,7 @@ fn listing(cx: &Context, args: &ConfigArgs) -> Result<Option<String>, Failure> {
         return Ok(Some(lines(load(cx, args, &[], true)?.canonical.attribute("models", "model"))));
     }
     if let Some(which) = &args.hash {
-        return hashes(&load(cx, args, &[], false)?.project, which).map(Some);
+        return hashes(&load(cx, args, &[], false)?, which).map(Some);
     }
     if args.profiles {
         let project = selected(cx, args)?.project;
@@ -165,19 +166,18 @@ fn profiles(project: &Project) -> BTreeSet<String> {
     all.flat_map(|s| s.profiles.iter().cloned()).collect()
 }
 
-fn hashes(project: &Project, which: &str) -> Result<String, Failure> {
+fn hashes(loaded: &Loaded, which: &str) -> Result<String, Failure> {
     let mut names: Vec<&str> = match which {
-        "*" => project.services.keys().map(ServiceName::as_str).collect(),
+        "*" => loaded.project.services.keys().map(ServiceName::as_str).collect(),
         list => list.split(',').collect(),
     };
     names.sort_unstable();
     names.dedup();
     let mut out = String::new();
     for name in names {
-        let enabled = ServiceName::new(name).ok().and_then(|n| project.services.get(&n));
-        let service = enabled.ok_or_else(|| Failure::user(format!("no such service: {name}")))?;
-        // Without the image: what runs may be built or pulled later.
-        out.push_str(&format!("{name} {}\n", rcompose_plan::config_hash(service, "")));
+        let text = loaded.canonical.service_json(name);
+        let text = text.ok_or_else(|| Failure::user(format!("no such service: {name}")))?;
+        out.push_str(&format!("{name} {}\n", Digest::of(text.as_bytes()).hex()));
     }
     Ok(out)
 }
