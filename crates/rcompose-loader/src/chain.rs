@@ -62,6 +62,8 @@ pub(crate) struct Chain {
     pub(crate) uses: BTreeMap<Span, Vec<Use>>,
     /// Which env file's line set a variable.
     pub(crate) set_in: BTreeMap<String, Span>,
+    /// Env files' lines for variables that the environment sets otherwise.
+    pub(crate) hidden: BTreeMap<String, Span>,
 }
 
 impl Chain {
@@ -176,7 +178,11 @@ impl Cx<'_> {
                     format!("{name} is {value}: it is set in {file} line {line}"),
                 )
             }
-            Origin::Environment => (None, format!("{name} is {value}: it is set in the environment")),
+            Origin::Environment => {
+                let hidden =
+                    self.chain.hidden.get(name).map(|at| (*at, "the environment wins over this".to_owned()));
+                (hidden, format!("{name} is {value}: it is set in the environment"))
+            }
             Origin::Project => (None, format!("{name} is {value}: the project's name")),
             Origin::Default => (None, format!("{name} isn't set: its default is {value}")),
             Origin::Unset => (None, format!("{name} isn't set: it is taken as empty")),

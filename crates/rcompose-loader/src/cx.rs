@@ -9,6 +9,7 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::source::Sources;
 use crate::tree::Span;
+use crate::why::Trace;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) chain: Chain,
     /// The service that is looked at.
     pub(crate) subject: Option<String>,
+    /// What got lost and what was implied, if somebody asks.
+    pub(crate) trace: Option<Trace>,
     /// Variables that were warned about: which of `found`, and how often.
     unset: HashMap<String, (usize, usize)>,
     /// Files whose lines are referred to, each once.
@@ -83,6 +86,7 @@ impl<'a> Cx<'a> {
             env: BTreeMap::new(),
             chain: Chain::default(),
             subject: None,
+            trace: None,
             unset: HashMap::new(),
             lines_of: HashMap::new(),
             interpolate: true,

@@ -3,6 +3,7 @@
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::why::Answer;
 
 /// Draws diagnostics as rustc does: place, line, the span marked, help.
 pub fn render_diagnostics(all: &[Diagnostic], color: bool, width: usize) -> String {
@@ -21,6 +22,29 @@ pub fn render_diagnostics(all: &[Diagnostic], color: bool, width: usize) -> Stri
         out.push_str(&draw(level, &d.message, &places, color, width));
         out.push('\n');
         help(&mut out, &d.help, color);
+    }
+    out
+}
+
+/// Draws answers to `config --why`: the value, where it is written, how it came there, what it replaced.
+pub fn render_answers(all: &[Answer], color: bool, width: usize) -> String {
+    let mut out = String::new();
+    for a in all {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let lost: Vec<String> = a.replaced.iter().map(|(text, _)| format!("replaced: {text}")).collect();
+        let mut places: Vec<(&Place, &str)> = a.place.iter().map(|p| (p, "")).collect();
+        places.extend(a.related.iter().map(|(p, word)| (p, word.as_str())));
+        let replaced =
+            a.replaced.iter().zip(&lost).filter_map(|((_, p), word)| Some((p.as_ref()?, word.as_str())));
+        places.extend(replaced);
+        let title = format!("{} = {}", a.path, a.value);
+        out.push_str(&draw(Level::INFO.no_name(), &title, &places, color, width));
+        out.push('\n');
+        for note in &a.notes {
+            out.push_str(&format!("  {note}\n"));
+        }
     }
     out
 }

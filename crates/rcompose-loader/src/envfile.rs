@@ -102,6 +102,8 @@ pub(crate) fn interpolation(cx: &mut Cx<'_>, files: &[(PathBuf, Span)]) {
         if !outer.contains_key(&key) {
             cx.chain.set_in.insert(key.clone(), at);
             cx.env.insert(key, value);
+        } else if outer[&key] != value {
+            cx.chain.hidden.insert(key, at);
         }
     }
 }

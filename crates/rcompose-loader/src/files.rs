@@ -11,7 +11,7 @@ use crate::merge;
 use crate::remote::Remote;
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Tag, Value};
-use crate::{envfile, interpolate, schema, yaml};
+use crate::{envfile, interpolate, schema, why, yaml};
 
 /// How deep includes may go: far more than anybody writes, and an end to loops through links.
 const MAX_INCLUDES: usize = 64;
@@ -83,7 +83,7 @@ pub(crate) fn combine(cx: &mut Cx<'_>, files: Vec<Parsed>, base: &Path, trail: &
             }
             let tree = prepare(cx, document, &file.path, base, trail);
             match &mut all {
-                Some(all) => merge::merge(all, tree),
+                Some(all) => why::merging(cx, all, tree, "", merge::merge),
                 None => all = Some(tree),
             }
         }
@@ -128,7 +128,7 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
         for entry in includes.as_seq().unwrap_or_default() {
             if let Some(part) = include(cx, entry, base, trail) {
                 match &mut included {
-                    Some(all) => merge::merge(all, part),
+                    Some(all) => why::merging(cx, all, part, "", merge::merge),
                     None => included = Some(part),
                 }
             }
@@ -139,7 +139,7 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
         if let Some(m) = all.as_map_mut() {
             m.shift_remove("name");
         }
-        merge::merge(&mut all, tree);
+        why::merging(cx, &mut all, tree, "", merge::merge);
         return all;
     }
     tree
@@ -311,7 +311,7 @@ fn extended(
         return None;
     }
     let (span, key_span) = (service.span, service.key_span);
-    merge::merge_service(&mut base, service);
+    why::merging(cx, &mut base, service, &format!("services.{name}"), merge::merge_service);
     base.span = span;
     base.key_span = key_span;
     // Others that extend this one find it done.

@@ -10,7 +10,7 @@ use crate::project::{self, Setting};
 use crate::request::{LoadRequest, Loaded, Model};
 use crate::source::Sources;
 use crate::tree::{Map, Node, Value};
-use crate::{bounds, decode, files, gaps, merge, normalize, validate};
+use crate::{bounds, decode, files, gaps, merge, normalize, validate, why};
 
 /// Loads the files into one tree without understanding all of it: for output that isn't interpolated. Services of all
 /// profiles and resources that nobody uses stay; attributes keep the form that they are written in.
@@ -51,6 +51,7 @@ fn context<'s>(req: &LoadRequest, sources: &'s dyn Sources) -> Cx<'s> {
     let mut cx = Cx::new(sources, &req.cwd);
     cx.env = req.environment.clone();
     cx.resolve_paths = !req.options.no_resolve_paths;
+    cx.trace = (!req.why.is_empty()).then(why::Trace::default);
     cx
 }
 
@@ -71,7 +72,8 @@ fn tree(cx: &mut Cx<'_>, req: &LoadRequest) -> Result<(Setting, ProjectName, Nod
     let mut root = files::combine(cx, parsed, &setting.directory, &mut trail);
     fail(cx)?;
     merge::finish(&mut root);
-    merge::unique(&mut root);
+    let nothing = Node::new(Value::Null, Default::default());
+    why::merging(cx, &mut root, nothing, "", |root, _| merge::unique(root));
     Ok((setting, name, root))
 }
 
@@ -92,7 +94,9 @@ fn finish(
     let profiles = active_profiles(cx, req, &root);
     let enabled = enabled(&root, &profiles);
     if !req.options.no_normalize {
-        normalize::normalize(&mut root, name.as_str(), &cx.env);
+        let env = std::mem::take(&mut cx.env);
+        why::implying(cx, &mut root, |root| normalize::normalize(root, name.as_str(), &env));
+        cx.env = env;
     }
     if !req.options.no_consistency {
         validate::validate(cx, &root, &enabled);
@@ -108,6 +112,7 @@ fn finish(
     fail(cx)?;
     let needs = gaps::tell(cx, &root, &enabled, req.options.strict);
     project.profiles = profiles.into_iter().collect();
+    let answers = answers(cx, req, &root, name.as_str())?;
     let used = normalize::used(&root, &enabled);
     if let Some(top) = root.as_map_mut() {
         top.shift_remove("version");
@@ -128,7 +133,23 @@ fn finish(
         }
     }
     let canonical = Canonical::new(root, cx.env.clone());
-    Ok(Loaded { project, canonical, warnings: cx.take(), needs })
+    Ok(Loaded { project, canonical, warnings: cx.take(), needs, answers })
+}
+
+/// What was asked of the finished tree, with services of all profiles.
+fn answers(cx: &Cx<'_>, req: &LoadRequest, root: &Node, name: &str) -> Result<Vec<why::Answer>, LoadError> {
+    let mut out = Vec::new();
+    if req.why.is_empty() {
+        return Ok(out);
+    }
+    let mut root = root.clone();
+    if let Some(top) = root.as_map_mut() {
+        top.entry("name".into()).or_insert_with(|| Node::str(name, Default::default()));
+    }
+    for path in &req.why {
+        out.extend(why::answers(cx, &root, path)?);
+    }
+    Ok(out)
 }
 
 /// Services are what a project is large by: each has a form of its own for everything behind the loader.

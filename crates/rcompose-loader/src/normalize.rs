@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::bounds;
+use crate::chain::Use;
 use crate::cx::Cx;
 use crate::dotenv::Lookup;
 use crate::envfile::{self, Entry, EnvFile};
@@ -143,12 +144,17 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
         if let Some(files) = map.shift_remove("env_file") {
             let none = Map::new();
             let own = map.get("environment").and_then(Node::as_map).unwrap_or(&none);
-            let pairs = env_files(cx, &files, own, enabled);
+            let pairs = env_files(cx, name, &files, own, enabled);
             if !pairs.is_empty() {
                 let node = map.entry("environment".into()).or_insert_with(|| files.with(Value::Null));
                 let own = entry_map(node);
                 for (key, value) in pairs {
-                    own.entry(key).or_insert(value);
+                    match own.get(&key) {
+                        Some(_) => cx.lost_node(format!("services.{name}.environment.{key}"), &value),
+                        None => {
+                            own.insert(key, value);
+                        }
+                    }
                 }
             }
         }
@@ -165,17 +171,24 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
         if let Some(environment) = map.get_mut("environment").and_then(Node::as_map_mut) {
             for (key, node) in environment {
                 if node.is_null()
-                    && let Some(value) = cx.env.get(key)
+                    && let Some(value) = cx.env.get(key).cloned()
                 {
-                    node.value = Value::Str(value.clone());
+                    taken(cx, node.span, key, &value);
+                    node.value = Value::Str(value);
                 }
             }
         }
     }
 }
 
+/// Notes that a bare name took a variable's value.
+fn taken(cx: &mut Cx<'_>, at: Span, name: &str, value: &str) {
+    let origin = cx.chain.origin(name);
+    cx.chain.uses.insert(at, vec![Use { name: name.to_owned(), value: value.to_owned(), origin }]);
+}
+
 /// What env files say, later ones over earlier ones. `own` is the service's `environment`.
-fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMap<String, Node> {
+fn env_files(cx: &mut Cx<'_>, name: &str, files: &Node, own: &Map, enabled: bool) -> BTreeMap<String, Node> {
     let env = cx.env.clone();
     let first = |name: &str| env.get(name).cloned().or_else(|| own.get(name)?.scalar_text());
     let mut out: BTreeMap<String, Node> = BTreeMap::new();
@@ -195,8 +208,15 @@ fn env_files(cx: &mut Cx<'_>, files: &Node, own: &Map, enabled: bool) -> BTreeMa
         }
         for pair in pairs {
             // A bare name takes the shell's value; without one it changes nothing.
+            let bare = pair.value.is_none();
             if let Some(value) = pair.value.or_else(|| first(&pair.key)) {
-                out.insert(pair.key, Node::str(value, pair.at));
+                if bare {
+                    taken(cx, pair.at, &pair.key, &value);
+                }
+                let path = format!("services.{name}.environment.{}", pair.key);
+                if let Some(old) = out.insert(pair.key, Node::str(value, pair.at)) {
+                    cx.lost_node(path, &old);
+                }
             }
         }
     }

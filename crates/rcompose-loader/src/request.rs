@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use rcompose_model::Project;
 
-use crate::{Canonical, Diagnostic, Requirement};
+use crate::{Answer, Canonical, Diagnostic, Requirement};
 
 /// What to load, in the words of the command line and the environment.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +26,8 @@ pub struct LoadRequest {
     pub environment: BTreeMap<String, String>,
     /// Services named on the command line: their profiles count as active.
     pub services: Vec<String>,
+    /// Paths of values whose origin is asked for: `services.web.image`.
+    pub why: Vec<String>,
     /// What to leave out.
     pub options: LoadOptions,
 }
@@ -58,6 +60,8 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// What the machine must have; only gathered if the request is strict.
     pub needs: Vec<Requirement>,
+    /// Answers to [`LoadRequest::why`].
+    pub answers: Vec<Answer>,
 }
 
 /// What the files say, merged and not interpolated.

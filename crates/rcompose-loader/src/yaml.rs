@@ -9,6 +9,7 @@ use crate::bounds::{self, MAX_DEPTH, MAX_FILE, MAX_FILES};
 use crate::chain::Anchor;
 use crate::code::Code;
 use crate::cx::Cx;
+use crate::mistake;
 use crate::scalar;
 use crate::tree::{Map, Node, Span, Style, Tag, Value};
 
@@ -83,20 +84,12 @@ impl<'t> Reader<'t> {
                 let mark = e.marker();
                 let span =
                     Span { file: self.file, line: mark.line() as u32, col: mark.col() as u32 + 1, len: 1 };
-                let mut message = format!("invalid YAML: {}", e.info());
-                if e.info().contains("recursion limit") {
-                    message = "values are nested too deep".into();
-                }
-                let line = cx.place(span).map(|p| p.text).unwrap_or_default();
-                let before: String = line.chars().take(mark.col() + 1).collect();
-                let tab = before.contains('\t') && before.trim().is_empty() || line.starts_with('\t');
-                if tab {
-                    message = "invalid YAML: a tab can't indent".into();
-                }
-                let d = cx.error(span, message).is(Code::InvalidYaml);
-                if tab {
-                    d.help.push("use spaces".into());
-                }
+                let mistake = mistake::explain(&cx.text(self.file), e.info(), span);
+                let place = |(line, col, len)| Span { file: self.file, line, col, len };
+                let related = mistake.related.and_then(|(at, word)| Some((cx.place(place(at))?, word)));
+                let d = cx.error(mistake.at.map_or(span, place), mistake.message).is(Code::InvalidYaml);
+                d.help.extend(mistake.help);
+                d.related.extend(related);
                 Err(Stop)
             }
             None => Ok((Event::StreamEnd, Span { file: self.file, ..Span::default() })),

@@ -126,6 +126,7 @@ impl Context {
             env_files: self.global.env_file.clone(),
             environment: self.env.all.clone(),
             services: services.to_vec(),
+            why: Vec::new(),
             options: LoadOptions { all_resources: self.global.all_resources, ..LoadOptions::default() },
         })
     }

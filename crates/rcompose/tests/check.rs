@@ -1,4 +1,4 @@
-//! `rcompose check` as a person and as a machine call it.
+//! `rcompose check` and `config --why` as a person and as a machine call it.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -83,4 +83,22 @@ fn for_programs() {
     assert_eq!((&value["version"], &result["ruleId"]), (&"2.1.0".into(), &"invalid-value".into()));
     assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 4);
     assert_eq!(result["relatedLocations"][0]["message"]["text"], "PORT is set here");
+}
+
+#[test]
+fn why_a_value_is_what_it_is() {
+    let files = [
+        ("compose.yaml", "services:\n  web:\n    image: x\n    environment: {A: first}\n"),
+        ("compose.override.yaml", "services:\n  web:\n    environment: {A: \"$B\"}\n"),
+        (".env", "B=second\n"),
+    ];
+    let dir = Dir::new("why", &files);
+    let (code, out) = dir.run(&["config", "--why", "services.web.environment.A"]);
+    assert_eq!(code, 0, "{out}");
+    for part in ["compose.override.yaml:3:22", "B is set here", "replaced: \"first\"", "set in .env line 1"] {
+        assert!(out.contains(part), "{part} in\n{out}");
+    }
+    let (_, out) = dir.run(&["config", "--format", "json", "--why", "services.web.environment.A"]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&value[0]["value"], &value[0]["replaced"][0]["value"]), (&"second".into(), &"first".into()));
 }

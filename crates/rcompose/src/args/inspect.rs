@@ -135,6 +135,9 @@ pub(crate) struct ConfigArgs {
     /// Print the volume names
     #[arg(long)]
     pub(crate) volumes: bool,
+    /// Tell where a value comes from and what it replaced: services.web.environment.FOO
+    #[arg(long, value_name = "PATH")]
+    pub(crate) why: Vec<String>,
     /// Services
     #[arg(value_name = "SERVICE")]
     pub(crate) names: Vec<String>,

@@ -14,7 +14,12 @@ use crate::failure::Failure;
 use crate::pictures::digest_of;
 use crate::render::table::Table;
 
+mod why;
+
 pub(crate) fn run(cx: &Context, mut args: ConfigArgs) -> Result<u8, Failure> {
+    if !args.why.is_empty() {
+        return why::run(cx, &args);
+    }
     args.resolve_image_digests |= args.lock_image_digests;
     args.no_normalize |= cx.global.compatibility;
     let text = listing(cx, &args)?;
