@@ -15,13 +15,20 @@ pub(crate) struct Mistake {
 
 /// Explains what the parser says (`info`) of a text, at a line and column from 1.
 pub(crate) fn explain(text: &str, info: &str, at: Span) -> Mistake {
+    if info.contains("recursion limit") {
+        return Mistake { message: "values are nested too deep".into(), ..Mistake::default() };
+    }
     let lines: Vec<&str> = text.lines().collect();
     let here = Here { lines: &lines, line: at.line, col: at.col };
     let found = here.tab().or_else(|| match info {
         i if i.contains("did not find expected key") => here.indentation(),
         i if i.starts_with("mapping values are not allowed") => here.colon(),
         i if i.contains("quoted scalar") => here.quote(i),
-        i if i.contains("flow sequence") || i.contains("flow mapping") || i.contains("flow construct") => {
+        i if i.contains("flow sequence")
+            || i.contains("flow mapping")
+            || i.contains("flow construct")
+            || i.starts_with("illegal placement") =>
+        {
             here.bracket()
         }
         i if i.contains("unknown anchor") => here.alias(),
@@ -31,8 +38,12 @@ pub(crate) fn explain(text: &str, info: &str, at: Span) -> Mistake {
             help: Some("begin a new line, indented, with the dash".into()),
             ..Mistake::default()
         }),
-        i if i.contains("did not find expected '-'") => here.dash(),
-        i if i.starts_with("simple key expect") => here.key_without_colon(at.line),
+        i if i.contains("did not find expected '-'") => here.dash(at.line),
+        i if i.starts_with("simple key expect") => {
+            let blank = !says_something(here.text(at.line));
+            let line = if blank { here.above(at.line).next().map_or(at.line, |(n, _)| n) } else { at.line };
+            here.dash(line).or_else(|| here.key_without_colon(line))
+        }
         _ => None,
     });
     let mut mistake = found.unwrap_or_else(|| Mistake { message: info.to_owned(), ..Mistake::default() });
@@ -129,7 +140,7 @@ impl<'l> Here<'l> {
         let choices: Vec<String> = deeper.into_iter().chain(flatter).map(like).collect();
         let related = deeper.or(flatter).map(|(level, line)| (self.whole(*line), spaces(*level)));
         Some(Mistake {
-            message: format!("this line is indented by {}, as nothing above it", spaces(own)),
+            message: format!("this line is indented by {}, unlike anything above it", spaces(own)),
             at: Some(self.whole(self.line)),
             help: Some(format!("indent it {}", choices.join(", or "))),
             related,
@@ -168,6 +179,16 @@ impl<'l> Here<'l> {
         let text = self.text(line).trim().trim_start_matches("- ");
         let (key, value) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if let Some((key, value)) =
+            text.split_once(':').filter(|(k, _)| !k.is_empty() && k.chars().all(plain))
+        {
+            return Some(Mistake {
+                message: "a space is missing behind the colon".into(),
+                at: Some(self.whole(line)),
+                help: Some(format!("write `{key}: {}`", value.trim())),
+                related: None,
+            });
+        }
         if key.is_empty() || !key.chars().all(plain) {
             return None;
         }
@@ -266,13 +287,13 @@ impl<'l> Here<'l> {
         })
     }
 
-    fn dash(&self) -> Option<Mistake> {
-        let own = indent(self.text(self.line));
+    fn dash(&self, wrong: u32) -> Option<Mistake> {
+        let own = indent(self.text(wrong));
         let (line, _) =
-            self.above(self.line).find(|(_, l)| l.trim_start().starts_with('-') && indent(l) == own)?;
+            self.above(wrong).find(|(_, l)| l.trim_start().starts_with('-') && indent(l) == own)?;
         Some(Mistake {
             message: "an entry of a list without a dash".into(),
-            at: Some(self.whole(self.line)),
+            at: Some(self.whole(wrong)),
             help: Some(format!("write `- ` before it, as in line {line}, or indent it otherwise")),
             related: None,
         })

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::cast::{cast_bool, cast_number};
+use super::hint::hint;
 use super::{Fields, SERVICE, TOP, Ty};
 use crate::code::Code;
 use crate::cx::Cx;
@@ -53,11 +54,7 @@ pub(super) fn wrong(cx: &mut Cx<'_>, node: &Node, at: At<'_>, want: &str) {
         format!("{at} must be {want}, not {kind}")
     };
     let d = cx.error(span, message).is(Code::WrongType);
-    if matches!(node.value, Value::Int(_) | Value::Float(_) | Value::Bool(_)) && want.starts_with("a string")
-    {
-        let text = node.scalar_text().unwrap_or_default();
-        d.help.push(format!("write it in quotes: \"{text}\""));
-    }
+    d.help.extend(hint(node, &at.to_string(), want));
 }
 
 /// Checks one value; strings are cast in place where the type is another.
@@ -184,7 +181,9 @@ fn one_of(cx: &mut Cx<'_>, node: &Node, words: &[&str], at: At<'_>) {
         None => wrong(cx, node, at, "a string"),
         Some(s) if words.contains(&s) => {}
         Some(s) => {
-            let near = cx.nearest(s, words.iter().copied());
+            let ends =
+                |word: &&str| !s.is_empty() && word.strip_suffix(s).is_some_and(|rest| rest.ends_with('_'));
+            let near = cx.nearest(s, words.iter().copied()).or_else(|| words.iter().copied().find(ends));
             let message = format!("{at}: {s:?} isn't one of {}", words.join(", "));
             let d = cx.error(node.span, message);
             d.help.extend(near.map(|n| format!("did you mean {n:?}?")));

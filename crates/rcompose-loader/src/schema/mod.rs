@@ -2,6 +2,7 @@
 
 mod cast;
 mod check;
+mod hint;
 #[cfg(test)]
 mod spec_test;
 mod table;
