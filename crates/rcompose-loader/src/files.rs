@@ -263,7 +263,8 @@ fn extended(
     }
     let here = (path.to_owned(), name.to_owned());
     if chain.len() > MAX_EXTENDS {
-        cx.error(extends.span, format!("more than {MAX_EXTENDS} services extend one another in a row")).is(Code::UnusableFile);
+        cx.error(extends.span, format!("more than {MAX_EXTENDS} services extend one another in a row"))
+            .is(Code::UnusableFile);
         return None;
     }
     if chain.contains(&here) {

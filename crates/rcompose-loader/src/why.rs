@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::cx::{Cx, nearest};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, LoadError, Place};
 use crate::tree::{Node, Span, Value};
 
 /// What is known of one value.
@@ -140,7 +140,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Answers for a path of the finished tree: one for each part that has a place of its own.
-pub(crate) fn answers(cx: &Cx<'_>, root: &Node, asked: &str) -> Result<Vec<Answer>, Diagnostic> {
+pub(crate) fn answers(cx: &Cx<'_>, root: &Node, asked: &str) -> Result<Vec<Answer>, LoadError> {
     let (path, node) = find(root, asked)?;
     let mut out = Vec::new();
     split(cx, node, &path, &mut out);
@@ -197,7 +197,7 @@ fn answer(cx: &Cx<'_>, node: &Node, path: &str, span: Span) -> Answer {
 }
 
 /// The node at a path as a person writes it: `a.b[0]`, `a.b.0`; keys may have dots themselves.
-fn find<'n>(root: &'n Node, asked: &str) -> Result<(String, &'n Node), Diagnostic> {
+fn find<'n>(root: &'n Node, asked: &str) -> Result<(String, &'n Node), LoadError> {
     let (mut node, mut path, mut rest) = (root, String::new(), asked.trim_matches('.'));
     while !rest.is_empty() {
         let ends =
@@ -207,7 +207,7 @@ fn find<'n>(root: &'n Node, asked: &str) -> Result<(String, &'n Node), Diagnosti
             Value::Map(map) => {
                 let Some((key, next)) = map.iter().filter(|(k, _)| ends(k)).max_by_key(|(k, _)| k.len())
                 else {
-                    return Err(missing(&path, segment, map.keys().map(String::as_str).collect()));
+                    return Err(missing(&path, segment, map.keys().map(String::as_str).collect()).into());
                 };
                 path = join(&path, key);
                 (next, key.len())
@@ -217,13 +217,18 @@ fn find<'n>(root: &'n Node, asked: &str) -> Result<(String, &'n Node), Diagnosti
                 let Some(index) = index else {
                     let last = items.len().saturating_sub(1);
                     return Err(Diagnostic::error(format!("{path} has no entry {segment:?}"))
-                        .help(format!("its entries are [0] to [{last}]")));
+                        .help(format!("its entries are [0] to [{last}]"))
+                        .into());
                 };
                 path = format!("{path}[{index}]");
                 let brackets = if rest.starts_with('[') { 2 } else { 0 };
                 (&items[index], (segment.len() + brackets).min(rest.len()))
             }
-            _ => return Err(Diagnostic::error(format!("{path} is a single value: it has no {segment:?}"))),
+            _ => {
+                return Err(
+                    Diagnostic::error(format!("{path} is a single value: it has no {segment:?}")).into()
+                );
+            }
         };
         node = next;
         rest = rest[used..].trim_start_matches('.');
