@@ -58,9 +58,14 @@ fn types_that_are_not_cast() {
         let got = service(bad).unwrap_err();
         assert!(got.contains(says), "{bad}: {got}");
     }
-    for good in
-        ["scale: '2'", "init: 'yes'", "healthcheck: {retries: '3'}", "storage_opt: {size: 5}", "gpus: all"]
-    {
+    for good in [
+        "provider: {type: x, options: {a: 5, b: true, c: [1.5]}}",
+        "scale: '2'",
+        "init: 'yes'",
+        "healthcheck: {retries: '3'}",
+        "storage_opt: {size: 5}",
+        "gpus: all",
+    ] {
         assert_eq!(service(good), Ok(()), "{good}");
     }
 }

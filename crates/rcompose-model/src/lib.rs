@@ -4,6 +4,8 @@
 //! `rcompose-loader`; everything downstream reads them and never parses again.
 #![forbid(unsafe_code)]
 
+mod address;
+mod attachment;
 mod health;
 mod mount;
 mod name;
@@ -15,6 +17,8 @@ mod resources;
 mod service;
 mod signal;
 
+pub use address::{AddressError, Cidr, MacAddress};
+pub use attachment::{Device, Exposed, Link, MountsOf, VolumesFrom};
 pub use health::{HealthTest, Healthcheck};
 pub use mount::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
 pub use name::{NameError, ProjectName, ServiceName};

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Origin, ServiceName};
+use crate::{Cidr, MacAddress, Origin, ServiceName};
 
 /// A top-level network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,17 +43,17 @@ pub struct Ipam {
     pub options: BTreeMap<String, String>,
 }
 
-/// One `ipam.config` entry. Networks are kept as text in CIDR form, checked by the loader.
+/// One `ipam.config` entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpamPool {
-    /// Subnet, CIDR.
-    pub subnet: Option<String>,
-    /// Range for automatic addresses, CIDR.
-    pub ip_range: Option<String>,
+    /// Subnet.
+    pub subnet: Option<Cidr>,
+    /// Range for automatic addresses.
+    pub ip_range: Option<Cidr>,
     /// Gateway address.
-    pub gateway: Option<String>,
+    pub gateway: Option<IpAddr>,
     /// Reserved addresses by host name.
-    pub aux_addresses: BTreeMap<String, String>,
+    pub aux_addresses: BTreeMap<String, IpAddr>,
 }
 
 /// A service's membership in one network.
@@ -68,9 +68,9 @@ pub struct NetworkAttachment {
     /// Interface name in the container.
     pub interface_name: Option<String>,
     /// Link-local addresses.
-    pub link_local_ips: Vec<String>,
+    pub link_local_ips: Vec<IpAddr>,
     /// MAC address.
-    pub mac_address: Option<String>,
+    pub mac_address: Option<MacAddress>,
     /// Driver options.
     pub driver_opts: BTreeMap<String, String>,
     /// Order of attachment; higher first.

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Healthcheck, Mount, NetworkMode, Origin, PortMapping, Resources, ServiceName, Signal, Ulimit};
+use crate::{
+    Device, Exposed, Healthcheck, Link, Mount, NetworkMode, Origin, PortMapping, Resources, ServiceName,
+    Signal, Ulimit, VolumesFrom,
+};
 
 /// A service, every value in its final type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,7 +20,7 @@ pub struct Service {
     /// Where single attributes are written, by dotted path below the service
     /// (`command`, `ports.0`, `user`): for errors that come later, in the engine.
     pub attribute_origins: BTreeMap<String, Origin>,
-    /// Image reference as written.
+    /// Image reference as written, which docker can read.
     pub image: Option<String>,
     /// How to build the image.
     pub build: Option<Build>,
@@ -34,16 +38,16 @@ pub struct Service {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// Published ports.
     pub ports: Vec<PortMapping>,
-    /// Ports that are only said (`expose`), e.g. `80/tcp`.
-    pub expose: Vec<String>,
+    /// Ports that are only said (`expose`).
+    pub expose: Vec<Exposed>,
     /// Mounts of `volumes` and `tmpfs`.
     pub mounts: Vec<Mount>,
-    /// `volumes_from` entries as written (`service[:ro]`, `container:name[:ro]`).
-    pub volumes_from: Vec<String>,
+    /// Whose mounts it has, too.
+    pub volumes_from: Vec<VolumesFrom>,
     /// Networks or network mode.
     pub network_mode: NetworkMode,
-    /// `links` entries `service[:alias]`.
-    pub links: Vec<String>,
+    /// Further names of other services.
+    pub links: Vec<Link>,
     /// Health check; `None` leaves the image's.
     pub healthcheck: Option<Healthcheck>,
     /// What to do when it exits.
@@ -89,7 +93,7 @@ pub struct Service {
     /// Lines for /etc/hosts: host name and address (`host-gateway` possible), in order.
     pub extra_hosts: Vec<(String, String)>,
     /// Name servers.
-    pub dns: Vec<String>,
+    pub dns: Vec<IpAddr>,
     /// Search domains.
     pub dns_search: Vec<String>,
     /// Resolver options.
@@ -100,8 +104,8 @@ pub struct Service {
     pub shm_size: Option<u64>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: BTreeMap<String, String>,
-    /// Devices `host[:container[:permissions]]`.
-    pub devices: Vec<String>,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
     /// Allocate a terminal.
     pub tty: bool,
     /// Keep stdin open.
@@ -221,9 +225,9 @@ pub struct FileMount {
     /// Absolute path in the container.
     pub target: String,
     /// Owner.
-    pub uid: Option<String>,
+    pub uid: Option<u32>,
     /// Group.
-    pub gid: Option<String>,
+    pub gid: Option<u32>,
     /// Permission bits; 0444 when `None`.
     pub mode: Option<u32>,
 }

@@ -6,7 +6,7 @@ mod service;
 mod volumes;
 
 pub use ports::parse_short_port;
-pub(crate) use ports::{check_short_port, published_range};
+pub(crate) use ports::{exposed_ports, published_range};
 pub use volumes::parse_short_volume;
 
 use std::path::Path;

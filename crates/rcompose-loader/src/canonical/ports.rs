@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use rcompose_model::{PortMapping, PortProtocol};
+use rcompose_model::{Exposed, PortMapping, PortProtocol};
 
 use crate::code::Code;
 use crate::cx::Cx;
@@ -101,9 +101,10 @@ fn short(text: &str) -> Result<Vec<Short>, String> {
     Ok((t0..=t1).map(one).collect())
 }
 
-/// Whether a short port can be read: without listing a range.
-pub(crate) fn check_short_port(text: &str) -> Result<(), String> {
-    ranges(text).map(drop)
+/// The ports of the container that a short port says (`expose`).
+pub(crate) fn exposed_ports(text: &str) -> Result<Exposed, String> {
+    let Ranges { target: (first, last), protocol, .. } = ranges(text)?;
+    Ok(Exposed { first, last, protocol })
 }
 
 /// Reads a short port (`run -p`).

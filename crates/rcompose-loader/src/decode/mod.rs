@@ -1,5 +1,6 @@
 //! The canonical tree into the typed project.
 
+mod image;
 mod mounts;
 mod network;
 mod service;
@@ -9,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rcompose_model::{
-    FileObject, FileSource, Ipam, IpamPool, NetworkDef, Project, ProjectName, ServiceName, VolumeDef,
+    AddressError, Cidr, FileObject, FileSource, Ipam, IpamPool, NetworkDef, Project, ProjectName,
+    ServiceName, VolumeDef,
 };
 
 use crate::cx::Cx;
 use crate::project::Setting;
 use crate::tree::{Node, Value};
-use value::{flag, opt_flag, opt_text, strings, text_map};
+use value::{flag, opt_flag, opt_text, parsed, strings, text_map};
 
 /// Decodes everything. Errors go into `cx`; the result is only good without them.
 pub(crate) fn project(
@@ -93,27 +95,17 @@ fn network_def(cx: &mut Cx<'_>, n: &Node, key: &str) -> NetworkDef {
     let pools = ipam.and_then(|i| i.get("config")).and_then(Node::as_seq).unwrap_or_default();
     let mut config = Vec::new();
     for pool in pools {
-        for field in ["subnet", "ip_range"] {
-            if let Some(c) = pool.get(field) {
-                let text = c.as_str().unwrap_or_default();
-                if !is_cidr(text) {
-                    cx.error(c.span, format!("{field} {text:?} isn't a network in CIDR form"))
-                        .help
-                        .push("write an address and a prefix length, like 172.28.0.0/16".into());
-                }
-            }
-        }
-        if let Some(g) = pool.get("gateway") {
-            let text = g.as_str().unwrap_or_default();
-            if text.parse::<std::net::IpAddr>().is_err() {
-                cx.error(g.span, format!("gateway {text:?} isn't an IP address"));
+        let mut aux_addresses = BTreeMap::new();
+        for (host, node) in pool.get("aux_addresses").and_then(Node::as_map).into_iter().flatten() {
+            if let Some(ip) = parsed(cx, node, &format!("the address of {host}"), "an IP address") {
+                aux_addresses.insert(host.clone(), ip);
             }
         }
         config.push(IpamPool {
-            subnet: opt_text(pool, "subnet"),
-            ip_range: opt_text(pool, "ip_range"),
-            gateway: opt_text(pool, "gateway"),
-            aux_addresses: text_map(pool.get("aux_addresses")),
+            subnet: cidr(cx, pool, "subnet"),
+            ip_range: cidr(cx, pool, "ip_range"),
+            gateway: pool.get("gateway").and_then(|g| parsed(cx, g, "gateway", "an IP address")),
+            aux_addresses,
         });
     }
     NetworkDef {
@@ -135,14 +127,16 @@ fn network_def(cx: &mut Cx<'_>, n: &Node, key: &str) -> NetworkDef {
     }
 }
 
-fn is_cidr(text: &str) -> bool {
-    let Some((ip, bits)) = text.split_once('/') else { return false };
-    let max = match ip.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    bits.parse::<u8>().is_ok_and(|b| b <= max)
+fn cidr(cx: &mut Cx<'_>, pool: &Node, key: &str) -> Option<Cidr> {
+    let node = pool.get(key)?;
+    let text = node.scalar_text().filter(|t| !t.is_empty())?;
+    text.parse()
+        .map_err(|e: AddressError| {
+            cx.error(node.span, format!("{key} {e}"))
+                .help
+                .push("write an address and a prefix length, like 172.28.0.0/16".into());
+        })
+        .ok()
 }
 
 fn volume(cx: &mut Cx<'_>, n: &Node, key: &str) -> VolumeDef {

@@ -3,7 +3,7 @@
 use rcompose_model::{BindOptions, FileMount, Mount, MountKind, TmpfsOptions, VolumeOptions};
 
 use super::service::size;
-use super::value::{flag, opt_flag, opt_int, opt_text};
+use super::value::{flag, opt_flag, opt_int, opt_text, parsed};
 use crate::cx::Cx;
 use crate::tree::Node;
 use crate::units::parse_bytes;
@@ -94,7 +94,7 @@ fn tmpfs(text: &str) -> Result<Mount, String> {
     Ok(Mount { kind: MountKind::Tmpfs { options }, target: target.to_owned(), read_only })
 }
 
-pub(super) fn file_mounts(n: &Node, key: &str) -> Vec<FileMount> {
+pub(super) fn file_mounts(cx: &mut Cx<'_>, n: &Node, key: &str) -> Vec<FileMount> {
     let items = n.get(key).and_then(Node::as_seq).unwrap_or_default();
     items
         .iter()
@@ -110,8 +110,8 @@ pub(super) fn file_mounts(n: &Node, key: &str) -> Vec<FileMount> {
             };
             Some(FileMount {
                 target,
-                uid: opt_text(item, "uid"),
-                gid: opt_text(item, "gid"),
+                uid: item.get("uid").and_then(|u| parsed(cx, u, "uid", "a number")),
+                gid: item.get("gid").and_then(|g| parsed(cx, g, "gid", "a number")),
                 mode: opt_text(item, "mode").and_then(|m| u32::from_str_radix(&m, 8).ok()),
                 source,
             })

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rcompose_model::{NetworkAttachment, NetworkMode, PortMapping, PortProtocol, ServiceName};
+use rcompose_model::{MacAddress, NetworkAttachment, NetworkMode, PortMapping, PortProtocol, ServiceName};
 
-use super::value::{opt_int, opt_text, strings, text_map};
+use super::value::{each, opt_int, opt_text, parsed, strings, text_map};
 use crate::canonical::published_range;
 use crate::cx::Cx;
 use crate::tree::Node;
@@ -68,8 +68,10 @@ pub(super) fn network_mode(cx: &mut Cx<'_>, n: &Node) -> NetworkMode {
             ipv4_address: address(cx, a, "ipv4_address"),
             ipv6_address: address(cx, a, "ipv6_address"),
             interface_name: opt_text(a, "interface_name"),
-            link_local_ips: strings(a.get("link_local_ips")),
-            mac_address: opt_text(a, "mac_address").or_else(|| opt_text(n, "mac_address")),
+            link_local_ips: each(cx, a, "link_local_ips", |text| {
+                text.parse().map_err(|_| format!("link_local_ips: {text:?} isn't an IP address"))
+            }),
+            mac_address: mac(cx, a).or_else(|| mac(cx, n)),
             driver_opts: text_map(a.get("driver_opts")),
             priority: opt_int(a, "priority").unwrap_or_default(),
             gw_priority: opt_int(a, "gw_priority").unwrap_or_default(),
@@ -80,13 +82,9 @@ pub(super) fn network_mode(cx: &mut Cx<'_>, n: &Node) -> NetworkMode {
 }
 
 fn address<T: std::str::FromStr>(cx: &mut Cx<'_>, n: &Node, key: &str) -> Option<T> {
-    let node = n.get(key)?;
-    let text = node.scalar_text().filter(|t| !t.is_empty())?;
-    match text.parse() {
-        Ok(ip) => Some(ip),
-        Err(_) => {
-            cx.error(node.span, format!("{key} {text:?} isn't an IP address"));
-            None
-        }
-    }
+    parsed(cx, n.get(key)?, key, "an IP address")
+}
+
+fn mac(cx: &mut Cx<'_>, n: &Node) -> Option<MacAddress> {
+    parsed(cx, n.get("mac_address")?, "mac_address", "a MAC address")
 }

@@ -2,14 +2,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_model::{
-    Build, Dependency, DependencyCondition, HealthTest, Healthcheck, Logging, NamespaceMode, PullPolicy,
-    Resources, RestartPolicy, Service, ServiceName, Signal, Ulimit,
+    Build, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, Logging, MountsOf,
+    NamespaceMode, PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, Ulimit, VolumesFrom,
 };
 
 use super::hosts;
 use super::mounts::{file_mounts, mounts};
 use super::network::{network_mode, ports};
-use super::value::{flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
+use super::value::{each, flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
+use crate::canonical::exposed_ports;
 use crate::cx::{Cx, nearest};
 use crate::tree::{Node, Value};
 use crate::units::{parse_bytes, parse_duration};
@@ -20,7 +21,7 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
     Some(Service {
         origin: cx.origin(n.key_span),
         attribute_origins: origins(cx, n),
-        image: opt_text(n, "image"),
+        image: image(cx, n),
         build,
         pull_policy: pull_policy(cx, n),
         platform: opt_text(n, "platform"),
@@ -29,11 +30,11 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         environment: opt_text_map(n.get("environment")),
         depends_on: depends_on(cx, n),
         ports: ports(cx, n),
-        expose: expose(cx, n),
+        expose: each(cx, n, "expose", exposed_ports),
         mounts: mounts(cx, n),
-        volumes_from: strings(n.get("volumes_from")),
+        volumes_from: each(cx, n, "volumes_from", volumes_from),
         network_mode: network_mode(cx, n),
-        links: strings(n.get("links")),
+        links: each(cx, n, "links", link),
         healthcheck,
         restart: restart(cx, n),
         user: opt_text(n, "user"),
@@ -56,7 +57,9 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         privileged: flag(n, "privileged"),
         security_opt: strings(n.get("security_opt")),
         extra_hosts: hosts(n.get("extra_hosts")),
-        dns: strings(n.get("dns")),
+        dns: each(cx, n, "dns", |text| {
+            text.parse().map_err(|_| format!("dns: {text:?} isn't an IP address"))
+        }),
         dns_search: strings(n.get("dns_search")),
         dns_opt: strings(n.get("dns_opt")),
         replicas: replicas(n),
@@ -65,8 +68,8 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         devices: devices(n),
         tty: flag(n, "tty"),
         stdin_open: flag(n, "stdin_open"),
-        secrets: file_mounts(n, "secrets"),
-        configs: file_mounts(n, "configs"),
+        secrets: file_mounts(cx, n, "secrets"),
+        configs: file_mounts(cx, n, "configs"),
         pid: namespace(n, "pid"),
         ipc: namespace(n, "ipc"),
         uts: namespace(n, "uts"),
@@ -105,6 +108,15 @@ fn duration(n: &Node, key: &str) -> Option<Duration> {
 pub(super) fn size(n: &Node, key: &str) -> Option<u64> {
     let text = n.get(key)?.scalar_text()?;
     parse_bytes(&text).ok().and_then(|b| u64::try_from(b).ok()).filter(|b| *b > 0)
+}
+
+fn image(cx: &mut Cx<'_>, n: &Node) -> Option<String> {
+    let node = n.get("image")?;
+    let text = node.scalar_text().filter(|t| !t.is_empty())?;
+    if let Err(why) = super::image::check(&text) {
+        cx.error(node.span, why);
+    }
+    Some(text)
 }
 
 fn container_name(cx: &mut Cx<'_>, n: &Node) -> Option<String> {
@@ -277,14 +289,29 @@ fn depends_on(cx: &Cx<'_>, n: &Node) -> BTreeMap<ServiceName, Dependency> {
     out
 }
 
-fn expose(cx: &mut Cx<'_>, n: &Node) -> Vec<String> {
-    for item in n.get("expose").and_then(Node::as_seq).unwrap_or_default() {
-        let text = item.scalar_text().unwrap_or_default();
-        if let Err(why) = crate::canonical::check_short_port(&text) {
-            cx.error(item.span, why);
-        }
+fn volumes_from(text: &str) -> Result<VolumesFrom, String> {
+    let bad = || format!("volumes_from: {text:?} isn't SERVICE[:ro] or container:NAME[:ro]");
+    let (of_container, rest) = match text.strip_prefix("container:") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (name, mode) = rest.split_once(':').unwrap_or((rest, "rw"));
+    let from = match ServiceName::new(name) {
+        Ok(_) if of_container => MountsOf::Container(name.to_owned()),
+        Ok(service) => MountsOf::Service(service),
+        Err(_) => return Err(bad()),
+    };
+    let modes: Vec<&str> = mode.split(',').collect();
+    if modes.iter().any(|m| !matches!(*m, "ro" | "rw" | "z" | "Z" | "nocopy")) {
+        return Err(bad());
     }
-    strings(n.get("expose"))
+    Ok(VolumesFrom { from, read_only: modes.contains(&"ro") })
+}
+
+fn link(text: &str) -> Result<Link, String> {
+    let (name, alias) = text.split_once(':').map_or((text, None), |(n, a)| (n, Some(a.to_owned())));
+    let service = ServiceName::new(name).map_err(|_| format!("links: {text:?} isn't SERVICE[:ALIAS]"))?;
+    Ok(Link { service, alias })
 }
 
 fn namespace(n: &Node, key: &str) -> Option<NamespaceMode> {
@@ -365,13 +392,13 @@ fn ulimits(n: &Node) -> Vec<Ulimit> {
     out
 }
 
-fn devices(n: &Node) -> Vec<String> {
+fn devices(n: &Node) -> Vec<Device> {
     let items = n.get("devices").and_then(Node::as_seq).unwrap_or_default();
     items
         .iter()
         .map(|d| {
             let part = |key| opt_text(d, key).unwrap_or_default();
-            format!("{}:{}:{}", part("source"), part("target"), part("permissions"))
+            Device { source: part("source"), target: part("target"), permissions: part("permissions") }
         })
         .collect()
 }

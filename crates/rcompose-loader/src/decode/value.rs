@@ -1,7 +1,10 @@
 //! Single values of a canonical tree.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use crate::chain::shown;
+use crate::cx::Cx;
 use crate::tree::{Node, Value};
 
 pub(crate) fn opt_text(n: &Node, key: &str) -> Option<String> {
@@ -35,6 +38,35 @@ pub(crate) fn opt_float(n: &Node, key: &str) -> Option<f64> {
         Some(Value::Str(s)) => s.parse().ok(),
         _ => None,
     }
+}
+
+/// A text in its own type; an empty one is none. `what` stands in the message, `kind` is what it has to be.
+pub(crate) fn parsed<T: FromStr>(cx: &mut Cx<'_>, node: &Node, what: &str, kind: &str) -> Option<T> {
+    let text = node.scalar_text().filter(|t| !t.is_empty())?;
+    let value = text.parse().ok();
+    if value.is_none() {
+        cx.error(node.span, format!("{what} {} isn't {kind}", shown(&text)));
+    }
+    value
+}
+
+/// The items of a list in their own type.
+pub(crate) fn each<T>(
+    cx: &mut Cx<'_>,
+    n: &Node,
+    key: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let mut out = Vec::new();
+    for item in n.get(key).and_then(Node::as_seq).unwrap_or_default() {
+        match read(&item.scalar_text().unwrap_or_default()) {
+            Ok(value) => out.push(value),
+            Err(why) => {
+                cx.error(item.span, why);
+            }
+        }
+    }
+    out
 }
 
 pub(crate) fn strings(n: Option<&Node>) -> Vec<String> {

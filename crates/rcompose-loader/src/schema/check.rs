@@ -152,8 +152,8 @@ fn value(cx: &mut Cx<'_>, node: &mut Node, ty: &Ty, at: At<'_>) {
         },
         Ty::OrList(one, many) => match &node.value {
             Value::Seq(_) => list(cx, node, many, at, "a list"),
-            Value::Str(_) => value(cx, node, one, at),
-            _ => wrong(cx, node, at, "a string or a list"),
+            Value::Map(_) | Value::Null => wrong(cx, node, at, "a string or a list"),
+            _ => value(cx, node, one, at),
         },
         Ty::MapOf(inner) | Ty::Named(inner) => match &mut node.value {
             Value::Map(map) => {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use rcompose_model::{NetworkDef, ProjectName};
+use rcompose_model::{Cidr, NetworkDef, ProjectName};
 
 use crate::{NetworkSpec, Observed, PlanError, hash_hex};
 
@@ -48,10 +48,18 @@ impl Subnets {
         root_hash: &str,
     ) -> Result<NetworkSpec, PlanError> {
         let refused = |message: String| PlanError::Refused { message, origin: Some(def.origin.clone()) };
-        let pool = def.ipam.config.iter().find(|p| p.subnet.as_deref().is_some_and(|s| !s.contains(':')));
-        let (subnet, prefix) = match (pool.and_then(|p| p.subnet.as_deref()), had) {
-            (Some(text), _) => {
-                parse_cidr(text).ok_or_else(|| refused(format!("network {key}: invalid subnet {text:?}")))?
+        let v4 = |c: Cidr| match c.address() {
+            IpAddr::V4(address) => Some((address, c.prefix())),
+            IpAddr::V6(_) => None,
+        };
+        let pools_of = def.ipam.config.iter();
+        let pool = pools_of.filter_map(|p| Some((p, v4(p.subnet?)?))).next();
+        let (subnet, prefix) = match (pool, had) {
+            (Some((_, (address, prefix))), _) if prefix <= 30 => {
+                (Ipv4Addr::from(u32::from(address) & mask(prefix)), prefix)
+            }
+            (Some((_, (address, prefix))), _) => {
+                return Err(refused(format!("network {key}: subnet {address}/{prefix} has no room")));
             }
             (None, Some(had)) => (had.subnet, had.prefix),
             (None, None) => pools()
@@ -59,10 +67,9 @@ impl Subnets {
                 .ok_or_else(|| refused(format!("network {key}: no free subnet is left")))?,
         };
         self.used.push((subnet, prefix));
-        let gateway = match pool.and_then(|p| p.gateway.as_deref()) {
-            Some(text) => {
-                text.parse().map_err(|_| refused(format!("network {key}: invalid gateway {text:?}")))?
-            }
+        let gateway = match pool.and_then(|(p, _)| p.gateway) {
+            Some(IpAddr::V4(gateway)) => gateway,
+            Some(gateway) => return Err(refused(format!("network {key}: {gateway} isn't in its subnet"))),
             None => Ipv4Addr::from(u32::from(subnet) + 1),
         };
         let uplink = match had {
@@ -97,12 +104,6 @@ pub(crate) fn network_hash(def: &NetworkDef) -> String {
     let mut d = def.clone();
     d.origin = rcompose_model::Origin::default();
     hash_hex(&[&serde_json::to_string(&d).unwrap_or_default()])
-}
-
-fn parse_cidr(text: &str) -> Option<(Ipv4Addr, u8)> {
-    let (a, p) = text.split_once('/')?;
-    let (a, p): (Ipv4Addr, u8) = (a.parse().ok()?, p.parse().ok()?);
-    (p <= 30).then(|| (Ipv4Addr::from(u32::from(a) & mask(p)), p))
 }
 
 /// Addresses of one network that are taken.

@@ -111,7 +111,7 @@ pub(crate) fn spec(
         exposed: exposed(service, d),
         extra_hosts,
         dns: DnsSettings {
-            servers: service.dns.clone(),
+            servers: service.dns.iter().map(ToString::to_string).collect(),
             search: service.dns_search.clone(),
             options: service.dns_opt.clone(),
         },
@@ -128,7 +128,7 @@ pub(crate) fn spec(
         security_opt: service.security_opt.clone(),
         shm_size: service.shm_size.unwrap_or(SHM),
         sysctls: service.sysctls.clone(),
-        devices: service.devices.clone(),
+        devices: service.devices.iter().map(ToString::to_string).collect(),
         tty: service.tty,
         stdin_open: service.stdin_open,
         init: service.init,
@@ -163,7 +163,8 @@ fn environment(service: &Service, d: &ImageDefaults) -> Vec<(String, String)> {
 
 fn exposed(service: &Service, d: &ImageDefaults) -> Vec<String> {
     let with_protocol = |p: &String| if p.contains('/') { p.clone() } else { format!("{p}/tcp") };
-    let mut all: Vec<String> = d.exposed_ports.iter().chain(&service.expose).map(with_protocol).collect();
+    let own = service.expose.iter().map(ToString::to_string);
+    let mut all: Vec<String> = d.exposed_ports.iter().map(with_protocol).chain(own).collect();
     all.sort();
     all.dedup();
     all
@@ -365,17 +366,11 @@ fn file_specs(
                 return Err(refused(message, object.origin.clone()));
             }
         };
-        let number = |text: &Option<String>, key: &str| match text {
-            Some(t) => t.parse().map_err(|_| {
-                refused(format!("{what} {}: {key} {t:?} is not a number", m.source), service.origin.clone())
-            }),
-            None => Ok(0),
-        };
         out.push(FileSpec {
             target: m.target.clone(),
             content,
-            uid: number(&m.uid, "uid")?,
-            gid: number(&m.gid, "gid")?,
+            uid: m.uid.unwrap_or(0),
+            gid: m.gid.unwrap_or(0),
             mode: m.mode.unwrap_or(0o444),
             secret,
         });

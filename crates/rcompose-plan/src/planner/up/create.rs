@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use rcompose_model::{NetworkAttachment, NetworkMode, Service};
+use rcompose_model::{MountsOf, NetworkAttachment, NetworkMode, Service, VolumesFrom};
 
 use super::Up;
 use crate::planner::builder::{Member, container};
@@ -112,7 +112,7 @@ impl Up<'_> {
                 fixed: a.ipv4_address.is_some(),
                 names: all,
                 interface: a.interface_name.clone(),
-                mac: a.mac_address.clone(),
+                mac: a.mac_address.map(|m| m.to_string()),
                 default_route: route.as_deref() == Some(key),
             });
         }
@@ -140,23 +140,23 @@ impl Up<'_> {
 
     fn borrowed(&self, service: &Service) -> Result<Vec<MountSpec>, PlanError> {
         let mut out = Vec::new();
-        for text in &service.volumes_from {
-            let (text, is_container) = match text.strip_prefix("container:") {
-                Some(t) => (t, true),
-                None => (text.as_str(), false),
-            };
-            let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
-            let found = if is_container {
-                self.have.containers.values().find(|c| c.spec.name == name).map(|c| &c.spec)
-            } else {
-                self.members.get(name).and_then(|m| m.first()).map(|m| &m.spec)
+        for VolumesFrom { from, read_only } in &service.volumes_from {
+            let (name, found) = match from {
+                MountsOf::Container(name) => {
+                    let of_name = self.have.containers.values().find(|c| c.spec.name == *name);
+                    (name.as_str(), of_name.map(|c| &c.spec))
+                }
+                MountsOf::Service(name) => {
+                    let first = self.members.get(name.as_str()).and_then(|m| m.first());
+                    (name.as_str(), first.map(|m| &m.spec))
+                }
             };
             let found = found.ok_or_else(|| PlanError::Refused {
                 message: format!("service \"{}\": volumes_from: no container of {name}", service.name),
                 origin: Some(service.origin.clone()),
             })?;
             for m in &found.mounts {
-                let read_only = m.read_only || mode == "ro";
+                let read_only = m.read_only || *read_only;
                 out.push(MountSpec { read_only, ..m.clone() });
             }
         }
@@ -166,10 +166,13 @@ impl Up<'_> {
     fn links(&self, service: &Service) -> Vec<(String, Ipv4Addr)> {
         let mut out = Vec::new();
         for link in &service.links {
-            let Some((name, alias)) = link.split_once(':') else { continue };
-            let target =
-                self.members.get(name).and_then(|m| m.first()).and_then(|m| m.spec.endpoints.first());
-            out.extend(target.map(|e| (alias.to_owned(), e.address)));
+            let Some(alias) = &link.alias else { continue };
+            let target = self
+                .members
+                .get(link.service.as_str())
+                .and_then(|m| m.first())
+                .and_then(|m| m.spec.endpoints.first());
+            out.extend(target.map(|e| (alias.clone(), e.address)));
         }
         out
     }
