@@ -1,5 +1,5 @@
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -7,6 +7,7 @@ use crate::bounds::{MAX_FOUND, Spent};
 use crate::chain::Chain;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::prune::Holes;
 use crate::source::Sources;
 use crate::tree::Span;
 use crate::why::Trace;
@@ -67,6 +68,8 @@ pub(crate) struct Cx<'a> {
     unset: HashMap<String, (usize, usize)>,
     /// Files whose lines are referred to, each once.
     lines_of: HashMap<PathBuf, u16>,
+    /// What was wrong and has been taken out.
+    pub(crate) holes: Holes,
     pub(crate) interpolate: bool,
     pub(crate) resolve_paths: bool,
     /// The project's directory, once it is known.
@@ -89,6 +92,7 @@ impl<'a> Cx<'a> {
             trace: None,
             unset: HashMap::new(),
             lines_of: HashMap::new(),
+            holes: Holes::default(),
             interpolate: true,
             resolve_paths: true,
             directory: PathBuf::new(),
@@ -205,6 +209,22 @@ impl<'a> Cx<'a> {
         self.count[1] > 0
     }
 
+    /// How much has been found.
+    pub(crate) fn mark(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Where the errors begin that were found after that.
+    pub(crate) fn errors_since(&self, mark: usize) -> BTreeSet<(u16, u32, u32)> {
+        let errors = self.found[mark..].iter().filter(|f| f.diagnostic.severity == Severity::Error);
+        errors.map(|f| (f.span.file, f.span.line, f.span.col)).collect()
+    }
+
+    /// Whether there is any use in looking for more errors.
+    pub(crate) fn can_go_on(&self) -> bool {
+        !self.is_full() && !self.is_spent()
+    }
+
     /// Whether no more errors are shown: what is found next needs no advice.
     pub(crate) fn is_full(&self) -> bool {
         self.count[1] >= MAX_FOUND
@@ -228,6 +248,9 @@ impl<'a> Cx<'a> {
         let mut told: HashSet<(Span, String)> = HashSet::with_capacity(all.len());
         let mut out: Vec<Diagnostic> = Vec::with_capacity(all.len());
         for Found { span, subject, diagnostic: mut d } in all {
+            if self.holes.explain(d.code, subject.as_deref()) {
+                continue;
+            }
             // What is wrong in an anchor's text is wrong once, however many services use it.
             let message = if self.is_shared(span) { anybody(&d.message) } else { d.message.clone() };
             if told.insert((span, message)) {
@@ -262,9 +285,14 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     let limit = (word.chars().count() / 3).clamp(1, 3);
     let simple = |s: &str| s.to_lowercase().replace('-', "_");
     let w = simple(word);
+    let candidates: Vec<&str> = candidates.into_iter().take(1_000).collect();
+    // `healthy` for `service_healthy`.
+    let mut part = candidates.iter().filter(|c| w.len() > 2 && c.split('_').any(|p| p == w));
+    if let (Some(one), None) = (part.next(), part.next()) {
+        return Some(one);
+    }
     candidates
         .into_iter()
-        .take(1_000)
         .map(|c| (distance(&w, &simple(c)), c))
         .filter(|(d, _)| *d <= limit)
         .min_by_key(|(d, _)| *d)
@@ -302,5 +330,6 @@ mod tests {
         assert_eq!(nearest("enviroment", words), Some("environment"));
         assert_eq!(nearest("depends-on", words), Some("depends_on"));
         assert_eq!(nearest("zebra", words), None);
+        assert_eq!(nearest("healthy", ["service_started", "service_healthy"]), Some("service_healthy"));
     }
 }

@@ -8,6 +8,7 @@ use crate::canonical::{absolute, canonical};
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::merge;
+use crate::prune::prune;
 use crate::remote::Remote;
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Tag, Value};
@@ -106,31 +107,17 @@ fn silent(document: &mut Node, below: &Node) {
 
 /// One document: interpolated, checked, canonical, with its extends and includes.
 fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mut Vec<PathBuf>) -> Node {
-    if cx.interpolate {
-        interpolate::tree(cx, &mut tree);
-    }
-    note_services(cx, &tree);
-    schema::check(cx, &mut tree);
-    if tree.as_map().is_none() {
+    if !in_form(cx, &mut tree, base) {
         return Node::new(Value::Map(Map::new()), tree.span);
-    }
-    // Wrong types below would only give follow-up errors.
-    if cx.failed() {
-        return tree;
-    }
-    canonical(cx, &mut tree, base);
-    if cx.failed() {
-        return tree;
     }
     let includes = tree.as_map_mut().and_then(|m| m.shift_remove("include"));
     let mut included: Option<Node> = None;
     if let Some(includes) = includes {
         for entry in includes.as_seq().unwrap_or_default() {
-            if let Some(part) = include(cx, entry, base, trail) {
-                match &mut included {
-                    Some(all) => why::merging(cx, all, part, "", merge::merge),
-                    None => included = Some(part),
-                }
+            match (include(cx, entry, base, trail), &mut included) {
+                (Some(part), Some(all)) => why::merging(cx, all, part, "", merge::merge),
+                (Some(part), None) => included = Some(part),
+                (None, _) => cx.holes.definition(),
             }
         }
     }
@@ -143,6 +130,25 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
         return all;
     }
     tree
+}
+
+/// Interpolates, checks and makes canonical. What is wrong is left out: it would only give follow-up errors.
+/// `false`: there is nothing to go on with.
+fn in_form(cx: &mut Cx<'_>, tree: &mut Node, base: &Path) -> bool {
+    let mark = cx.mark();
+    if cx.interpolate {
+        interpolate::tree(cx, tree);
+    }
+    note_services(cx, tree);
+    schema::check(cx, tree);
+    if tree.as_map().is_none() || !cx.can_go_on() {
+        return false;
+    }
+    prune(cx, tree, mark);
+    let mark = cx.mark();
+    canonical(cx, tree, base);
+    prune(cx, tree, mark);
+    cx.can_go_on()
 }
 
 /// Notes where the services stand, for what is told later.
@@ -207,7 +213,10 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
     envfile::interpolation(cx, &files);
     let mut parsed = Vec::new();
     for (path, at) in &paths {
-        parsed.extend(read(cx, path, *at, "included here"));
+        match read(cx, path, *at, "included here") {
+            Some(file) => parsed.push(file),
+            None => cx.holes.definition(),
+        }
     }
     trail.push(paths[0].0.clone());
     let tree = combine(cx, parsed, &directory, trail);
@@ -239,6 +248,9 @@ fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path, included: Option<&N
         }
         let mut chain = Vec::new();
         let done = extended(cx, &mut files, path, &name, &mut chain);
+        if done.is_none() {
+            cx.holes.service(&name);
+        }
         if let (Some(done), Some(services)) = (done, tree.as_map_mut().and_then(|m| m.get_mut("services")))
             && let Some(slot) = services.as_map_mut().and_then(|m| m.get_mut(&name))
         {
@@ -328,15 +340,9 @@ fn base_file(cx: &mut Cx<'_>, path: &Path, at: Span) -> Option<Map> {
     let base = path.parent().unwrap_or(Path::new("/")).to_owned();
     let mut services = Map::new();
     for mut tree in parsed.documents {
-        if cx.interpolate {
-            interpolate::tree(cx, &mut tree);
+        if !in_form(cx, &mut tree, &base) {
+            continue;
         }
-        note_services(cx, &tree);
-        schema::check(cx, &mut tree);
-        if cx.failed() {
-            return None;
-        }
-        canonical(cx, &mut tree, &base);
         if let Some(found) = tree.as_map_mut().and_then(|m| m.shift_remove("services"))
             && let Value::Map(found) = found.value
         {

@@ -28,6 +28,7 @@ mod mistake;
 mod normalize;
 mod print;
 mod project;
+mod prune;
 mod remote;
 mod request;
 mod scalar;

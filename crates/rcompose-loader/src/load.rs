@@ -70,11 +70,16 @@ fn tree(cx: &mut Cx<'_>, req: &LoadRequest) -> Result<(Setting, ProjectName, Nod
     cx.env.insert("COMPOSE_PROJECT_NAME".into(), name.as_str().into());
     let mut trail = setting.files.clone();
     let mut root = files::combine(cx, parsed, &setting.directory, &mut trail);
-    fail(cx)?;
+    give_up(cx)?;
     merge::finish(&mut root);
     let nothing = Node::new(Value::Null, Default::default());
     why::merging(cx, &mut root, nothing, "", |root, _| merge::unique(root));
     Ok((setting, name, root))
+}
+
+/// After errors everything else is looked at as well, unless that has no end.
+fn give_up(cx: &mut Cx<'_>) -> Result<(), LoadError> {
+    if cx.can_go_on() { Ok(()) } else { fail(cx) }
 }
 
 fn fail(cx: &mut Cx<'_>) -> Result<(), LoadError> {
@@ -105,9 +110,9 @@ fn finish(
     if !req.options.no_resolve_env {
         normalize::environments(cx, &mut root, &enabled);
     }
-    fail(cx)?;
+    give_up(cx)?;
     pay_for_services(cx, &root);
-    fail(cx)?;
+    give_up(cx)?;
     let mut project: Project = decode::project(cx, &root, &enabled, name.clone(), setting);
     fail(cx)?;
     let needs = gaps::tell(cx, &root, &enabled, req.options.strict);

@@ -145,6 +145,14 @@ error: invalid port "http:80": "http" isn't a port between 1 and 65535
 help: write [[IP:]HOST:]CONTAINER[/PROTOCOL], like "8080:80"
 help: PORT is "http": it is set in .env line 2
 
+error: invalid signal: NOPE
+ --> compose.yaml:5:18
+  |
+5 |     stop_signal: ${SIG}
+  |                  ^^^^^^
+help: write a name like SIGTERM, or a number
+help: SIG is "NOPE": it is set in the environment
+
 error: invalid size "lots": write a number of bytes or a unit, like 512m or 1.5gb
  --> compose.yaml:6:16
   |
