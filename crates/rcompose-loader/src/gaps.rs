@@ -1,6 +1,7 @@
 //! What a project asks for and doesn't get: the table of capabilities against a normal tree.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::capabilities::{Instead, Need, TABLE};
 use crate::code::Code;
@@ -36,10 +37,10 @@ pub(crate) fn tell(
         }
         let parts: Vec<&str> = capability.path.split('.').collect();
         let mut found = Vec::new();
-        find(root, &parts, (String::new(), ""), &mut |path, key, node| {
+        find(root, &parts, &At::Top, &mut |at, key, node| {
             let entries = node.as_seq().map_or(0, <[Node]>::len);
             if !is_empty(node) && capability.when.holds(node.scalar_text().as_deref(), key, entries) {
-                found.push((path, place_of(node), hard(node)));
+                found.push((at.to_string(), place_of(node), hard(node)));
             }
         });
         found.retain(|(path, ..)| on(path, enabled));
@@ -92,30 +93,51 @@ fn is_empty(node: &Node) -> bool {
 }
 
 /// Calls `each` with every node at a path whose parts may be `*`: its path, its own key, the node.
-fn find<'n>(
-    node: &'n Node,
-    parts: &[&str],
-    (path, key): (String, &str),
-    each: &mut dyn FnMut(String, &str, &'n Node),
-) {
-    let Some((part, rest)) = parts.split_first() else { return each(path, key, node) };
-    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+fn find<'n>(node: &'n Node, parts: &[&str], at: &At<'_>, each: &mut dyn FnMut(&At<'_>, &str, &'n Node)) {
+    let Some((part, rest)) = parts.split_first() else { return each(at, at.key(), node) };
     match (&node.value, *part) {
         (Value::Map(map), "*") => {
             for (key, n) in map {
-                find(n, rest, (join(key), key), each);
+                find(n, rest, &At::Key(at, key), each);
             }
         }
         (Value::Seq(items), "*") => {
             for (i, n) in items.iter().enumerate() {
-                find(n, rest, (format!("{path}[{i}]"), ""), each);
+                find(n, rest, &At::Item(at, i), each);
             }
         }
         (Value::Map(map), key) => {
             if let Some(n) = map.get(key) {
-                find(n, rest, (join(key), key), each);
+                find(n, rest, &At::Key(at, key), each);
             }
         }
         _ => {}
+    }
+}
+
+/// Where a node stands; only written out for what is told.
+enum At<'a> {
+    Top,
+    Key(&'a At<'a>, &'a str),
+    Item(&'a At<'a>, usize),
+}
+
+impl At<'_> {
+    fn key(&self) -> &str {
+        match self {
+            At::Key(_, key) => key,
+            At::Top | At::Item(..) => "",
+        }
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Top => Ok(()),
+            At::Key(At::Top, key) => f.write_str(key),
+            At::Key(above, key) => write!(f, "{above}.{key}"),
+            At::Item(above, i) => write!(f, "{above}[{i}]"),
+        }
     }
 }

@@ -159,6 +159,17 @@ fn apply(mut bytes: Vec<u8>, change: Change) -> Vec<u8> {
     bytes
 }
 
+/// What fuzzing found: a source with a drive's letter changed each time that it was loaded.
+#[test]
+fn paths_of_windows_stay_as_they_are_read() {
+    let text = "services:\n  a:\n    image: x\n    volumes: ['m:data:/a', 'c:/x:/b', {type: bind, source: 'c:/x', target: /c}]\n";
+    let (yaml, json) = taken(text);
+    assert_eq!(taken(&yaml).1, json);
+    for source in ["/p/m:data", "\"c:/x\""] {
+        assert!(json.contains(source), "{source} in {json}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -55,6 +55,8 @@ impl Round<'_> {
         if options.wants("config") {
             let dir = self.project("config", &flat(100, POLITE))?;
             self.time("config -q, 100 services", &dir, "config -q")?;
+            let dir = self.project("config1000", &flat(1_000, POLITE))?;
+            self.time("config -q, 1000 services", &dir, "config -q")?;
         }
         if options.wants("build") {
             self.build()?;

@@ -125,7 +125,7 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
     let mut map = Map::new();
     map.insert("type".into(), Node::str(if s.bind { "bind" } else { "volume" }, span));
     if let Some(source) = &s.source {
-        let text = if s.bind && !s.drive { resolved(cx, source, base) } else { source.clone() };
+        let text = if s.bind && !is_windows(source) { resolved(cx, source, base) } else { source.clone() };
         map.insert("source".into(), Node::str(text, span));
     }
     map.insert("target".into(), Node::str(clean(&s.target), span));
@@ -156,6 +156,11 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
     map
 }
 
+/// An absolute path of Windows (`c:\x`, `c:/x`), which docker compose leaves as it is.
+fn is_windows(path: &str) -> bool {
+    matches!(path.as_bytes(), [drive, b':', b'/' | b'\\', ..] if drive.is_ascii_alphabetic())
+}
+
 /// A target without trailing slashes and dots, as Go's `path.Clean` gives it.
 fn clean(target: &str) -> String {
     if target.starts_with('/') {
@@ -177,7 +182,9 @@ fn long(cx: &mut Cx<'_>, map: &mut Map, span: Span, base: &Path) {
     if kind == "bind" {
         match map.get_mut("source") {
             Some(source) => {
-                super::path(cx, source, base);
+                if !source.as_str().is_some_and(is_windows) {
+                    super::path(cx, source, base);
+                }
             }
             None => {
                 cx.error(span, "a bind mount needs a source").is(Code::MissingAttribute);

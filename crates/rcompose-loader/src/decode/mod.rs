@@ -27,8 +27,8 @@ pub(crate) fn project(
     name: ProjectName,
     setting: &Setting,
 ) -> Project {
-    let mut on = BTreeMap::new();
-    let mut off = BTreeMap::new();
+    // Lists first: a map that is built at once has full nodes, one that grows has half-empty ones.
+    let (mut on, mut off) = (Vec::new(), Vec::new());
     for (key, node) in root.get("services").and_then(Node::as_map).into_iter().flatten() {
         let service_name = match ServiceName::new(key.clone()) {
             Ok(n) => n,
@@ -40,52 +40,25 @@ pub(crate) fn project(
         cx.subject = Some(key.clone());
         if let Some(service) = service::decode(cx, service_name.clone(), node) {
             if enabled.contains(key) {
-                on.insert(service_name, service)
+                on.push((service_name, service));
             } else {
-                off.insert(service_name, service)
-            };
+                off.push((service_name, service));
+            }
         }
     }
     cx.subject = None;
-    let entries = |section: &str| -> Vec<(String, Node)> {
-        let map = root.get(section).and_then(Node::as_map);
-        map.into_iter().flatten().map(|(k, n)| (k.clone(), n.clone())).collect()
-    };
+    let section = |name: &str| root.get(name).and_then(Node::as_map).into_iter().flatten();
     Project {
-        networks: entries("networks")
-            .into_iter()
-            .map(|(k, n)| {
-                let v = network_def(cx, &n, &k);
-                (k, v)
-            })
-            .collect(),
-        volumes: entries("volumes")
-            .into_iter()
-            .map(|(k, n)| {
-                let v = volume(cx, &n, &k);
-                (k, v)
-            })
-            .collect(),
-        secrets: entries("secrets")
-            .into_iter()
-            .map(|(k, n)| {
-                let v = file_object(cx, &n, &k);
-                (k, v)
-            })
-            .collect(),
-        configs: entries("configs")
-            .into_iter()
-            .map(|(k, n)| {
-                let v = file_object(cx, &n, &k);
-                (k, v)
-            })
-            .collect(),
+        networks: section("networks").map(|(k, n)| (k.clone(), network_def(cx, n, k))).collect(),
+        volumes: section("volumes").map(|(k, n)| (k.clone(), volume(cx, n, k))).collect(),
+        secrets: section("secrets").map(|(k, n)| (k.clone(), file_object(cx, n, k))).collect(),
+        configs: section("configs").map(|(k, n)| (k.clone(), file_object(cx, n, k))).collect(),
         name,
         working_dir: setting.directory.clone(),
         files: setting.files.clone(),
         env_files: setting.env_files.clone(),
-        services: on,
-        disabled_services: off,
+        services: on.into_iter().collect(),
+        disabled_services: off.into_iter().collect(),
         profiles: Vec::new(),
     }
 }

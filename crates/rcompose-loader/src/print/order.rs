@@ -1,5 +1,9 @@
 //! The order of keys in docker compose's output: the order of fields in compose-go's types.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use crate::tree::{Map, Node, Value};
 
 const TOP: &str = "name include services networks volumes secrets configs models";
@@ -48,21 +52,28 @@ const ENV_FILE: &str = "path required format";
 /// Sorts a mapping by its place in the tree.
 pub(super) fn sort(map: &mut Map, path: &[String]) {
     let order = table(path);
-    let rank = |key: &str| -> (usize, String) {
-        if key.starts_with("x-") {
-            return (usize::MAX, key.to_owned());
-        }
-        let at = order.map(|o| o.split_whitespace().position(|w| w == key));
-        match at {
-            Some(Some(i)) => (i, String::new()),
-            _ => (usize::MAX - 1, key.to_owned()),
-        }
-    };
-    if order.is_none() {
+    let Some(order) = order else {
         super::natural::sort(map);
         return;
-    }
+    };
+    let ranks = ranks(order);
+    let rank = |key: &'_ str| match ranks.get(key) {
+        _ if key.starts_with("x-") => (usize::MAX, key.to_owned()),
+        Some(at) => (*at, String::new()),
+        None => (usize::MAX - 1, key.to_owned()),
+    };
     map.sort_by_cached_key(|k, _| rank(k));
+}
+
+type Ranks = HashMap<&'static str, usize, foldhash::fast::RandomState>;
+
+/// The places of a table's words; each table is taken apart once.
+fn ranks(table: &'static str) -> Rc<Ranks> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<*const u8, Rc<Ranks>, foldhash::fast::RandomState>> = RefCell::default();
+    }
+    let words = || Rc::new(table.split_whitespace().enumerate().map(|(at, word)| (word, at)).collect());
+    KNOWN.with_borrow_mut(|known| known.entry(table.as_ptr()).or_insert_with(words).clone())
 }
 
 /// All keys everywhere as Go sorts those of a map.
