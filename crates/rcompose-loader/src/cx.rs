@@ -248,7 +248,7 @@ impl<'a> Cx<'a> {
         let mut told: HashSet<(Span, String)> = HashSet::with_capacity(all.len());
         let mut out: Vec<Diagnostic> = Vec::with_capacity(all.len());
         for Found { span, subject, diagnostic: mut d } in all {
-            if self.holes.explain(d.code, subject.as_deref()) {
+            if self.holes.explain(d.code, span) {
                 continue;
             }
             // What is wrong in an anchor's text is wrong once, however many services use it.

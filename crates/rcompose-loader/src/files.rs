@@ -249,7 +249,8 @@ fn extend_all(cx: &mut Cx<'_>, tree: &mut Node, path: &Path, included: Option<&N
         let mut chain = Vec::new();
         let done = extended(cx, &mut files, path, &name, &mut chain);
         if done.is_none() {
-            cx.holes.service(&name);
+            let key = tree.get("services").and_then(|s| s.get(&name)).map(|s| s.key_span);
+            cx.holes.around(key.unwrap_or_default());
         }
         if let (Some(done), Some(services)) = (done, tree.as_map_mut().and_then(|m| m.get_mut("services")))
             && let Some(slot) = services.as_map_mut().and_then(|m| m.get_mut(&name))

@@ -11,8 +11,8 @@ use crate::tree::{Node, Span, Value};
 pub(crate) struct Holes {
     /// Something that others may refer to.
     definitions: bool,
-    /// Services that lost an attribute.
-    services: HashSet<String>,
+    /// Where mappings begin that lost something.
+    around: HashSet<(u16, u32, u32)>,
 }
 
 impl Holes {
@@ -21,16 +21,16 @@ impl Holes {
         self.definitions = true;
     }
 
-    /// A service isn't complete.
-    pub(crate) fn service(&mut self, name: &str) {
-        self.services.insert(name.to_owned());
+    /// What has its key here isn't complete.
+    pub(crate) fn around(&mut self, key: Span) {
+        self.around.insert((key.file, key.line, key.col));
     }
 
     /// Whether an error is only about what was taken out.
-    pub(crate) fn explain(&self, code: Option<Code>, subject: Option<&str>) -> bool {
+    pub(crate) fn explain(&self, code: Option<Code>, at: Span) -> bool {
         match code {
             Some(Code::MissingAttribute) => {
-                self.definitions || subject.is_some_and(|s| self.services.contains(s))
+                self.definitions || self.around.contains(&(at.file, at.line, at.col))
             }
             Some(
                 Code::UndefinedNetwork
@@ -68,36 +68,25 @@ impl Wrong {
     }
 }
 
-fn walk(node: &mut Node, wrong: &Wrong, path: &mut Vec<String>, holes: &mut Holes) {
+/// `above`: the keys that lead here.
+fn walk(node: &mut Node, wrong: &Wrong, above: &mut Vec<Span>, holes: &mut Holes) {
+    above.push(node.key_span);
+    let mut keep = |item: &mut Node| {
+        if !wrong.holds(item) {
+            walk(item, wrong, above, holes);
+            return true;
+        }
+        above.iter().for_each(|key| holes.around(*key));
+        // A section, or an entry of one.
+        if above.len() <= 2 {
+            holes.definition();
+        }
+        false
+    };
     match &mut node.value {
-        Value::Map(map) => map.retain(|key, item| {
-            path.push(key.clone());
-            let keep = !wrong.holds(item);
-            if keep {
-                walk(item, wrong, path, holes);
-            } else {
-                note(path, holes);
-            }
-            path.pop();
-            keep
-        }),
-        Value::Seq(items) => items.retain_mut(|item| {
-            let keep = !wrong.holds(item);
-            if keep {
-                walk(item, wrong, path, holes);
-            } else {
-                note(path, holes);
-            }
-            keep
-        }),
+        Value::Map(map) => map.retain(|_, item| keep(item)),
+        Value::Seq(items) => items.retain_mut(keep),
         _ => {}
     }
-}
-
-fn note(path: &[String], holes: &mut Holes) {
-    match path {
-        [section, service, _, ..] if section == "services" => holes.service(service),
-        [_] | [_, _] => holes.definition(),
-        _ => {}
-    }
+    above.pop();
 }

@@ -315,6 +315,14 @@ error: services.web.volumes must be a list, not a string
 5 |       -./data:/data
   |       ^^^^^^^^^^^^^
 help: write a space behind the dash: - ./data:/data
+
+error: invalid restart policy "always:5"
+ --> compose.yaml:6:14
+  |
+6 |     restart: always:5
+  |              ^^^^^^^^
+help: valid values: no, always, on-failure[:N], unless-stopped
+help: did you mean "always"?
 "#,
     );
 }

@@ -111,6 +111,7 @@ pub(super) fn deploy(cx: &mut Cx<'_>, node: &mut Node) {
                 let Some(request) = item.as_map_mut() else { continue };
                 if !request.contains_key("capabilities") {
                     cx.error(span, "a device reservation needs capabilities")
+                        .is(Code::MissingAttribute)
                         .help
                         .push("add `capabilities: [gpu]`".into());
                 }
