@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask demo`, `ci`, `bench`. Each does all the set-up it needs.
+//! Developer tasks: `cargo xtask demo`, `ci`, `bench`, `oracle`. Each does all the set-up it needs.
 #![forbid(unsafe_code)]
 
 mod bases;
@@ -6,6 +6,7 @@ mod bench;
 mod binary;
 mod ci;
 mod demo;
+mod oracle;
 mod packages;
 mod sh;
 
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci      formatting, lints, all tests (root)
   bench   time rcompose beside the kernel's floor and, if it runs, docker compose (root)
           [--runs N] [--sizes 1,10,30] [--only up,run,chain,stubborn,config,build]
+  oracle  compare `config` with docker compose over compose-samples, or over any folders of Compose files
+          [--write] [DIR…]
   setup   only what the others do first: packages, toolchain target, base images (root)
 ";
 
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         (Some("demo"), []) => demo::demo(),
         (Some("ci"), []) => ci::ci(),
         (Some("bench"), _) => bench::bench(rest),
+        (Some("oracle"), _) => oracle::oracle(rest),
         (Some("setup"), []) => setup(),
         _ => {
             eprint!("{USAGE}");
