@@ -370,9 +370,9 @@ impl When {
     /// `text` is the value as a scalar, `key` the last part of its path, `entries` how many a list has.
     pub(crate) fn holds(self, text: Option<&str>, key: &str, entries: usize) -> bool {
         match self {
-            Self::Given => {
-                !text.is_some_and(|t| matches!(scalar::resolve(t), crate::tree::Value::Bool(false)))
-            }
+            Self::Given => !text.is_some_and(|t| {
+                matches!(scalar::resolve(t), scalar::Plain::Value(crate::tree::Value::Bool(false)))
+            }),
             Self::False => text == Some("false"),
             Self::Not(words) => text.is_some_and(|t| !words.contains(&t)),
             Self::Is(words) => text.is_some_and(|t| words.contains(&t)),

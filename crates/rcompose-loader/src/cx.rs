@@ -74,6 +74,10 @@ pub(crate) struct Cx<'a> {
     pub(crate) resolve_paths: bool,
     /// The project's directory, once it is known.
     pub(crate) directory: PathBuf,
+    /// What is checked adds to another file, which may have what is missing.
+    pub(crate) adds: bool,
+    /// What is an error only warns now.
+    pub(crate) errors_warn: bool,
 }
 
 impl<'a> Cx<'a> {
@@ -96,6 +100,8 @@ impl<'a> Cx<'a> {
             interpolate: true,
             resolve_paths: true,
             directory: PathBuf::new(),
+            adds: false,
+            errors_warn: false,
         }
     }
 
@@ -159,7 +165,19 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// How much was found so far.
+    pub(crate) fn so_far(&self) -> (usize, [usize; 2]) {
+        (self.found.len(), self.count)
+    }
+
+    /// Forgets what was found since: it is found again.
+    pub(crate) fn forget(&mut self, since: (usize, [usize; 2])) {
+        self.found.truncate(since.0);
+        self.count = since.1;
+    }
+
     fn push(&mut self, severity: Severity, span: Span, message: String) -> &mut Diagnostic {
+        let severity = if self.errors_warn { Severity::Warning } else { severity };
         let count = &mut self.count[usize::from(severity == Severity::Error)];
         *count += 1;
         if *count > MAX_FOUND {

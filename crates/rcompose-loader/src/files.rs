@@ -14,6 +14,9 @@ use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Tag, Value};
 use crate::{envfile, interpolate, schema, why, yaml};
 
+/// The sections that an include brings.
+const INCLUDED: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+
 /// How deep includes may go: far more than anybody writes, and an end to loops through links.
 const MAX_INCLUDES: usize = 64;
 
@@ -59,6 +62,17 @@ pub(crate) fn fetch(cx: &mut Cx<'_>, text: &str, at: Span) -> Option<PathBuf> {
 /// Parses a file's text.
 pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Parsed> {
     let documents = yaml::parse(cx, path, bytes)?;
+    if let Some(empty) = documents.iter().find(|d| d.is_null()) {
+        let file = cx.files.len() as u16;
+        cx.error(
+            Span { file, len: 1, ..empty.span },
+            "a document without content: the top level must be a mapping",
+        )
+        .is(Code::UnusableFile)
+        .help
+        .push("take its `---` away, or write `services:` below".into());
+        return None;
+    }
     let span = Span { file: cx.files.len() as u16, ..Span::default() };
     Some(Parsed { path: path.to_owned(), span, documents })
 }
@@ -80,9 +94,12 @@ pub(crate) fn combine(cx: &mut Cx<'_>, files: Vec<Parsed>, base: &Path, trail: &
     for file in files {
         for mut document in file.documents {
             if let Some(all) = &all {
+                clashes(cx, &document, all, &mut Vec::new());
                 silent(&mut document, all);
             }
+            let outer = std::mem::replace(&mut cx.adds, all.is_some());
             let tree = prepare(cx, document, &file.path, base, trail);
+            cx.adds = outer;
             match &mut all {
                 Some(all) => why::merging(cx, all, tree, "", merge::merge),
                 None => all = Some(tree),
@@ -92,6 +109,36 @@ pub(crate) fn combine(cx: &mut Cx<'_>, files: Vec<Parsed>, base: &Path, trail: &
     all.unwrap_or_default()
 }
 
+/// Tells where a file gives another kind of value than the one that it would change.
+fn clashes(cx: &mut Cx<'_>, over: &Node, below: &Node, path: &mut Vec<String>) {
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    let build = matches!(words.as_slice(), ["services", _, "build"]) && over.as_str().is_some();
+    if over.tag != Tag::None || over.is_null() || build || merge::takes_any_form(&words) {
+        return;
+    }
+    match (&below.value, &over.value) {
+        (Value::Map(below), Value::Map(over)) => {
+            for (key, node) in over {
+                let Some(below) = below.get(key) else { continue };
+                path.push(key.clone());
+                clashes(cx, node, below, path);
+                path.pop();
+            }
+        }
+        (Value::Seq(_), Value::Seq(_)) => {}
+        (Value::Map(_) | Value::Seq(_), _) => {
+            cx.error(
+                over.span,
+                format!("{} can't override {}: {}", over.kind(), below.kind(), path.join(".")),
+            )
+            .is(Code::WrongType)
+            .help
+            .push("write it as the file before does, or tag it with !override".into());
+        }
+        _ => {}
+    }
+}
+
 /// Takes away the attributes without a value in a file that adds to others: they change nothing.
 fn silent(document: &mut Node, below: &Node) {
     let services = document.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
@@ -99,7 +146,10 @@ fn silent(document: &mut Node, below: &Node) {
         let known = below.get("services").and_then(|s| s.get(name));
         let (Some(map), Some(known)) = (service.as_map_mut(), known) else { continue };
         map.retain(|key, node| {
-            let means = matches!(key.as_str(), "command" | "entrypoint") || node.tag != Tag::None;
+            let means = matches!(
+                key.as_str(),
+                "command" | "entrypoint" | "depends_on" | "networks" | "models" | "logging"
+            ) || node.tag != Tag::None;
             means || !node.is_null() || known.get(key).is_none()
         });
     }
@@ -123,9 +173,6 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
     }
     extend_all(cx, &mut tree, path, included.as_ref());
     if let Some(mut all) = included {
-        if let Some(m) = all.as_map_mut() {
-            m.shift_remove("name");
-        }
         why::merging(cx, &mut all, tree, "", merge::merge);
         return all;
     }
@@ -196,6 +243,10 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
         Some(dir) => join_clean(base, Path::new(dir)),
         None => paths[0].0.parent().unwrap_or(Path::new("/")).to_owned(),
     };
+    // Paths in the included files start from the folder above one that isn't there.
+    let start =
+        if cx.sources.is_dir(&directory) { &directory } else { directory.parent().unwrap_or(&directory) };
+    let start = start.to_owned();
     let mut env_files = strings(entry.get("env_file"));
     let given = !env_files.is_empty();
     if !given {
@@ -219,8 +270,14 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
         }
     }
     trail.push(paths[0].0.clone());
-    let tree = combine(cx, parsed, &directory, trail);
+    let outer_adds = std::mem::take(&mut cx.adds);
+    let mut tree = combine(cx, parsed, &start, trail);
+    cx.adds = outer_adds;
     trail.pop();
+    // Only what services are made of is included; not names and extensions.
+    if let Some(map) = tree.as_map_mut() {
+        map.retain(|key, _| INCLUDED.contains(&key.as_str()));
+    }
     cx.env = outer;
     cx.chain.set_in = outer_lines;
     Some(tree)

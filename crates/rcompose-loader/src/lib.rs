@@ -34,6 +34,7 @@ mod request;
 mod scalar;
 mod schema;
 mod source;
+mod text;
 mod tree;
 mod units;
 mod validate;

@@ -108,12 +108,15 @@ fn finish(
         disabled_dependencies(cx, &root, &enabled);
     }
     if !req.options.no_resolve_env {
-        normalize::environments(cx, &mut root, &enabled);
+        normalize::env_files(cx, &mut root, &enabled);
     }
+    normalize::bare_names(cx, &mut root);
     give_up(cx)?;
     pay_for_services(cx, &root);
     give_up(cx)?;
+    cx.errors_warn = req.options.unusable_warns;
     let mut project: Project = decode::project(cx, &root, &enabled, name.clone(), setting);
+    cx.errors_warn = false;
     fail(cx)?;
     let needs = gaps::tell(cx, &root, &enabled, req.options.strict);
     project.profiles = profiles.into_iter().collect();

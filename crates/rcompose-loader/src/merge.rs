@@ -29,24 +29,86 @@ fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>) {
     }
     let key_span = over.key_span;
     match (&mut base.value, over.value) {
-        (Value::Map(b), Value::Map(o)) => merge_maps(b, o, path),
+        (Value::Map(b), Value::Map(o)) => {
+            merge_maps(b, o, base.listed, path);
+            base.listed |= becomes_list(path);
+        }
         (Value::Seq(b), Value::Seq(o)) => {
             if path.len() == 4 && path[0] == "networks" && path[2] == "ipam" && path[3] == "config" {
                 merge_pools(b, o, path);
             } else {
-                b.extend(o);
+                // What is there already isn't said again.
+                for item in o {
+                    if !b.contains(&item) {
+                        b.push(item);
+                    }
+                }
             }
         }
         (_, value) => {
-            *base = Node { value, span: over.span, key_span, tag: Tag::None, style: over.style };
+            *base = Node {
+                value,
+                span: over.span,
+                key_span,
+                tag: Tag::None,
+                style: over.style,
+                listed: over.listed,
+            };
         }
     }
 }
 
-fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<String>) {
+/// Attributes whose forms are made alike before they are merged.
+pub(crate) fn takes_any_form(path: &[&str]) -> bool {
+    match path {
+        ["networks" | "volumes", _, "labels"] => true,
+        ["services", _, rest @ ..] => matches!(
+            rest,
+            ["annotations"
+                | "command"
+                | "depends_on"
+                | "dns"
+                | "dns_opt"
+                | "dns_search"
+                | "entrypoint"
+                | "env_file"
+                | "label_file"
+                | "environment"
+                | "extra_hosts"
+                | "labels"
+                | "models"
+                | "networks"
+                | "sysctls"
+                | "tmpfs"
+                | "extends"]
+                | ["build", "args" | "additional_contexts" | "extra_hosts" | "labels" | "no_cache_filter"]
+                | ["deploy", "labels"]
+                | ["healthcheck", "test"]
+                | ["ulimits", _]
+                | ["provider", "options", _]
+        ),
+        _ => false,
+    }
+}
+
+/// Attributes that docker compose merges as lists of `KEY=value`, and leaves so.
+fn becomes_list(path: &[String]) -> bool {
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        words.as_slice(),
+        ["networks" | "volumes", _, "labels"]
+            | ["services", _, "environment" | "labels" | "annotations" | "sysctls" | "extra_hosts"]
+            | ["services", _, "build", "args" | "labels" | "extra_hosts"]
+            | ["services", _, "deploy", "labels"]
+    )
+}
+
+fn merge_maps(base: &mut Map, over: Map, listed: bool, path: &mut Vec<String>) {
     for (key, node) in over {
         if node.tag == Tag::Reset {
-            base.shift_remove(&key);
+            if !listed {
+                base.shift_remove(&key);
+            }
             continue;
         }
         match base.get_mut(&key) {
@@ -64,16 +126,26 @@ fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<String>) {
     }
 }
 
-/// IPAM pools are the same when their subnets are.
+/// IPAM pools are the same when their subnets are; each pool of the base meets each of the other file, and the order
+/// is docker compose's.
 fn merge_pools(base: &mut Vec<Node>, over: Vec<Node>, path: &mut Vec<String>) {
-    for pool in over {
-        let subnet = pool.get("subnet").and_then(Node::as_str).map(str::to_owned);
-        let same = base.iter_mut().find(|b| b.get("subnet").and_then(Node::as_str) == subnet.as_deref());
-        match same {
-            Some(existing) => merge_at(existing, pool, path),
-            None => base.push(pool),
+    let subnet = |n: &Node| n.get("subnet").and_then(Node::as_str).map(str::to_owned);
+    let mut out: Vec<Node> = Vec::new();
+    for mut pool in std::mem::take(base) {
+        for other in &over {
+            let place = |out: &[Node], of: &Node| out.iter().position(|o| subnet(o) == subnet(of));
+            if subnet(other) != subnet(&pool) && place(&out, other).is_none() {
+                out.push(other.clone());
+                continue;
+            }
+            merge_at(&mut pool, other.clone(), path);
+            match place(&out, &pool) {
+                Some(at) => out[at] = pool.clone(),
+                None => out.push(pool.clone()),
+            }
         }
     }
+    *base = out;
 }
 
 fn leaf(path: &[String]) -> Option<&str> {
@@ -130,7 +202,12 @@ pub(crate) fn unique_service(service: &mut Map) {
     for (key, node) in service.iter_mut() {
         match key.as_str() {
             "volumes" | "devices" => dedupe(node, |n| text(n, "target")),
-            "secrets" | "configs" => dedupe(node, |n| text(n, "target").or_else(|| text(n, "source"))),
+            "secrets" | "configs" => {
+                let folder = if key == "secrets" { "/run/secrets/" } else { "/" };
+                dedupe(node, |n| {
+                    text(n, "target").or_else(|| Some(format!("{folder}{}", text(n, "source")?)))
+                });
+            }
             "env_file" => dedupe(node, |n| text(n, "path")),
             "ports" => dedupe(node, |n| {
                 // Not read where a variable stands in it.
@@ -138,28 +215,23 @@ pub(crate) fn unique_service(service: &mut Map) {
                     return Some(text);
                 }
                 let part = |k| n.get(k).and_then(Node::scalar_text).unwrap_or_default();
-                Some(format!(
-                    "{}|{}|{}|{}",
-                    part("host_ip"),
-                    part("target"),
-                    part("published"),
-                    part("protocol")
-                ))
+                let ip = text(n, "host_ip").unwrap_or_else(|| "0.0.0.0".into());
+                Some(format!("{}|{}|{}|{}", ip, part("target"), part("published"), part("protocol")))
             }),
-            "expose" | "cap_add" | "cap_drop" | "links" | "profiles" | "dns" | "dns_opt" | "dns_search"
-            | "tmpfs" | "label_file" | "external_links" | "group_add" | "security_opt" => {
-                dedupe(node, Node::scalar_text)
+            "expose" => dedupe(node, Node::scalar_text),
+            "cap_add" | "cap_drop" | "links" | "profiles" | "dns" | "dns_opt" | "dns_search" | "tmpfs" => {
+                dedupe(node, name);
             }
             "build" => {
                 if let Some(tags) = node.as_map_mut().and_then(|m| m.get_mut("tags")) {
-                    dedupe(tags, Node::scalar_text);
+                    dedupe(tags, name);
                 }
             }
             "networks" => {
                 for network in node.as_map_mut().into_iter().flat_map(|m| m.values_mut()) {
                     for list in ["aliases", "link_local_ips"] {
                         if let Some(n) = network.as_map_mut().and_then(|m| m.get_mut(list)) {
-                            dedupe(n, Node::scalar_text);
+                            dedupe(n, name);
                         }
                     }
                 }
@@ -176,6 +248,12 @@ pub(crate) fn unique_service(service: &mut Map) {
 
 fn text(node: &Node, key: &str) -> Option<String> {
     node.get(key).and_then(Node::scalar_text)
+}
+
+/// What stands before the first `=`, by which docker compose tells entries apart.
+fn name(node: &Node) -> Option<String> {
+    let text = node.scalar_text()?;
+    Some(text.split('=').next().unwrap_or_default().to_owned())
 }
 
 fn dedupe(node: &mut Node, key: impl Fn(&Node) -> Option<String>) {

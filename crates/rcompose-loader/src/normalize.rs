@@ -130,9 +130,8 @@ fn normalize_service(map: &mut Map, span: Span) -> bool {
     default
 }
 
-/// Reads the `env_file`s and `label_file`s of the services in `names`, lays `environment` and `labels` on them, and
-/// gives bare names the shell's value.
-pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<String>) {
+/// Reads the `env_file`s and `label_file`s of the services in `names` and lays `environment` and `labels` on them.
+pub(crate) fn env_files(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<String>) {
     let services = root.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
     let Some(services) = services else { return };
     for (name, service) in services {
@@ -144,7 +143,7 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
         if let Some(files) = map.shift_remove("env_file") {
             let none = Map::new();
             let own = map.get("environment").and_then(Node::as_map).unwrap_or(&none);
-            let pairs = env_files(cx, name, &files, own, enabled);
+            let pairs = of_env_files(cx, name, &files, own, enabled);
             if !pairs.is_empty() {
                 let node = map.entry("environment".into()).or_insert_with(|| files.with(Value::Null));
                 let own = entry_map(node);
@@ -159,7 +158,7 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
             }
         }
         if let Some(files) = map.get("label_file").cloned() {
-            let labels = label_files(cx, &files, enabled);
+            let labels = of_label_files(cx, &files, enabled);
             if !labels.is_empty() {
                 let node = map.entry("labels".into()).or_insert_with(|| files.with(Value::Null));
                 let own = entry_map(node);
@@ -168,6 +167,13 @@ pub(crate) fn environments(cx: &mut Cx<'_>, root: &mut Node, names: &BTreeSet<St
                 }
             }
         }
+    }
+}
+
+/// Gives bare names in `environment` the shell's value.
+pub(crate) fn bare_names(cx: &mut Cx<'_>, root: &mut Node) {
+    let services = root.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
+    for map in services.into_iter().flat_map(|s| s.values_mut()).filter_map(Node::as_map_mut) {
         if let Some(environment) = map.get_mut("environment").and_then(Node::as_map_mut) {
             for (key, node) in environment {
                 if node.is_null()
@@ -188,7 +194,13 @@ fn taken(cx: &mut Cx<'_>, at: Span, name: &str, value: &str) {
 }
 
 /// What env files say, later ones over earlier ones. `own` is the service's `environment`.
-fn env_files(cx: &mut Cx<'_>, name: &str, files: &Node, own: &Map, enabled: bool) -> BTreeMap<String, Node> {
+fn of_env_files(
+    cx: &mut Cx<'_>,
+    name: &str,
+    files: &Node,
+    own: &Map,
+    enabled: bool,
+) -> BTreeMap<String, Node> {
     let env = cx.env.clone();
     let first = |name: &str| env.get(name).cloned().or_else(|| own.get(name)?.scalar_text());
     let mut out: BTreeMap<String, Node> = BTreeMap::new();
@@ -230,7 +242,7 @@ fn pay(cx: &mut Cx<'_>, pairs: &[Entry], at: Span) -> bool {
 }
 
 /// What label files say. Their values see no variables but those of the label files before.
-fn label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
+fn of_label_files(cx: &mut Cx<'_>, files: &Node, enabled: bool) -> Map {
     let mut labels = Map::new();
     for file in files.as_seq().unwrap_or_default() {
         let Some(path) = file.as_str().map(|p| join_clean(&cx.directory, Path::new(p))) else { continue };

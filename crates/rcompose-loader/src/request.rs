@@ -43,6 +43,8 @@ pub struct LoadOptions {
     pub no_resolve_env: bool,
     /// `--no-consistency`: no checks between attributes.
     pub no_consistency: bool,
+    /// For `config`: values that nobody can carry out are no reason not to print the rest, and only warn.
+    pub unusable_warns: bool,
     /// `--all-resources`: keep networks, volumes, … that no service uses.
     pub all_resources: bool,
     /// `check --strict`: also tell what will be refused later, and gather what the machine must have.

@@ -2,25 +2,57 @@
 
 use crate::tree::Value;
 
+/// What an unquoted scalar is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Plain {
+    Value(Value),
+    /// A time or a number over 63 bits, as Go prints it where text is wanted.
+    Typed(String),
+}
+
 /// The value of an unquoted scalar.
-pub(crate) fn resolve(text: &str) -> Value {
+pub(crate) fn resolve(text: &str) -> Plain {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Value::Float(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
+        "" | "~" | "null" | "Null" | "NULL" => return Plain::Value(Value::Null),
+        "true" | "True" | "TRUE" => return Plain::Value(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Plain::Value(Value::Bool(false)),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Plain::Value(Value::Float(f64::INFINITY));
+        }
+        "-.inf" | "-.Inf" | "-.INF" => return Plain::Value(Value::Float(f64::NEG_INFINITY)),
+        ".nan" | ".NaN" | ".NAN" => return Plain::Value(Value::Float(f64::NAN)),
         _ => {}
     }
     let first = text.as_bytes()[0];
     if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
-        return Value::Str(text.to_owned());
+        return Plain::Value(Value::Str(text.to_owned()));
     }
     if let Some(time) = timestamp(text) {
-        return Value::Str(time);
+        return Plain::Typed(time);
     }
-    number(text).unwrap_or_else(|| Value::Str(text.to_owned()))
+    match number(text) {
+        Some(Value::Str(digits)) => Plain::Typed(digits),
+        Some(value) => Plain::Value(value),
+        None => Plain::Value(Value::Str(text.to_owned())),
+    }
+}
+
+/// Whether a plain scalar of this text is the text itself.
+pub(crate) fn is_text(text: &str) -> bool {
+    matches!(resolve(text), Plain::Value(Value::Str(_)))
+}
+
+/// A time in Go's print, as JSON and YAML have it (RFC 3339); a number stays.
+pub(crate) fn typed(text: &str) -> String {
+    let mut words = text.split(' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some(date), Some(clock), Some(zone)) if zone.len() == 5 => {
+            let zone =
+                if zone == "+0000" { "Z".to_owned() } else { format!("{}:{}", &zone[..3], &zone[3..]) };
+            format!("{date}T{clock}{zone}")
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn number(text: &str) -> Option<Value> {
@@ -39,7 +71,11 @@ fn number(text: &str) -> Option<Value> {
     let lower = digits.to_ascii_lowercase();
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
         if let Some(rest) = lower.strip_prefix(prefix) {
-            return i64::from_str_radix(rest, radix).ok().and_then(signed);
+            let large = || u64::from_str_radix(rest, radix).ok().filter(|_| !negative);
+            return i64::from_str_radix(rest, radix)
+                .ok()
+                .and_then(signed)
+                .or_else(|| large().map(|n| Value::Str(n.to_string())));
         }
     }
     if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
@@ -155,7 +191,13 @@ mod tests {
             ("1e400", Value::Str("1e400".into())),
         ];
         for (text, want) in cases {
-            assert_eq!(&resolve(text), want, "{text}");
+            let have = match resolve(text) {
+                Plain::Value(value) => value,
+                Plain::Typed(text) => Value::Str(text),
+            };
+            assert_eq!(&have, want, "{text}");
         }
+        assert_eq!(typed("2024-01-31 10:00:00 +0000 UTC"), "2024-01-31T10:00:00Z");
+        assert_eq!(typed("2001-12-14 21:59:43.1 -0500 -0500"), "2001-12-14T21:59:43.1-05:00");
     }
 }

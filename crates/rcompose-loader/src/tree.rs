@@ -33,6 +33,8 @@ pub(crate) enum Style {
     Double,
     Literal,
     Folded,
+    /// Plain, and neither text nor a number of 64 bits: a date or a huge number, kept as text.
+    Typed,
 }
 
 /// A value and its place.
@@ -45,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) tag: Tag,
     /// How a scalar was written.
     pub(crate) style: Style,
+    /// A mapping that is a list of `KEY=value` to docker compose: `!reset` doesn't reach into it.
+    pub(crate) listed: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -76,7 +80,7 @@ impl Value {
 
 impl Node {
     pub(crate) fn new(value: Value, span: Span) -> Self {
-        Self { value, span, key_span: span, tag: Tag::None, style: Style::Plain }
+        Self { value, span, key_span: span, tag: Tag::None, style: Style::Plain, listed: false }
     }
     pub(crate) fn str(text: impl Into<String>, span: Span) -> Self {
         Self::new(Value::Str(text.into()), span)
@@ -93,6 +97,7 @@ impl Node {
             key_span: self.key_span,
             tag: self.tag,
             style: self.style,
+            listed: self.listed,
         }
     }
     pub(crate) fn as_str(&self) -> Option<&str> {

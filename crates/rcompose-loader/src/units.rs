@@ -70,8 +70,8 @@ pub(crate) fn print_duration(d: Duration) -> String {
 pub fn parse_bytes(text: &str) -> Result<i64, String> {
     let bad = || format!("invalid size {text:?}: write a number of bytes or a unit, like 512m or 1.5gb");
     let t = text.trim();
-    if t == "-1" {
-        return Ok(-1);
+    if let Ok(whole) = t.parse() {
+        return Ok(whole);
     }
     let end = t.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(t.len());
     let number: f64 = t[..end].parse().map_err(|_| bad())?;

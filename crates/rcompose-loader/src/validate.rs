@@ -35,7 +35,10 @@ fn undefined(
     });
     match near {
         Some(near) => d.help.push(format!("did you mean {near:?}?")),
-        None => d.help.push(format!("define it in the top-level section `{kind}s`")),
+        None => {
+            let section = kind.rsplit(' ').next().unwrap_or(kind);
+            d.help.push(format!("define it in the top-level section `{section}s`"));
+        }
     }
 }
 
@@ -78,7 +81,7 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
         .push("add `image:` or `build:`".into());
     }
     if let Some(build) = service.get("build") {
-        check_build(cx, services, name, build);
+        check_build(cx, root, services, name, build);
     }
     if has("network_mode") && service.get("networks").and_then(Node::as_map).is_some_and(|m| !m.is_empty()) {
         let span = service["network_mode"].key_span;
@@ -135,12 +138,20 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
     limits(cx, name, service);
 }
 
-fn check_build(cx: &mut Cx<'_>, services: &Map, name: &str, build: &Node) {
+fn check_build(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, build: &Node) {
     if let (Some(_), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
         cx.error(
             inline.key_span,
             format!("service {name:?} declares mutually exclusive dockerfile and dockerfile_inline: invalid compose project"),
         ).is(Code::Conflict);
+    }
+    let known = section(root, "secrets");
+    for secret in build.get("secrets").and_then(Node::as_seq).unwrap_or_default() {
+        if let Some(source) = secret.get("source").and_then(Node::as_str)
+            && !defines(known, source)
+        {
+            undefined(cx, secret.span, name, "build secret", source, known);
+        }
     }
     for (key, context) in build.get("additional_contexts").and_then(Node::as_map).into_iter().flatten() {
         let Some(other) = context.as_str().and_then(|c| c.strip_prefix("service:")) else { continue };
@@ -198,9 +209,15 @@ fn limits(cx: &mut Cx<'_>, name: &str, service: &Map) {
         ("mem_reservation", "resources.reservations.memory"),
         ("scale", "replicas"),
     ] {
-        let theirs = path.split('.').try_fold(deploy, |at, key| Some(at?.get(key))).flatten();
-        if let (Some(a), Some(b)) = (number(service.get(own)), number(theirs))
+        let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let section = section.split('.').filter(|k| !k.is_empty());
+        let section = section.fold(deploy, |at, key| at?.get(key));
+        // Limits that are given without this one limit it to nothing; with replicas it's another thing.
+        let unsaid = if own == "scale" { None } else { section.map(|_| 0.0) };
+        let theirs = number(section.and_then(|s| s.get(key))).or(unsaid);
+        if let (Some(a), Some(b)) = (number(service.get(own)), theirs)
             && a != b
+            && (a != 0.0 || own == "scale")
         {
             let span = service[own].span;
             cx.error(span, format!("services.{name}: can't set distinct values on '{own}' and 'deploy.{path}': invalid compose project")).is(Code::Conflict);
@@ -270,16 +287,17 @@ fn resources(cx: &mut Cx<'_>, root: &Node) {
         }
     }
     for (section, kind, sources) in [
-        ("secrets", "secret", &["file", "environment", "external"][..]),
-        ("configs", "config", &["file", "environment", "content", "external"][..]),
+        ("secrets", "secret", &["file", "environment"][..]),
+        ("configs", "config", &["file", "environment", "content"][..]),
     ] {
         for (key, node) in root.get(section).and_then(Node::as_map).into_iter().flatten() {
-            let count =
-                sources.iter().filter(|s| node.get(s).is_some_and(|n| n.value != Value::Bool(false))).count();
-            if count == 0 {
+            let count = sources.iter().filter(|s| node.get(s).is_some()).count();
+            let external =
+                node.get("external").is_some_and(|n| n.value != Value::Bool(false) || section == "configs");
+            if count == 0 && !external {
                 cx.error(
                     node.key_span,
-                    format!("{kind} {key:?} must declare either {}", sources.join(" or ")),
+                    format!("{kind} {key:?} must declare either {} or external", sources.join(" or ")),
                 )
                 .is(Code::MissingAttribute);
             }

@@ -3,61 +3,105 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as YamlSpan};
 
 use crate::bounds::{self, MAX_DEPTH, MAX_FILE, MAX_FILES};
 use crate::chain::Anchor;
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::mistake;
-use crate::scalar;
+use crate::scalar::{self, Plain};
+use crate::text;
 use crate::tree::{Map, Node, Span, Style, Tag, Value};
+
+/// The reader's words for a quoted scalar that goes on further left than it should.
+const LOW_QUOTED: &str = "invalid indentation in quoted scalar";
+/// So many of them are put right in one file.
+const MAX_MENDED: usize = 200;
 
 /// Reads all documents of a text. Errors go into `cx`; `None` if the text couldn't be understood.
 pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<Node>> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(e) => {
-            let good = String::from_utf8_lossy(&bytes[..e.valid_up_to()]).into_owned();
-            let file = cx.add_file(path, &String::from_utf8_lossy(bytes));
-            let line = good.matches('\n').count() as u32 + 1;
-            let col = good.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
-            cx.error(Span { file, line, col, len: 1 }, "this file is not UTF-8 text")
-                .is(Code::UnusableFile)
-                .help
-                .push("save it with the encoding UTF-8".into());
-            return None;
-        }
-    };
-    let file = cx.add_file(path, text);
-    let whole = Span { file, ..Span::default() };
     if bytes.len() as u64 > MAX_FILE {
+        let file = cx.add_file(path, "");
+        let whole = Span { file, ..Span::default() };
         cx.error(whole, format!("this file is larger than {} MiB", MAX_FILE >> 20)).is(Code::UnusableFile);
         return None;
     }
+    let original = match text::decode(bytes) {
+        Ok(text) => text,
+        Err(fault) => {
+            let file = cx.add_file(path, &String::from_utf8_lossy(bytes));
+            cx.error(Span { file, line: fault.line, col: fault.col, len: 1 }, fault.message)
+                .is(Code::UnusableFile)
+                .help
+                .push(fault.help.into());
+            return None;
+        }
+    };
+    let file = cx.add_file(path, &original);
+    let whole = Span { file, ..Span::default() };
     if cx.files.len() > MAX_FILES {
         cx.error(whole, format!("the project has more than {MAX_FILES} files")).is(Code::UnusableFile);
         return None;
     }
-    if !cx.spend(bounds::of_text(text), whole) {
+    if !cx.spend(bounds::of_text(&original), whole) {
         return None;
     }
-    let mut reader = Reader {
-        parser: Parser::new_from_str(text),
-        file,
-        anchors: HashMap::new(),
-        last: Span::default(),
-
-        depth: 0,
-    };
-    reader.documents(cx).ok()
+    if let Some((line, version)) = text::foreign_version(&original) {
+        let span = Span { file, line, col: 1, len: 5 };
+        cx.error(span, format!("YAML {version} isn't known to docker compose"))
+            .is(Code::InvalidYaml)
+            .help
+            .push("take the line away".into());
+        return None;
+    }
+    let (found, anchors) = (cx.so_far(), cx.chain.anchors.len());
+    let mut reader = Reader::new(&original, file);
+    match reader.documents(cx) {
+        Ok(documents) => Some(documents),
+        Err(Stop::Told) => None,
+        Err(Stop::Quoted(at)) => {
+            // Read again from the start, with the text as the reader wants it.
+            cx.forget(found);
+            cx.chain.anchors.truncate(anchors);
+            match indented(&original) {
+                Some(text) => Reader::new(&text, file).documents(cx).ok(),
+                None => {
+                    reader.fault(cx, at, LOW_QUOTED);
+                    None
+                }
+            }
+        }
+    }
 }
 
-/// Reading can't go on; the reason is in the `Cx`.
-struct Stop;
+/// The text with its quoted scalars going on at a column that the reader accepts; `None` if that isn't all that is
+/// wrong: a quote that isn't closed looks the same.
+fn indented(original: &str) -> Option<String> {
+    let mut text = original.to_owned();
+    for _ in 0..MAX_MENDED {
+        match Parser::new_from_str(&text).find_map(Result::err) {
+            None => return Some(text),
+            Some(e) if e.info() == LOW_QUOTED => {
+                text = text::indent_quoted(&text, e.marker().line(), e.marker().col() + 1)?;
+            }
+            Some(_) => return None,
+        }
+    }
+    None
+}
+
+/// Why reading can't go on.
+enum Stop {
+    /// The reason is in the `Cx`.
+    Told,
+    /// A quoted scalar goes on further left than it should, which docker compose's reader accepts.
+    Quoted(Marker),
+}
 
 struct Reader<'t> {
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+    text: &'t str,
     file: u16,
     /// Anchors' nodes, with their number in the chain's table.
     anchors: HashMap<usize, (Node, usize)>,
@@ -67,6 +111,11 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
+    fn new(text: &'t str, file: u16) -> Self {
+        let parser = Parser::new_from_str(text);
+        Self { parser, text, file, anchors: HashMap::new(), last: Span::default(), depth: 0 }
+    }
+
     fn span(&self, s: YamlSpan) -> Span {
         let len =
             if s.start.line() == s.end.line() { s.end.index().saturating_sub(s.start.index()) } else { 1 };
@@ -80,20 +129,24 @@ impl<'t> Reader<'t> {
                 self.last = span;
                 Ok((event, span))
             }
+            Some(Err(e)) if e.info() == LOW_QUOTED => Err(Stop::Quoted(*e.marker())),
             Some(Err(e)) => {
-                let mark = e.marker();
-                let span =
-                    Span { file: self.file, line: mark.line() as u32, col: mark.col() as u32 + 1, len: 1 };
-                let mistake = mistake::explain(&cx.text(self.file), e.info(), span);
-                let place = |(line, col, len)| Span { file: self.file, line, col, len };
-                let related = mistake.related.and_then(|(at, word)| Some((cx.place(place(at))?, word)));
-                let d = cx.error(mistake.at.map_or(span, place), mistake.message).is(Code::InvalidYaml);
-                d.help.extend(mistake.help);
-                d.related.extend(related);
-                Err(Stop)
+                self.fault(cx, *e.marker(), e.info());
+                Err(Stop::Told)
             }
             None => Ok((Event::StreamEnd, Span { file: self.file, ..Span::default() })),
         }
+    }
+
+    /// Tells a fault in the text's form.
+    fn fault(&self, cx: &mut Cx<'_>, mark: Marker, info: &str) {
+        let span = Span { file: self.file, line: mark.line() as u32, col: mark.col() as u32 + 1, len: 1 };
+        let mistake = mistake::explain(&cx.text(self.file), info, span);
+        let place = |(line, col, len)| Span { file: self.file, line, col, len };
+        let related = mistake.related.and_then(|(at, word)| Some((cx.place(place(at))?, word)));
+        let d = cx.error(mistake.at.map_or(span, place), mistake.message).is(Code::InvalidYaml);
+        d.help.extend(mistake.help);
+        d.related.extend(related);
     }
 
     fn documents(&mut self, cx: &mut Cx<'_>) -> Result<Vec<Node>, Stop> {
@@ -116,7 +169,7 @@ impl<'t> Reader<'t> {
 
     fn count(&mut self, cx: &mut Cx<'_>, n: usize, span: Span) -> Result<(), Stop> {
         if !cx.spend(n, span) {
-            return Err(Stop);
+            return Err(Stop::Told);
         }
         Ok(())
     }
@@ -126,12 +179,22 @@ impl<'t> Reader<'t> {
         let (mut node, anchor, tag) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
+                if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+                    || plain && text.starts_with(['|', '>'])
+                {
+                    self.block(cx, span, plain)?;
+                }
                 let core = tag.as_ref().filter(|t| t.is_yaml_core_schema()).map(|t| t.suffix.clone());
-                let value = match core.as_deref() {
-                    Some("str") => Value::Str(text.into_owned()),
+                let read = match core.as_deref() {
+                    Some("str") => Plain::Value(Value::Str(text.into_owned())),
+                    Some("binary") => Plain::Value(Value::Str(self.binary(cx, &text, span)?)),
                     Some(_) => scalar::resolve(&text),
                     None if plain => scalar::resolve(&text),
-                    None => Value::Str(text.into_owned()),
+                    None => Plain::Value(Value::Str(text.into_owned())),
+                };
+                let (value, typed) = match read {
+                    Plain::Value(value) => (value, false),
+                    Plain::Typed(text) => (Value::Str(text), true),
                 };
                 if matches!(value, Value::Float(f) if !f.is_finite()) {
                     cx.error(span, "infinity and NaN aren't allowed here").is(Code::InvalidYaml);
@@ -139,6 +202,7 @@ impl<'t> Reader<'t> {
                 self.count(cx, value.as_str().map_or(0, bounds::of_text), span)?;
                 let mut node = Node::new(value, span);
                 node.style = match style {
+                    _ if typed => Style::Typed,
                     ScalarStyle::Plain => Style::Plain,
                     ScalarStyle::SingleQuoted => Style::Single,
                     ScalarStyle::DoubleQuoted => Style::Double,
@@ -169,7 +233,7 @@ impl<'t> Reader<'t> {
             Event::Alias(id) => {
                 let Some((node, number)) = self.anchors.get(&id) else {
                     cx.error(span, "an alias to an anchor that contains it").is(Code::InvalidYaml);
-                    return Err(Stop);
+                    return Err(Stop::Told);
                 };
                 cx.chain.anchors[*number].uses.push(span);
                 let mut node = node.clone();
@@ -179,7 +243,7 @@ impl<'t> Reader<'t> {
             }
             _ => {
                 cx.error(span, "invalid YAML: a value is missing").is(Code::InvalidYaml);
-                return Err(Stop);
+                return Err(Stop::Told);
             }
         };
         if let Some(tag) = tag.filter(|t| t.handle == "!") {
@@ -205,12 +269,35 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
+    fn binary(&self, cx: &mut Cx<'_>, text: &str, span: Span) -> Result<String, Stop> {
+        text::base64(text).ok_or_else(|| {
+            cx.error(span, "invalid YAML: !!binary takes base64").is(Code::InvalidYaml);
+            Stop::Told
+        })
+    }
+
+    /// What docker compose's reader refuses about block scalars, and ours doesn't.
+    fn block(&self, cx: &mut Cx<'_>, span: Span, plain: bool) -> Result<(), Stop> {
+        let (message, help) = if plain {
+            (
+                "a block scalar can't stand inside braces or brackets",
+                "write it in quotes, or its mapping without braces",
+            )
+        } else if text::tab_in_block(self.text, span.line as usize, span.col as usize) {
+            ("a tab can't indent", "use spaces")
+        } else {
+            return Ok(());
+        };
+        cx.error(span, format!("invalid YAML: {message}")).is(Code::InvalidYaml).help.push(help.into());
+        Err(Stop::Told)
+    }
+
     fn deeper(&mut self, cx: &mut Cx<'_>, span: Span) -> Result<(), Stop> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             cx.error(span, format!("values are nested more than {MAX_DEPTH} levels deep"))
                 .is(Code::UnusableFile);
-            return Err(Stop);
+            return Err(Stop::Told);
         }
         Ok(())
     }

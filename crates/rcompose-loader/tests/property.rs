@@ -61,7 +61,7 @@ fn attribute() -> impl Strategy<Value = (&'static str, String)> {
         any::<bool>().prop_map(|b| ("init", b.to_string())),
         (0u8..4).prop_map(|n| (
             "deploy",
-            format!("{{replicas: {n}, resources: {{limits: {{cpus: '0.{n}5'}}}}}}")
+            format!("{{replicas: {n}, resources: {{reservations: {{cpus: '0.{n}5'}}}}}}")
         )),
         word().prop_map(|w| ("networks", format!("{{net: {{aliases: [{w}]}}, default: }}"))),
         word().prop_map(|w| ("x-note", w)),

@@ -6,7 +6,7 @@ mod service;
 mod volumes;
 
 pub use ports::parse_short_port;
-pub(crate) use ports::{exposed_ports, published_range};
+pub(crate) use ports::{exposed_ports, protocol, published_range};
 pub use volumes::parse_short_volume;
 
 use std::path::Path;
@@ -51,11 +51,14 @@ fn resource(cx: &mut Cx<'_>, map: &mut Map, base: &Path, section: &str) {
     if let Some(file) = map.get_mut("file") {
         path(cx, file, base);
     }
+    // A volume of the driver `local`, said so, with the option `bind` is a bind mount.
+    let local = map.get("driver").and_then(Node::as_str) == Some("local");
     if let Some(opts) = map.get_mut("driver_opts").and_then(Node::as_map_mut) {
         texts(opts);
-        let bind = opts.get("o").and_then(Node::as_str).is_some_and(|o| o.split(',').any(|x| x == "bind"));
+        let bind = opts.get("o").and_then(Node::as_str) == Some("bind");
         if section == "volumes"
             && bind
+            && local
             && let Some(device) = opts.get_mut("device")
         {
             path(cx, device, base);
@@ -123,6 +126,7 @@ pub(crate) fn to_map(node: &mut Node, bare_is_empty: bool) {
                 map.insert(key, value);
             }
             node.value = Value::Map(map);
+            node.listed = true;
         }
         Value::Map(map) => {
             for (_, item) in map.iter_mut() {
@@ -177,8 +181,9 @@ pub(crate) fn names_to_map(node: &mut Node, default: &dyn Fn(&Node) -> Node) {
 /// A duration in Go's print.
 pub(crate) fn duration(cx: &mut Cx<'_>, node: &mut Node) {
     let Some(text) = node.as_str().filter(|_| cx.interpolate) else { return };
-    match crate::units::parse_duration(text) {
-        Ok(d) => node.value = Value::Str(crate::units::print_duration(d)),
+    let (sign, positive) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    match crate::units::parse_duration(positive) {
+        Ok(d) => node.value = Value::Str(format!("{sign}{}", crate::units::print_duration(d))),
         Err(message) => {
             cx.error(node.span, message);
         }
@@ -187,6 +192,11 @@ pub(crate) fn duration(cx: &mut Cx<'_>, node: &mut Node) {
 
 /// A size to a string of bytes.
 pub(crate) fn bytes(cx: &mut Cx<'_>, node: &mut Node) {
+    // A fraction of a byte counts as nothing, as docker compose's reader has it.
+    if matches!(node.value, Value::Float(f) if f.fract() != 0.0 && cx.interpolate) {
+        node.value = Value::Str("0".into());
+        return;
+    }
     let Some(text) = node.scalar_text().filter(|_| cx.interpolate) else { return };
     match crate::units::parse_bytes(&text) {
         Ok(n) => node.value = Value::Str(n.to_string()),

@@ -9,10 +9,9 @@ pub(super) fn device(cx: &mut Cx<'_>, item: &mut Node) {
     let span = item.span;
     if let Some(text) = item.as_str() {
         let parts: Vec<&str> = text.split(':').collect();
-        let (source, target, permissions) = match parts.as_slice() {
+        let (source, mut target, permissions) = match parts.as_slice() {
             [s] => (*s, *s, "rwm"),
-            [s, t] if t.starts_with('/') => (*s, *t, "rwm"),
-            [s, p] => (*s, *s, *p),
+            [s, t] => (*s, *t, "rwm"),
             [s, t, p] => (*s, *t, *p),
             _ => {
                 let message = format!("invalid device {text:?}: write HOST[:CONTAINER[:rwm]]");
@@ -20,6 +19,9 @@ pub(super) fn device(cx: &mut Cx<'_>, item: &mut Node) {
                 return;
             }
         };
+        if target.is_empty() {
+            target = source;
+        }
         let map: Map = [("source", source), ("target", target), ("permissions", permissions)]
             .into_iter()
             .map(|(k, v)| (k.to_owned(), Node::str(v, span)))
@@ -47,14 +49,17 @@ pub(super) fn gpus(cx: &mut Cx<'_>, node: &mut Node) {
         }
         Value::Seq(items) => {
             for map in items.iter_mut().filter_map(Node::as_map_mut) {
-                device_request(map, span);
+                device_request(cx, map, span);
             }
         }
         _ => {}
     }
 }
 
-fn device_request(map: &mut Map, span: Span) {
+fn device_request(cx: &mut Cx<'_>, map: &mut Map, span: Span) {
+    if let (Some(count), Some(_)) = (map.get("count"), map.get("device_ids")) {
+        cx.error(count.key_span, "\"count\" and \"device_ids\" attributes are exclusive").is(Code::Conflict);
+    }
     if !map.contains_key("device_ids") {
         map.entry("count".into()).or_insert_with(|| Node::new(Value::Int(-1), span));
     }
@@ -115,7 +120,7 @@ pub(super) fn deploy(cx: &mut Cx<'_>, node: &mut Node) {
                         .help
                         .push("add `capabilities: [gpu]`".into());
                 }
-                device_request(request, span);
+                device_request(cx, request, span);
             }
         }
         if let Some(n) = m.get_mut("cpus") {

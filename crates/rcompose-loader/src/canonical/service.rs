@@ -91,6 +91,29 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
             }
         }
         "gpus" => gpus(cx, node),
+        "container_name" => {
+            let text = node.as_str().unwrap_or_default();
+            let pair = |w: &[u8]| {
+                w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || b"_.-".contains(&w[1]))
+            };
+            if !text.is_empty() && !text.as_bytes().windows(2).any(pair) {
+                let message =
+                    format!("container_name {text:?} does not match pattern '[a-zA-Z0-9][a-zA-Z0-9_.-]+'");
+                cx.error(node.span, message)
+                    .help
+                    .push("begin with a letter or digit, and take two characters at least".into());
+            }
+        }
+        "pull_policy" => {
+            let text = node.as_str().unwrap_or_default();
+            if !is_pull_policy(text) {
+                let message = format!("pull_policy {text:?} isn't known");
+                cx.error(node.span, message).help.push(
+                    "valid values: always, never, missing, build, refresh, daily, weekly, every_<duration>"
+                        .into(),
+                );
+            }
+        }
         "healthcheck" => healthcheck(cx, node),
         "stop_grace_period" | "pull_refresh_after" => duration(cx, node),
         "mem_limit" | "mem_reservation" | "memswap_limit" | "shm_size" => bytes(cx, node),
@@ -169,6 +192,23 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
     }
 }
 
+fn is_pull_policy(text: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"];
+    let every = || {
+        let periods = text.strip_prefix("every_")?;
+        let mut parts = periods.split_inclusive(['w', 'd', 'h', 'm', 's']).peekable();
+        parts.peek()?;
+        let good = |p: &str| {
+            p.len() > 1
+                && p[..p.len() - 1].bytes().all(|b| b.is_ascii_digit())
+                && !p.ends_with(|c: char| c.is_ascii_digit())
+        };
+        parts.all(good).then_some(())
+    };
+    WORDS.contains(&text) || every().is_some()
+}
+
 fn paths(cx: &Cx<'_>, node: &mut Node, base: &Path) {
     if let Value::Seq(items) = &mut node.value {
         items.iter_mut().for_each(|i| path(cx, i, base));
@@ -205,7 +245,8 @@ fn build(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
     let Some(map) = node.as_map_mut() else { return };
     // A context that nobody wrote has no place: it gives way to one from another file.
     let context = map.entry("context".into()).or_insert_with(|| Node::str(".", Span::default()));
-    if !context.as_str().is_some_and(|c| is_remote(c) || c.starts_with("service:")) {
+    let elsewhere = |c: &str| is_remote(c) || c.contains("://") || c.starts_with("service:") || c.is_empty();
+    if !context.as_str().is_some_and(elsewhere) {
         path(cx, context, base);
     }
     for key in ["args", "additional_contexts", "ssh"] {
@@ -223,8 +264,11 @@ fn build(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
     if let Some(labels) = map.get_mut("labels") {
         to_map(labels, true);
     }
+    if let Some(contexts) = map.get_mut("additional_contexts") {
+        contexts.listed = false;
+    }
     for (_, n) in map.get_mut("additional_contexts").and_then(Node::as_map_mut).into_iter().flatten() {
-        if !n.as_str().is_some_and(|c| is_remote(c) || c.starts_with("service:")) {
+        if !n.as_str().is_some_and(elsewhere) {
             path(cx, n, base);
         }
     }
@@ -342,6 +386,7 @@ fn extra_hosts(cx: &mut Cx<'_>, node: &mut Node) {
         }
         _ => return,
     }
+    node.listed = node.as_seq().is_some();
     node.value = Value::Map(out);
     node.span = span;
 }

@@ -28,13 +28,22 @@ fn short(text: &str) -> Result<Short, String> {
     }
     let bad = |why: &str| format!("invalid volume {text:?}: {why}");
     let mut out = Short::default();
-    let bytes = text.as_bytes();
-    let drive = bytes.len() >= 2 && bytes[1] == b':' && bytes[0].is_ascii_alphabetic();
-    let mut parts: Vec<String> = text.split(':').map(str::to_owned).collect();
-    if drive && parts.len() >= 2 {
-        let rest = parts.remove(1);
-        parts[0] = format!("{}:{rest}", parts[0]);
-        out.drive = true;
+    // One or two letters are a target, whatever they are.
+    if text.len() <= 2 {
+        out.target = text.to_owned();
+        return Ok(out);
+    }
+    // A single letter before a colon is a Windows drive, wherever it stands.
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(':') {
+        match parts.last_mut() {
+            Some(last) if last.chars().count() == 1 && last.chars().all(char::is_alphabetic) => {
+                last.push(':');
+                last.push_str(part);
+                out.drive |= parts.len() == 1;
+            }
+            _ => parts.push(part.to_owned()),
+        }
     }
     match parts.len() {
         1 => {

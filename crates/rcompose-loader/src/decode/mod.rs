@@ -38,7 +38,11 @@ pub(crate) fn project(
             }
         };
         cx.subject = Some(key.clone());
-        if let Some(service) = service::decode(cx, service_name.clone(), node) {
+        if let Some(mut service) = service::decode(cx, service_name.clone(), node) {
+            // An empty context is the project's directory.
+            if let Some(build) = service.build.as_mut().filter(|b| b.context.is_empty()) {
+                build.context = setting.directory.display().to_string();
+            }
             if enabled.contains(key) {
                 on.push((service_name, service));
             } else {

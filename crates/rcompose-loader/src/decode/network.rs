@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rcompose_model::{MacAddress, NetworkAttachment, NetworkMode, PortMapping, PortProtocol, ServiceName};
 
 use super::value::{each, opt_int, opt_text, parsed, strings, text_map};
-use crate::canonical::published_range;
+use crate::canonical::{protocol, published_range};
 use crate::cx::Cx;
 use crate::tree::Node;
 
@@ -20,15 +20,20 @@ pub(super) fn ports(cx: &mut Cx<'_>, n: &Node) -> Vec<PortMapping> {
                 continue;
             }
         };
-        let protocol = match opt_text(port, "protocol").as_deref() {
-            Some("udp") => PortProtocol::Udp,
-            Some("sctp") => PortProtocol::Sctp,
-            _ => PortProtocol::Tcp,
-        };
+        let at = |key: &str| port.get(key).map_or(port.span, |n| n.span);
+        let protocol = protocol(&opt_text(port, "protocol").unwrap_or_default()).unwrap_or_else(|why| {
+            cx.error(at("protocol"), why);
+            PortProtocol::Tcp
+        });
+        let number = opt_int(port, "target").unwrap_or_default();
+        let target = u16::try_from(number).ok().filter(|t| *t > 0).unwrap_or_else(|| {
+            cx.error(at("target"), format!("{number} isn't a port between 1 and 65535"));
+            0
+        });
         out.push(PortMapping {
             host_ip: opt_text(port, "host_ip").and_then(|ip| ip.parse().ok()),
             published,
-            target: opt_int(port, "target").and_then(|t| u16::try_from(t).ok()).unwrap_or_default(),
+            target,
             protocol,
             name: opt_text(port, "name"),
             app_protocol: opt_text(port, "app_protocol"),

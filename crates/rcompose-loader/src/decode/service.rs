@@ -16,7 +16,7 @@ use crate::tree::{Node, Value};
 use crate::units::{parse_bytes, parse_duration};
 
 pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Service> {
-    let healthcheck = n.get("healthcheck").map(healthcheck);
+    let healthcheck = n.get("healthcheck").map(|h| healthcheck(cx, h));
     let build = n.get("build").map(|b| build(cx, b));
     Some(Service {
         origin: cx.origin(n.key_span),
@@ -48,7 +48,7 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         annotations: text_map(n.get("annotations")),
         profiles: strings(n.get("profiles")),
         stop_signal: stop_signal(cx, n),
-        stop_grace_period: duration(n, "stop_grace_period"),
+        stop_grace_period: duration(cx, n, "stop_grace_period"),
         resources: resources(n),
         ulimits: ulimits(n),
         read_only: flag(n, "read_only"),
@@ -101,8 +101,16 @@ fn words(n: &Node, key: &str) -> Option<Vec<String>> {
     n.get(key).filter(|c| !c.is_null()).map(|c| strings(Some(c)))
 }
 
-fn duration(n: &Node, key: &str) -> Option<Duration> {
-    n.get(key).and_then(Node::as_str).and_then(|t| parse_duration(t).ok())
+fn duration(cx: &mut Cx<'_>, n: &Node, key: &str) -> Option<Duration> {
+    let node = n.get(key)?;
+    let text = node.as_str()?;
+    match parse_duration(text) {
+        Ok(duration) => Some(duration),
+        Err(why) => {
+            cx.error(node.span, why);
+            None
+        }
+    }
 }
 
 pub(super) fn size(n: &Node, key: &str) -> Option<u64> {
@@ -154,7 +162,7 @@ fn pull_policy(cx: &mut Cx<'_>, n: &Node) -> Option<PullPolicy> {
         "build" => PullPolicy::Build,
         "daily" => PullPolicy::Every(Duration::from_secs(86_400)),
         "weekly" => PullPolicy::Every(Duration::from_secs(604_800)),
-        "refresh" => PullPolicy::Every(duration(n, "pull_refresh_after").unwrap_or_default()),
+        "refresh" => PullPolicy::Every(duration(cx, n, "pull_refresh_after").unwrap_or_default()),
         other => match other.strip_prefix("every_").map(parse_duration) {
             Some(Ok(d)) => PullPolicy::Every(d),
             _ => {
@@ -332,7 +340,7 @@ fn namespace(n: &Node, key: &str) -> Option<NamespaceMode> {
     })
 }
 
-fn healthcheck(n: &Node) -> Healthcheck {
+fn healthcheck(cx: &mut Cx<'_>, n: &Node) -> Healthcheck {
     let items = strings(n.get("test"));
     let none = items.first().is_some_and(|f| f == "NONE");
     let test = match items.split_first() {
@@ -342,11 +350,11 @@ fn healthcheck(n: &Node) -> Healthcheck {
     };
     Healthcheck {
         test,
-        interval: duration(n, "interval"),
-        timeout: duration(n, "timeout"),
+        interval: duration(cx, n, "interval"),
+        timeout: duration(cx, n, "timeout"),
         retries: opt_int(n, "retries").and_then(|r| u32::try_from(r).ok()),
-        start_period: duration(n, "start_period"),
-        start_interval: duration(n, "start_interval"),
+        start_period: duration(cx, n, "start_period"),
+        start_interval: duration(cx, n, "start_interval"),
         disable: flag(n, "disable") || none,
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::order;
-use crate::tree::{Map, Node, Span, Value};
+use crate::tree::{Map, Node, Span, Style, Value};
 
 /// The tree as it is.
 pub(super) fn value(node: &Node) -> Json {
@@ -13,6 +13,9 @@ pub(super) fn value(node: &Node) -> Json {
         Value::Int(i) => Json::from(*i),
         Value::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Json::from(*f as i64),
         Value::Float(f) => Json::from(*f),
+        Value::Str(s) if node.style == Style::Typed && s.bytes().all(|c| c.is_ascii_digit()) => {
+            s.parse::<u64>().map_or_else(|_| Json::from(s.as_str()), Json::from)
+        }
         Value::Str(s) => Json::from(s.as_str()),
         Value::Seq(items) => Json::Array(items.iter().map(value).collect()),
         Value::Map(map) => Json::Object(map.iter().map(|(k, v)| (k.clone(), value(v))).collect()),

@@ -7,7 +7,7 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tree::{Map, Node, Span, Value};
+use crate::tree::{Map, Node, Span, Style, Value};
 use crate::variables::{self, Variable};
 
 /// A project in canonical form, ready to be printed.
@@ -254,6 +254,13 @@ fn keeps_false(path: &[String]) -> bool {
 /// Drops what docker compose doesn't print and puts keys in its order.
 fn tidy(node: &mut Node, path: &mut Vec<String>) {
     let extension = path.iter().any(|p| p.starts_with("x-"));
+    if node.style == Style::Typed {
+        // Only extensions have no type of their own.
+        match &mut node.value {
+            Value::Str(text) if extension => *text = crate::scalar::typed(text),
+            _ => node.style = Style::Plain,
+        }
+    }
     match &mut node.value {
         Value::Str(text) if text.contains('$') => *text = text.replace('$', "$$"),
         Value::Seq(items) => items.iter_mut().for_each(|i| tidy(i, path)),
@@ -314,6 +321,10 @@ fn keep(item: &Node, path: &[String]) -> bool {
         Value::Null => !(words.len() == 3 && words[0] == "services"),
         // docker compose reads it and never prints it.
         _ if matches!(words.as_slice(), ["services", _, "pull_refresh_after"]) => false,
+        // Plain durations are absent when they are zero; pointers to them aren't.
+        Value::Str(s) if s == "0s" => {
+            !matches!(words.as_slice(), ["services", _, "deploy", "update_config" | "rollback_config", _])
+        }
         // Numbers that are absent when they are zero.
         Value::Int(0) => {
             !matches!(words.as_slice(), ["services", _, key] if *key != "scale" && !key.starts_with("x-"))

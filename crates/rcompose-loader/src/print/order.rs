@@ -122,7 +122,7 @@ fn table(path: &[String]) -> Option<&'static str> {
             ["develop", "watch", "exec"] => HOOK,
             ["logging"] => LOGGING,
             ["provider"] => "type options",
-            ["ulimits", _] => ULIMIT,
+            ["ulimits", _] | ["build", "ulimits", _] => ULIMIT,
             ["pre_start" | "post_start" | "pre_stop"] => HOOK,
             ["gpus"] => GPU,
             ["env_file"] => ENV_FILE,

@@ -1,7 +1,7 @@
 //! YAML as Go's library writes it: two spaces, lists indented, literal blocks, quotes only where needed.
 
 use crate::scalar;
-use crate::tree::{Node, Value, go_float};
+use crate::tree::{Node, Style, Value, go_float};
 
 pub(super) fn print(root: &Node) -> String {
     let mut out = String::new();
@@ -102,6 +102,7 @@ fn scalar(node: &Node, depth: usize) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
         Value::Float(f) => go_float(*f),
+        Value::Str(s) if node.style == Style::Typed => s.clone(),
         Value::Str(s) => scalar_text(s, false, depth),
         _ => String::new(),
     }
@@ -160,7 +161,7 @@ fn scalar_text(text: &str, key: bool, depth: usize) -> String {
         return double(text);
     }
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    if digits || !matches!(scalar::resolve(text), Value::Str(ref s) if s == text) {
+    if digits || !scalar::is_text(text) {
         return double(text);
     }
     if text == "<<" || old_bool(text) || base60(text) || !plain(text) {

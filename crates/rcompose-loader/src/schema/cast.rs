@@ -1,6 +1,7 @@
 use super::check::{At, wrong};
 use crate::code::Code;
 use crate::cx::Cx;
+use crate::scalar::{Plain, resolve};
 use crate::tree::{Node, Value};
 
 pub(super) fn cast_bool(cx: &mut Cx<'_>, node: &mut Node, at: At<'_>) {
@@ -38,9 +39,9 @@ pub(super) fn cast_number(cx: &mut Cx<'_>, node: &mut Node, at: At<'_>, whole: b
                 node.value = Value::Int(*f as i64);
             }
         }
-        Value::Str(s) => match crate::scalar::resolve(s.trim()) {
-            v @ Value::Int(_) => node.value = v,
-            v @ Value::Float(_) if !whole => node.value = v,
+        Value::Str(s) => match resolve(s.trim()) {
+            Plain::Value(v @ Value::Int(_)) => node.value = v,
+            Plain::Value(v @ Value::Float(_)) if !whole => node.value = v,
             _ => {
                 let s = s.clone();
                 cx.error(node.span, format!("{at} must be {want}, not {s:?}")).is(Code::WrongType);

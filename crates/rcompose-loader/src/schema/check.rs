@@ -16,6 +16,17 @@ pub(super) enum At<'a> {
     Item(&'a At<'a>, usize),
 }
 
+impl At<'_> {
+    /// Entries of lists are added whole, not merged.
+    fn in_list(&self) -> bool {
+        match self {
+            At::Top => false,
+            At::Key(above, _) => above.in_list(),
+            At::Item(..) => true,
+        }
+    }
+}
+
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -203,8 +214,9 @@ fn name(cx: &mut Cx<'_>, key: &str, item: &Node, at: At<'_>) {
 }
 
 fn object(cx: &mut Cx<'_>, node: &mut Node, fields: Fields, at: At<'_>) {
+    let whole = !cx.adds || at.in_list();
     for (key, ty) in fields {
-        if matches!(ty, Ty::Must(_)) && node.get(key).is_none() {
+        if whole && matches!(ty, Ty::Must(_)) && node.get(key).is_none() {
             let span = if node.span.len > 0 && node.key_span.len == 0 { node.span } else { node.key_span };
             cx.error(span, format!("{at}: missing property '{key}'"))
                 .is(Code::MissingAttribute)
@@ -282,6 +294,16 @@ fn pairs(cx: &mut Cx<'_>, node: &mut Node, at: At<'_>) {
         }
         Value::Map(map) => {
             for (key, item) in map {
+                // The specification's pattern for these names is `.+`, and a line's end isn't a character.
+                if key.chars().all(|c| c == '\n') {
+                    cx.error(
+                        item.key_span,
+                        format!("additional properties '{}' not allowed in {at}", key.escape_debug()),
+                    )
+                    .is(Code::UnknownKey)
+                    .help
+                    .push("give it a name".into());
+                }
                 if matches!(item.value, Value::Map(_) | Value::Seq(_)) {
                     wrong(cx, item, At::Key(&at, key), "a string, a number, a boolean or nothing");
                 }

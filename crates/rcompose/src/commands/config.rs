@@ -115,6 +115,7 @@ fn options(args: &ConfigArgs) -> LoadOptions {
         no_resolve_paths: args.no_path_resolution,
         no_resolve_env: args.no_env_resolution,
         no_consistency: args.no_consistency,
+        unusable_warns: true,
         ..LoadOptions::default()
     }
 }
