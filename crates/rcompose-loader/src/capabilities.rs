@@ -139,6 +139,7 @@ pub(crate) const TABLE: &[Capability] = &[
     line(Services, "services.*.deploy.restart_policy.window", Given, Ignored(NOTHING), ""),
     line(Services, "services.*.deploy.rollback_config", Given, Ignored(SWARM), ""),
     line(Services, "services.*.deploy.update_config", Given, Ignored(SWARM), ""),
+    line(Services, "services.*.develop", Given, Refused("there is no verb `watch`"), ""),
     line(Services, "services.*.device_cgroup_rules", Given, Ignored(NOTHING), "`device_cgroup_rules`"),
     line(Services, "services.*.external_links", Given, Ignored(NOTHING), "`external_links`"),
     line(Services, "services.*.gpus", Given, Ignored(GPU), "`gpus`"),
@@ -321,6 +322,7 @@ pub(crate) const TABLE: &[Capability] = &[
         "`template_driver`",
     ),
     line(Storage, "secrets.*.driver", Given, Ignored(NOTHING), ""),
+    line(Storage, "secrets.*.driver_opts", Given, Ignored(NOTHING), ""),
     line(Storage, "secrets.*.external", Given, Refused("a service that uses it doesn't start"), ""),
     line(Storage, "secrets.*.template_driver", Given, Ignored("the text stays as it is"), ""),
     line(
@@ -337,6 +339,7 @@ pub(crate) const TABLE: &[Capability] = &[
         Ignored("files keep their labels"),
         "`bind.selinux`",
     ),
+    line(Storage, "services.*.volumes.*.volume.labels", Given, Ignored(NOTHING), "`volume.labels`"),
     line(
         Storage,
         "volumes.*.driver",
