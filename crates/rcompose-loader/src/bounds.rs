@@ -13,7 +13,7 @@ use crate::tree::{Node, Span, Value};
 /// Bytes of one file.
 pub(crate) const MAX_FILE: u64 = 8 << 20;
 /// Bytes that are read in all, the same file each time anew.
-const MAX_READ: u64 = 64 << 20;
+const MAX_READ: u64 = 32 << 20;
 /// Compose files.
 pub(crate) const MAX_FILES: usize = 1_000;
 /// Values of all files, with what is expanded; docker compose takes 100,000 for each document.
@@ -66,14 +66,20 @@ impl Cx<'_> {
 
     /// Reads a file.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let too_much = || {
+            let message = format!("the project's files come to more than {} MiB", MAX_READ >> 20);
+            io::Error::new(io::ErrorKind::FileTooLarge, message)
+        };
+        if self.spent.read > MAX_READ {
+            return Err(too_much());
+        }
         let bytes = self.sources.read(path)?;
         self.spent.read += bytes.len() as u64;
         if bytes.len() as u64 > MAX_FILE {
             return Err(too_large());
         }
         if self.spent.read > MAX_READ {
-            let message = format!("the project's files come to more than {} MiB", MAX_READ >> 20);
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+            return Err(too_much());
         }
         Ok(bytes)
     }

@@ -140,7 +140,7 @@ fn sources(case: &str) -> (MemorySources, &'static str) {
         "comments in an env file for many" => {
             sources = sources.with("/p/e", "# comment\n".repeat(500_000));
             let services = many(5_000, |out, i| writeln!(out, "  s{i}: {{image: x, env_file: e}}").unwrap());
-            (format!("services:\n{services}"), "64 MiB")
+            (format!("services:\n{services}"), "32 MiB")
         }
         "includes that fan out" => {
             for i in 0..40 {
