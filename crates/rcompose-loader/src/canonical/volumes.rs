@@ -141,25 +141,26 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
     if s.read_only {
         map.insert("read_only".into(), Node::new(Value::Bool(true), span));
     }
-    let mut options = Map::new();
-    if s.bind {
-        if let Some(p) = &s.propagation {
-            options.insert("propagation".into(), Node::str(p, span));
-        }
-        if let Some(z) = &s.selinux {
-            options.insert("selinux".into(), Node::str(z, span));
-        }
-        if !cx.interpolate {
-            options.insert("create_host_path".into(), Node::new(Value::Bool(true), span));
-        }
-        map.insert("bind".into(), Node::new(Value::Map(options), span));
-    } else if s.source.is_some() || s.nocopy {
+    let mut bind = Map::new();
+    if let Some(p) = &s.propagation {
+        bind.insert("propagation".into(), Node::str(p, span));
+    }
+    if let Some(z) = &s.selinux {
+        bind.insert("selinux".into(), Node::str(z, span));
+    }
+    if s.bind && !cx.interpolate {
+        bind.insert("create_host_path".into(), Node::new(Value::Bool(true), span));
+    }
+    // These options stand beside a volume, too.
+    if s.bind || !bind.is_empty() {
+        map.insert("bind".into(), Node::new(Value::Map(bind), span));
+    }
+    // docker compose leaves the options out for a target of one or two letters.
+    if !s.bind && (s.source.is_some() || s.target.len() > 2) {
+        let mut options = Map::new();
         if s.nocopy {
             options.insert("nocopy".into(), Node::new(Value::Bool(true), span));
         }
-        map.insert("volume".into(), Node::new(Value::Map(options), span));
-    } else if s.target.len() > 2 {
-        // docker compose leaves the options out for a target of one or two letters.
         map.insert("volume".into(), Node::new(Value::Map(options), span));
     }
     map

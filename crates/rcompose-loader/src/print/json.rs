@@ -52,8 +52,7 @@ pub(super) fn for_hash(name: &str, service: &Node) -> String {
         map.retain(|key, _| !key.starts_with("x-"));
     }
     arrange(&mut service, &mut vec!["services".to_owned(), name.to_owned()]);
-    // Dollars are doubled for printing only.
-    let text = serde_json::to_string(&value(&service)).unwrap_or_default().replace("$$", "$");
+    let text = serde_json::to_string(&value(&service)).unwrap_or_default();
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // As Go writes what HTML would take for its own.

@@ -38,7 +38,7 @@ impl Canonical {
 
     /// As YAML, in docker compose's order of keys.
     pub fn to_yaml(&self) -> String {
-        yaml::print(&self.tree)
+        self.escaped(yaml::print(&self.tree))
     }
 
     /// As JSON, indented by two spaces, with a newline at the end.
@@ -46,7 +46,12 @@ impl Canonical {
         let json = if self.raw { json::value(&self.tree) } else { json::project(&self.tree) };
         let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
         text.push('\n');
-        text
+        self.escaped(text)
+    }
+
+    /// Dollars are doubled when all is laid out: to the width of lines they count once.
+    fn escaped(&self, text: String) -> String {
+        if self.raw || !text.contains('$') { text } else { text.replace('$', "$$") }
     }
 
     /// What a service's hash is made of: what its containers depend on, as docker compose has it.
@@ -262,7 +267,6 @@ fn tidy(node: &mut Node, path: &mut Vec<String>) {
         }
     }
     match &mut node.value {
-        Value::Str(text) if text.contains('$') => *text = text.replace('$', "$$"),
         Value::Seq(items) => items.iter_mut().for_each(|i| tidy(i, path)),
         Value::Map(map) => {
             for (key, item) in map.iter_mut() {
@@ -284,9 +288,6 @@ fn tidy(node: &mut Node, path: &mut Vec<String>) {
                 });
             }
             order::sort(map, path);
-            if map.keys().any(|k| k.contains('$')) {
-                *map = std::mem::take(map).into_iter().map(|(k, v)| (k.replace('$', "$$"), v)).collect();
-            }
         }
         _ => {}
     }
