@@ -148,16 +148,16 @@ pub(crate) const TABLE: &[Capability] = &[
     line(
         Services,
         "services.*.logging.driver",
-        Not(&["json-file", "local", ""]),
+        Not(&["json-file", "local", "none", ""]),
         Ignored("the output is kept in this machine's log"),
-        "`logging` drivers but `json-file` and `local`",
+        "`logging` drivers but `json-file`, `local` and `none`",
     ),
     line(
         Services,
         "services.*.logging.options.*",
-        Key(&[]),
-        Ignored("the whole output is kept"),
-        "`logging.options`",
+        Key(&["max-file", "max-size"]),
+        Ignored(NOTHING),
+        "`logging.options` but `max-size` and `max-file`",
     ),
     line(
         Services,

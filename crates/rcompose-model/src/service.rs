@@ -122,8 +122,8 @@ pub struct Service {
     pub uts: Option<NamespaceMode>,
     /// Show this service's logs in an attached `up`.
     pub attach: bool,
-    /// Log driver.
-    pub logging: Option<Logging>,
+    /// What is kept of the output.
+    pub logging: Logging,
     /// Cgroup parent.
     pub cgroup_parent: Option<String>,
 }
@@ -249,13 +249,22 @@ pub enum NamespaceMode {
     None,
 }
 
-/// `logging`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Logging {
-    /// Driver.
-    pub driver: Option<String>,
-    /// Options.
-    pub options: BTreeMap<String, String>,
+/// `logging`: what is kept of the output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Logging {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The last of it (`max-size`, `max-file`).
+    Rotated {
+        /// Bytes of a file at which the next one is begun.
+        size: u64,
+        /// How many files there are, the one that is written to among them.
+        files: u32,
+    },
+    /// Nothing (driver `none`).
+    Nothing,
 }
 
 impl Build {

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rcompose_model::{Origin, PortProtocol, Resources, RestartPolicy, ServiceName, Signal, Ulimit};
+use rcompose_model::{Logging, Origin, PortProtocol, Resources, RestartPolicy, ServiceName, Signal, Ulimit};
 use serde::{Deserialize, Serialize};
 
 use crate::ContainerId;
@@ -133,6 +133,9 @@ pub struct ContainerSpec {
     pub sysctls: BTreeMap<String, String>,
     /// `host[:container[:permissions]]`.
     pub devices: Vec<String>,
+    /// What is kept of its output.
+    #[serde(default)]
+    pub logging: Logging,
     /// With a terminal.
     pub tty: bool,
     /// Stdin stays open.

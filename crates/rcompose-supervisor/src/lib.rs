@@ -16,6 +16,6 @@ mod restart;
 mod serve;
 
 pub use client::{Client, ClientError};
-pub use logfile::{LogEntry, LogReader, LogStream, LogWriter};
+pub use logfile::{LogEntry, LogReader, LogStream, LogWriter, log_end};
 pub use protocol::{Attach, LifeEvent, ProjectMeta, Request, Response};
 pub use serve::serve;

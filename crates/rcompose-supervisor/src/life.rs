@@ -75,7 +75,8 @@ pub(crate) async fn start<H: Host + 'static>(
 }
 
 fn begin_pumps<H: Host + 'static>(core: &Rc<Core<H>>, id: &ContainerId, started: &mut Started) {
-    let log = match ContainerLog::open(&core.host.log_path(id)) {
+    let keep = core.spec(id).map(|s| s.logging).unwrap_or_default();
+    let log = match ContainerLog::open(&core.host.log_path(id), keep) {
         Ok(l) => l,
         Err(e) => return core.note_log_failure(id, &e),
     };

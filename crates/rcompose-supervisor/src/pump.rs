@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rcompose_engine::Host;
+use rcompose_model::Logging;
 use rcompose_plan::ContainerId;
 use tokio::net::unix::pipe::Receiver;
 
@@ -20,8 +21,8 @@ pub(crate) struct ContainerLog {
 }
 
 impl ContainerLog {
-    pub(crate) fn open(path: &std::path::Path) -> std::io::Result<Rc<Self>> {
-        Ok(Rc::new(Self { writer: RefCell::new(LogWriter::open(path)?) }))
+    pub(crate) fn open(path: &std::path::Path, keep: Logging) -> std::io::Result<Rc<Self>> {
+        Ok(Rc::new(Self { writer: RefCell::new(LogWriter::open(path, keep)?) }))
     }
 }
 

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_model::{
-    NetworkAttachment, NetworkDef, NetworkMode, Origin, Project, ProjectName, Resources, RestartPolicy,
-    Service, ServiceName, Signal,
+    Logging, NetworkAttachment, NetworkDef, NetworkMode, Origin, Project, ProjectName, Resources,
+    RestartPolicy, Service, ServiceName, Signal,
 };
 use rcompose_plan::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, Desired, DnsSettings, HealthState,
@@ -57,6 +57,7 @@ pub fn container_spec(service: &str) -> ContainerSpec {
         shm_size: 64 << 20,
         sysctls: BTreeMap::new(),
         devices: Vec::new(),
+        logging: Logging::default(),
         tty: false,
         stdin_open: false,
         init: false,
@@ -146,7 +147,7 @@ pub fn service(name: &str) -> Service {
         ipc: None,
         uts: None,
         attach: true,
-        logging: None,
+        logging: Logging::default(),
         cgroup_parent: None,
     }
 }

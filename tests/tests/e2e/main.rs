@@ -10,6 +10,7 @@ mod examples;
 mod health;
 mod lifecycle;
 mod network;
+mod output;
 mod run;
 
 /// A service that prints a line, runs on, and ends at once on SIGTERM.

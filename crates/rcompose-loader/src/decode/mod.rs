@@ -1,6 +1,7 @@
 //! The canonical tree into the typed project.
 
 mod image;
+mod logging;
 mod mounts;
 mod network;
 mod service;

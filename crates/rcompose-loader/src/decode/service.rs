@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_model::{
-    Build, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, Logging, MountsOf,
-    NamespaceMode, PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, Ulimit, VolumesFrom,
+    Build, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, MountsOf, NamespaceMode,
+    PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, Ulimit, VolumesFrom,
 };
 
 use super::hosts;
+use super::logging::logging;
 use super::mounts::{file_mounts, mounts};
 use super::network::{network_mode, ports};
 use super::value::{each, flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
@@ -74,9 +75,7 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         ipc: namespace(n, "ipc"),
         uts: namespace(n, "uts"),
         attach: opt_flag(n, "attach").unwrap_or(true),
-        logging: n
-            .get("logging")
-            .map(|l| Logging { driver: opt_text(l, "driver"), options: text_map(l.get("options")) }),
+        logging: logging(cx, n),
         cgroup_parent: opt_text(n, "cgroup_parent"),
         name,
     })

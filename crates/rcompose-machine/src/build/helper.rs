@@ -303,6 +303,7 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         cap_drop: Vec::new(),
         privileged: false,
         security_opt: Vec::new(),
+        logging: rcompose_model::Logging::Nothing,
         shm_size: step.shm_size.unwrap_or(0),
         sysctls: BTreeMap::new(),
         devices: Vec::new(),

@@ -129,6 +129,7 @@ pub(crate) fn spec(
         shm_size: service.shm_size.unwrap_or(SHM),
         sysctls: service.sysctls.clone(),
         devices: service.devices.iter().map(ToString::to_string).collect(),
+        logging: service.logging,
         tty: service.tty,
         stdin_open: service.stdin_open,
         init: service.init,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io::{BufWriter, Write};
 
 use rcompose_machine::Dirs;
-use rcompose_model::ProjectName;
+use rcompose_model::{Logging, ProjectName};
 use rcompose_plan::{ContainerId, ContainerStatus, ObservedContainer};
 use rcompose_supervisor::{Client, LifeEvent, LogStream, Request, Response};
 
@@ -69,6 +69,10 @@ fn select(cx: &Context, project: &ProjectName, args: &LogsArgs) -> Result<Vec<Ob
     if args.index > 0 && found.is_empty() {
         return Err(Failure::user(format!("there is no container #{} of these services", args.index)));
     }
+    for c in found.iter().filter(|c| c.spec.logging == Logging::Nothing) {
+        let why = "its logging driver is none, which keeps nothing";
+        cx.warn(&format!("can't retrieve logs for \"{}\": {why}", c.spec.name));
+    }
     Ok(found)
 }
 
@@ -86,7 +90,8 @@ fn is_live(status: ContainerStatus) -> bool {
 struct Printer {
     out: BufWriter<std::io::Stdout>,
     prefixes: Prefixes,
-    names: BTreeMap<ContainerId, String>,
+    /// `None`: nothing of its output is kept, nor shown here.
+    names: BTreeMap<ContainerId, Option<String>>,
     timestamps: bool,
     project: String,
     /// Begins of long lines whose ends have not come.
@@ -108,12 +113,15 @@ impl Printer {
 
     fn know(&mut self, c: &ObservedContainer) {
         let name = log_name(&c.spec.name, &self.project).to_owned();
-        self.prefixes.add(&name);
-        self.names.insert(c.spec.id.clone(), name);
+        let kept = c.spec.logging != Logging::Nothing;
+        if kept {
+            self.prefixes.add(&name);
+        }
+        self.names.insert(c.spec.id.clone(), kept.then_some(name));
     }
 
     fn line(&mut self, id: &ContainerId, line: &Line) -> Result<(), Failure> {
-        let Some(name) = self.names.get(id) else { return Ok(()) };
+        let Some(Some(name)) = self.names.get(id) else { return Ok(()) };
         let prefix = self.prefixes.of(name);
         let mut write = || {
             self.out.write_all(prefix.as_bytes())?;

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn long_lines_are_joined_and_ends_chosen() {
         let path = std::env::temp_dir().join(format!("rc-history-{}", std::process::id()));
-        let mut w = LogWriter::open(&path).unwrap();
+        let mut w = LogWriter::open(&path, rcompose_model::Logging::Whole).unwrap();
         let long = vec![b'x'; LONGEST_ENTRY];
         w.append(1, LogStream::Stdout, true, &long).unwrap();
         w.append(2, LogStream::Stderr, false, b"between").unwrap();

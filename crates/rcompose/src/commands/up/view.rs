@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rcompose_model::{ProjectName, ServiceName};
 use rcompose_plan::{ContainerId, ContainerSpec, ContainerStatus, LocalOp, Observed, Plan};
-use rcompose_supervisor::{Client, LifeEvent, LogStream, Request, Response};
+use rcompose_supervisor::{Client, LifeEvent, LogStream, Request, Response, log_end};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::apply::{Aside, Said};
@@ -143,7 +143,8 @@ impl<'a> View<'a> {
             self.prefixes.add(&name);
         }
         let path = self.cx.dirs.log_file(self.project, &spec.id);
-        let offset = path.metadata().map_or(0, |m| m.len());
+        // A log that can't be read is told when it is to be shown.
+        let offset = log_end(&path).unwrap_or(0);
         self.containers.insert(spec.id.clone(), Seen { service: spec.service.clone(), name, offset });
     }
 
@@ -273,7 +274,8 @@ impl<'a> View<'a> {
         };
         let from = seen.offset;
         let path = self.cx.dirs.log_file(self.project, id);
-        if path.metadata().map_or(0, |m| m.len()) <= from {
+        let end = log_end(&path).map_err(|e| Failure::io(format_args!("read {}", path.display()), &e))?;
+        if end <= from {
             return Ok(());
         }
         let mut file = History::open(&path, Range::default())?;
