@@ -12,7 +12,7 @@ use crate::prune::prune;
 use crate::remote::Remote;
 use crate::source::join_clean;
 use crate::tree::{Map, Node, Span, Tag, Value};
-use crate::{envfile, interpolate, schema, why, yaml};
+use crate::{envfile, interpolate, normalize, schema, why, yaml};
 
 /// The sections that an include brings.
 const INCLUDED: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
@@ -152,6 +152,12 @@ fn silent(document: &mut Node, below: &Node) {
             ) || node.tag != Tag::None;
             means || !node.is_null() || known.get(key).is_none()
         });
+        let known = known.get("logging").and_then(|l| l.get("options")).and_then(Node::as_map);
+        let logging = map.get_mut("logging").and_then(Node::as_map_mut);
+        let own = logging.and_then(|l| l.get_mut("options")).and_then(Node::as_map_mut);
+        if let (Some(own), Some(known)) = (own, known) {
+            own.retain(|key, node| !node.is_null() || !known.contains_key(key));
+        }
     }
 }
 
@@ -165,7 +171,11 @@ fn prepare(cx: &mut Cx<'_>, mut tree: Node, path: &Path, base: &Path, trail: &mu
     if let Some(includes) = includes {
         for entry in includes.as_seq().unwrap_or_default() {
             match (include(cx, entry, base, trail), &mut included) {
-                (Some(part), Some(all)) => why::merging(cx, all, part, "", merge::merge),
+                // What an include brought first counts more than the ones after it.
+                (Some(mut part), Some(all)) => {
+                    why::merging(cx, &mut part, std::mem::take(all), "", merge::merge);
+                    *all = part;
+                }
                 (Some(part), None) => included = Some(part),
                 (None, _) => cx.holes.definition(),
             }
@@ -274,6 +284,8 @@ fn include(cx: &mut Cx<'_>, entry: &Node, base: &Path, trail: &mut Vec<PathBuf>)
     let mut tree = combine(cx, parsed, &start, trail);
     cx.adds = outer_adds;
     trail.pop();
+    // Bare names take the values that the include sees.
+    normalize::bare_names(cx, &mut tree);
     // Only what services are made of is included; not names and extensions.
     if let Some(map) = tree.as_map_mut() {
         map.retain(|key, _| INCLUDED.contains(&key.as_str()));

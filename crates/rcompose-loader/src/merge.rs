@@ -126,26 +126,32 @@ fn merge_maps(base: &mut Map, over: Map, listed: bool, path: &mut Vec<String>) {
     }
 }
 
-/// IPAM pools are the same when their subnets are; each pool of the base meets each of the other file, and the order
-/// is docker compose's.
+/// IPAM pools are the same when their subnets are. Each pool of the base meets each of the other file, as docker compose
+/// has it: a pool that was met is changed wherever it stands.
 fn merge_pools(base: &mut Vec<Node>, over: Vec<Node>, path: &mut Vec<String>) {
     let subnet = |n: &Node| n.get("subnet").and_then(Node::as_str).map(str::to_owned);
-    let mut out: Vec<Node> = Vec::new();
-    for mut pool in std::mem::take(base) {
-        for other in &over {
-            let place = |out: &[Node], of: &Node| out.iter().position(|o| subnet(o) == subnet(of));
-            if subnet(other) != subnet(&pool) && place(&out, other).is_none() {
-                out.push(other.clone());
+    let others = over.len();
+    let mut pools = over;
+    pools.append(base);
+    let mut out: Vec<usize> = Vec::new();
+    for own in others..pools.len() {
+        for other in 0..others {
+            let place = |out: &[usize], pools: &[Node], of: usize| {
+                out.iter().position(|o| subnet(&pools[*o]) == subnet(&pools[of]))
+            };
+            if subnet(&pools[other]) != subnet(&pools[own]) && place(&out, &pools, other).is_none() {
+                out.push(other);
                 continue;
             }
-            merge_at(&mut pool, other.clone(), path);
-            match place(&out, &pool) {
-                Some(at) => out[at] = pool.clone(),
-                None => out.push(pool.clone()),
+            let over = pools[other].clone();
+            merge_at(&mut pools[own], over, path);
+            match place(&out, &pools, own) {
+                Some(at) => out[at] = own,
+                None => out.push(own),
             }
         }
     }
-    *base = out;
+    *base = out.into_iter().map(|i| pools[i].clone()).collect();
 }
 
 fn leaf(path: &[String]) -> Option<&str> {
@@ -169,7 +175,7 @@ fn replaces(base: &Node, over: &Node, path: &[String]) -> bool {
             matches!((driver(base), driver(over)), (Some(b), Some(o)) if b != o)
         }
         [a, b] if a == "healthcheck" && b == "test" => true,
-        [a, _] if a == "ulimits" => true,
+        [a, _] if a == "ulimits" => base.as_map().is_none() || over.as_map().is_none(),
         _ => false,
     }
 }

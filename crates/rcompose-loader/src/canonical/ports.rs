@@ -149,6 +149,10 @@ pub(crate) fn canonical(cx: &mut Cx<'_>, node: &mut Node) {
             continue;
         }
         let Some(text) = item.scalar_text() else { continue };
+        if matches!(item.value, Value::Float(_)) {
+            cx.error(span, "a port must be a whole number or text").is(Code::WrongType);
+            continue;
+        }
         match short(&text) {
             Ok(ports) => {
                 // A long form has five attributes.

@@ -151,7 +151,7 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
         "ulimits" => {
             for (name, limit) in node.as_map().into_iter().flatten() {
                 if let Some(map) = limit.as_map()
-                    && !(map.contains_key("soft") && map.contains_key("hard"))
+                    && !(cx.adds || map.contains_key("soft") && map.contains_key("hard"))
                 {
                     cx.error(limit.key_span, format!("the limit {name} needs soft and hard"))
                         .is(Code::MissingAttribute);
