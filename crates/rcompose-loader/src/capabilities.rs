@@ -12,8 +12,8 @@ pub(crate) enum When {
     False,
     /// When its text is none of these.
     Not(&'static [&'static str]),
-    /// When its text is one of these.
-    Is(&'static [&'static str]),
+    /// When its text begins with one of the first and is none of the second.
+    Begins(&'static [&'static str], &'static [&'static str]),
     /// When the last key of the path is none of these.
     Key(&'static [&'static str]),
     /// When a list has more than one entry.
@@ -38,6 +38,8 @@ pub(crate) enum Instead {
 pub enum Need {
     /// A cgroup controller.
     Controller(&'static str),
+    /// The cgroup controller `memory` of version 1.
+    MemoryV1,
     /// The right to raise a resource limit above the hard one.
     RaiseLimit,
 }
@@ -75,24 +77,8 @@ const SWARM: &str = "it is ignored: it only means something in a swarm";
 const GPU: &str = "it is ignored: the container gets no such device";
 const CACHE: &str = "it is ignored: the cache of this machine is used";
 
-const LIMITS: [&str; 16] = [
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
+const UNCONFINED: [&str; 4] =
+    ["apparmor=unconfined", "apparmor:unconfined", "label=disable", "label:disable"];
 
 const fn line(
     area: Area,
@@ -106,18 +92,11 @@ const fn line(
 
 use Area::{Builds, Machine, Networks, Services, Storage};
 use Instead::{Ignored, Needs, Refused};
-use When::{False, Given, Has, Is, Key, Not, Several};
+use When::{Begins, False, Given, Has, Key, Not, Several};
 
 /// Ordered by area, then by path.
 pub(crate) const TABLE: &[Capability] = &[
     line(Services, "services.*.blkio_config", Given, Ignored(NOTHING), "`blkio_config`"),
-    line(
-        Services,
-        "services.*.cgroup",
-        Is(&["host"]),
-        Ignored("it has a cgroup namespace of its own"),
-        "`cgroup: host`",
-    ),
     line(Services, "services.*.cpu_count", Given, Ignored(WINDOWS), "`cpu_count`"),
     line(Services, "services.*.cpu_percent", Given, Ignored(WINDOWS), "`cpu_percent`"),
     line(Services, "services.*.cpu_rt_period", Given, Ignored(NOTHING), "`cpu_rt_*`"),
@@ -140,10 +119,8 @@ pub(crate) const TABLE: &[Capability] = &[
     line(Services, "services.*.deploy.rollback_config", Given, Ignored(SWARM), ""),
     line(Services, "services.*.deploy.update_config", Given, Ignored(SWARM), ""),
     line(Services, "services.*.develop", Given, Refused("there is no verb `watch`"), ""),
-    line(Services, "services.*.device_cgroup_rules", Given, Ignored(NOTHING), "`device_cgroup_rules`"),
     line(Services, "services.*.external_links", Given, Ignored(NOTHING), "`external_links`"),
     line(Services, "services.*.gpus", Given, Ignored(GPU), "`gpus`"),
-    line(Services, "services.*.ipc", Is(&["none"]), Ignored("it has a private one"), "`ipc: none`"),
     line(Services, "services.*.isolation", Not(&["default", ""]), Ignored(WINDOWS), "`isolation`"),
     line(
         Services,
@@ -159,21 +136,7 @@ pub(crate) const TABLE: &[Capability] = &[
         Ignored(NOTHING),
         "`logging.options` but `max-size` and `max-file`",
     ),
-    line(
-        Services,
-        "services.*.mem_swappiness",
-        Given,
-        Ignored("the kernel's own is used"),
-        "`mem_swappiness`",
-    ),
     line(Services, "services.*.models", Given, Ignored(NOTHING), "`models`"),
-    line(
-        Services,
-        "services.*.oom_kill_disable",
-        Given,
-        Ignored("the kernel may end its processes"),
-        "`oom_kill_disable`",
-    ),
     line(Services, "services.*.post_start", Given, Ignored("it isn't run"), "`post_start`"),
     line(Services, "services.*.pre_start", Given, Ignored("it isn't run"), "`pre_start`"),
     line(Services, "services.*.pre_stop", Given, Ignored("it isn't run"), "`pre_stop`"),
@@ -188,22 +151,9 @@ pub(crate) const TABLE: &[Capability] = &[
     line(
         Services,
         "services.*.security_opt.*",
-        Not(&[
-            "no-new-privileges",
-            "no-new-privileges:true",
-            "no-new-privileges=true",
-            "no-new-privileges:false",
-            "no-new-privileges=false",
-            "seccomp:unconfined",
-            "seccomp=unconfined",
-            "systempaths=unconfined",
-            "apparmor:unconfined",
-            "apparmor=unconfined",
-            "label:disable",
-            "label=disable",
-        ]),
-        Ignored("the default protection stays"),
-        "`security_opt` for AppArmor, SELinux and seccomp profiles",
+        Begins(&["label", "apparmor", "writable-cgroups"], &UNCONFINED),
+        Ignored("this machine's own protection stays"),
+        "`security_opt` for AppArmor and SELinux",
     ),
     line(
         Services,
@@ -212,7 +162,6 @@ pub(crate) const TABLE: &[Capability] = &[
         Ignored("its writable layer has no limit"),
         "`storage_opt`",
     ),
-    line(Services, "services.*.ulimits.*", Key(&LIMITS), Ignored("Linux has no such limit"), ""),
     line(
         Services,
         "services.*.use_api_socket",
@@ -364,7 +313,9 @@ pub(crate) const TABLE: &[Capability] = &[
     ),
     line(Machine, "services.*.mem_limit", Given, Needs(Need::Controller("memory")), ""),
     line(Machine, "services.*.mem_reservation", Given, Needs(Need::Controller("memory")), ""),
+    line(Machine, "services.*.mem_swappiness", Given, Needs(Need::MemoryV1), ""),
     line(Machine, "services.*.memswap_limit", Given, Needs(Need::Controller("memory")), ""),
+    line(Machine, "services.*.oom_kill_disable", Given, Needs(Need::MemoryV1), ""),
     line(Machine, "services.*.pids_limit", Given, Needs(Need::Controller("pids")), ""),
     line(Machine, "services.*.ulimits.*", Key(&[]), Needs(Need::RaiseLimit), ""),
 ];
@@ -378,7 +329,9 @@ impl When {
             }),
             Self::False => text == Some("false"),
             Self::Not(words) => text.is_some_and(|t| !words.contains(&t)),
-            Self::Is(words) => text.is_some_and(|t| words.contains(&t)),
+            Self::Begins(begins, but) => {
+                text.is_some_and(|t| begins.iter().any(|b| t.starts_with(b)) && !but.contains(&t))
+            }
             Self::Key(words) => !words.contains(&key),
             Self::Several => entries > 1,
             Self::Has(parts) => text.is_some_and(|t| parts.iter().any(|p| t.contains(p))),

@@ -47,8 +47,16 @@ fn candidates() -> Vec<Json> {
         "r",
         "/s2",
     ];
-    let lists =
-        [json!(["s"]), json!(["CHOWN"]), json!(["80"]), json!(["10.0.0.1"]), json!(["s:s"]), json!(["/s"])];
+    let lists = [
+        json!(["s"]),
+        json!(["c 1:3 r"]),
+        json!(["seccomp=unconfined"]),
+        json!(["CHOWN"]),
+        json!(["80"]),
+        json!(["10.0.0.1"]),
+        json!(["s:s"]),
+        json!(["/s"]),
+    ];
     let maps = [
         json!({"k": "v"}),
         json!({"k": 5}),
@@ -158,7 +166,9 @@ impl Walk {
         }
         for (pattern, values) in schema["patternProperties"].as_object().into_iter().flatten() {
             if pattern != "^x-" {
-                self.walk(values, &format!("{path}.*"), &|value| wrap(json!({ "s": value })));
+                // Limits have names of their own.
+                let name = if path.ends_with("ulimits") { "nofile" } else { "s" };
+                self.walk(values, &format!("{path}.*"), &|value| wrap(json!({ name: value })));
             }
         }
         if !schema["items"].is_null() {

@@ -32,15 +32,20 @@ fn what_is_there_twice() {
         "depends_on: [s, s]",
         "networks: [s, s]",
         "group_add: [s, s]",
-        "security_opt: [s, s]",
         "volumes_from: [s, s]",
-        "device_cgroup_rules: [s, s]",
         "external_links: [s, s]",
         "gpus: [{capabilities: [s, s]}]",
         "build: {no_cache_filter: [s, s]}",
     ] {
         let got = service(refused).unwrap_err();
         assert!(got.contains("has \"s\" twice"), "{refused}: {got}");
+    }
+    for (refused, what) in [
+        ("security_opt: [label=s, label=s]", "label=s"),
+        ("device_cgroup_rules: [a 1:1 r, a 1:1 r]", "a 1:1 r"),
+    ] {
+        let got = service(refused).unwrap_err();
+        assert!(got.contains(&format!("has {what:?} twice")), "{refused}: {got}");
     }
 }
 

@@ -1,18 +1,22 @@
 //! From a container's record to an OCI runtime spec.
 
+mod confine;
+mod devices;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use confine::all_capabilities;
+pub(crate) use confine::{capabilities, filter};
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxCpu, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory,
-    LinuxNamespace, LinuxNamespaceType, LinuxPids, LinuxResources, Mount, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, Spec, User,
+    LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNamespace, LinuxNamespaceType, LinuxPids,
+    LinuxResources, Mount, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec, User,
 };
 use rcompose_engine::{ExecSpec, FailureKind, StepFailure};
 use rcompose_model::{Resources, ServiceName};
 use rcompose_plan::{ContainerSpec, MountSource, NetNs, NsMode};
 use rcompose_runtime::users::{ResolvedUser, UserError};
-use rcompose_runtime::{default_spec, docker_capabilities, for_user};
+use rcompose_runtime::{default_spec, for_user};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -51,10 +55,7 @@ pub(crate) fn oci_spec(spec: &ContainerSpec, places: &Places) -> Result<Spec, St
         .set_terminal(Some(spec.tty))
         .set_user(oci_user(&user, spec, &places.upper)?)
         .set_capabilities(Some(for_user(&granted, user.uid)))
-        .set_no_new_privileges(Some(has_opt(
-            spec,
-            &["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"],
-        )))
+        .set_no_new_privileges(Some(spec.security.no_new_privileges))
         .set_rlimits(rlimits(spec))
         .set_oom_score_adj(spec.resources.oom_score_adj);
     oci.set_process(Some(process));
@@ -91,106 +92,9 @@ pub(crate) fn exec_process(
         .set_user(oci_user(&user, spec, upper)?)
         .set_capabilities(Some(for_user(&granted, user.uid)))
         .set_rlimits(rlimits(spec))
-        .set_no_new_privileges(Some(has_opt(spec, &["no-new-privileges", "no-new-privileges:true"])))
+        .set_no_new_privileges(Some(spec.security.no_new_privileges))
         .set_oom_score_adj(spec.resources.oom_score_adj);
     Ok(process)
-}
-
-/// Bounding set of a container: Docker's, with what the service adds and drops.
-pub(crate) fn capabilities(spec: &ContainerSpec) -> Result<Capabilities, StepFailure> {
-    if spec.privileged {
-        return Ok(all_capabilities());
-    }
-    let parse = |list: &[String], attribute: &str| -> Result<(bool, Capabilities), StepFailure> {
-        let mut set = Capabilities::new();
-        let mut all = false;
-        for name in list {
-            let upper = name.to_ascii_uppercase();
-            let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-            if bare == "ALL" {
-                all = true;
-                continue;
-            }
-            let cap = Capability::from_str(&format!("CAP_{bare}")).or_else(|_| Capability::from_str(bare));
-            set.insert(cap.map_err(|_| place(spec, attribute, format!("unknown capability {name:?}")))?);
-        }
-        Ok((all, set))
-    };
-    let (add_all, add) = parse(&spec.cap_add, "cap_add")?;
-    let (drop_all, drop) = parse(&spec.cap_drop, "cap_drop")?;
-    let mut set = if add_all {
-        all_capabilities()
-    } else if drop_all {
-        Capabilities::new()
-    } else {
-        docker_capabilities()
-    };
-    set.extend(add.iter().copied());
-    if !drop_all {
-        set.retain(|c| !drop.contains(c));
-    } else {
-        set.retain(|c| add_all || add.contains(c));
-    }
-    Ok(set)
-}
-
-fn all_capabilities() -> Capabilities {
-    const NAMES: [&str; 41] = [
-        "AUDIT_CONTROL",
-        "AUDIT_READ",
-        "AUDIT_WRITE",
-        "BLOCK_SUSPEND",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "KILL",
-        "LEASE",
-        "LINUX_IMMUTABLE",
-        "MAC_ADMIN",
-        "MAC_OVERRIDE",
-        "MKNOD",
-        "NET_ADMIN",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_RAW",
-        "PERFMON",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_CHROOT",
-        "SYS_MODULE",
-        "SYS_NICE",
-        "SYS_PACCT",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "SYSLOG",
-        "WAKE_ALARM",
-    ];
-    NAMES
-        .iter()
-        .filter_map(|n| Capability::from_str(&format!("CAP_{n}")).or_else(|_| Capability::from_str(n)).ok())
-        .collect()
-}
-
-/// True when seccomp stays off.
-pub(crate) fn unconfined(spec: &ContainerSpec) -> bool {
-    spec.privileged || has_opt(spec, &["seccomp:unconfined", "seccomp=unconfined"])
-}
-
-fn has_opt(spec: &ContainerSpec, names: &[&str]) -> bool {
-    spec.security_opt.iter().any(|o| names.contains(&o.as_str()))
 }
 
 pub(crate) fn hostname(spec: &ContainerSpec) -> String {
@@ -290,6 +194,10 @@ fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Vec<Mo
             continue;
         }
         let target = m.destination().clone();
+        if spec.ipc == NsMode::Bare && (target == Path::new("/dev/shm") || target == Path::new("/dev/mqueue"))
+        {
+            continue;
+        }
         if target == Path::new("/dev/shm") && spec.shm_size != 0 && spec.shm_size != DEFAULT_SHM {
             let options = m.options().iter().flatten().filter(|o| !o.starts_with("size=")).cloned();
             let options = options.chain([format!("size={}", spec.shm_size)]).collect();
@@ -299,7 +207,7 @@ fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Vec<Mo
             let options = m.options().iter().flatten().filter(|o| *o != "ro").cloned().collect();
             m.set_options(Some(options));
         }
-        if spec.ipc != NsMode::Own && target == Path::new("/dev/mqueue") && spec.ipc == NsMode::Host {
+        if spec.ipc == NsMode::Host && target == Path::new("/dev/mqueue") {
             m = mount("/dev/mqueue", "bind", Path::new("/dev/mqueue"), vec!["bind".into()]);
         }
         if spec.ipc == NsMode::Host && target == Path::new("/dev/shm") {
@@ -361,7 +269,10 @@ fn linux(oci: &mut Spec, spec: &ContainerSpec, places: &Places) -> Result<(), St
             T::Pid => spec.pid == NsMode::Host,
             T::Ipc => spec.ipc == NsMode::Host,
             T::Uts => spec.uts == NsMode::Host,
-            T::Cgroup => spec.privileged,
+            T::Cgroup => match &spec.cgroup {
+                Some(mode) => *mode == NsMode::Host,
+                None => spec.privileged,
+            },
             _ => false,
         };
         if of_host {
@@ -376,25 +287,26 @@ fn linux(oci: &mut Spec, spec: &ContainerSpec, places: &Places) -> Result<(), St
     linux.set_sysctl(Some(sysctls));
     let mut resources = linux.resources().clone().unwrap_or_default();
     limits(&mut resources, &spec.resources);
-    if spec.privileged || has_opt(spec, &["systempaths=unconfined"]) {
+    if spec.privileged || spec.security.system_paths {
         linux.set_masked_paths(None).set_readonly_paths(None);
     }
-    let mut devices = Vec::new();
+    let mut nodes = Vec::new();
     if spec.privileged {
         let mut all = LinuxDeviceCgroup::default();
         all.set_allow(true).set_typ(Some(LinuxDeviceType::A)).set_access(Some("rwm".into()));
         resources.set_devices(Some(vec![all]));
     }
+    let mut rules = resources.devices().clone().unwrap_or_default();
     for text in &spec.devices {
-        let (device, rule) = device(spec, text)?;
-        devices.push(device);
-        let mut rules = resources.devices().clone().unwrap_or_default();
+        let (device, rule) = devices::device(spec, text)?;
+        nodes.push(device);
         rules.push(rule);
-        resources.set_devices(Some(rules));
     }
+    rules.extend(spec.device_rules.iter().map(devices::rule));
+    resources.set_devices(Some(rules));
     linux.set_resources(Some(resources));
-    if !devices.is_empty() {
-        linux.set_devices(Some(devices));
+    if !nodes.is_empty() {
+        linux.set_devices(Some(nodes));
     }
     oci.set_linux(Some(linux));
     Ok(())
@@ -431,41 +343,6 @@ fn limits(out: &mut LinuxResources, r: &Resources) {
         pids.set_limit(limit);
         out.set_pids(Some(pids));
     }
-}
-
-/// `host[:container[:rwm]]`, with the node's numbers read from the host.
-fn device(spec: &ContainerSpec, text: &str) -> Result<(LinuxDevice, LinuxDeviceCgroup), StepFailure> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let mut parts = text.split(':');
-    let host = parts.next().unwrap_or_default();
-    let target = parts.next().unwrap_or(host);
-    let access = parts.next().unwrap_or("rwm");
-    let meta = std::fs::metadata(host).map_err(|e| place(spec, "devices", format!("device {host}: {e}")))?;
-    let kind = if meta.file_type().is_char_device() {
-        LinuxDeviceType::C
-    } else if meta.file_type().is_block_device() {
-        LinuxDeviceType::B
-    } else {
-        return Err(place(spec, "devices", format!("{host} is not a device")));
-    };
-    let rdev = meta.rdev();
-    let (major, minor) = (i64::from(rustix::fs::major(rdev)), i64::from(rustix::fs::minor(rdev)));
-    let mut device = LinuxDevice::default();
-    device
-        .set_path(target.into())
-        .set_typ(kind)
-        .set_major(major)
-        .set_minor(minor)
-        .set_file_mode(Some(meta.mode() & 0o777))
-        .set_uid(Some(meta.uid()))
-        .set_gid(Some(meta.gid()));
-    let mut rule = LinuxDeviceCgroup::default();
-    rule.set_allow(true)
-        .set_typ(Some(kind))
-        .set_major(Some(major))
-        .set_minor(Some(minor))
-        .set_access(Some(access.to_owned()));
-    Ok((device, rule))
 }
 
 /// Says whose command a failure in the child is about.

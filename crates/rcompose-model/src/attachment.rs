@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,39 @@ pub struct Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.source, self.target, self.permissions)
+    }
+}
+
+/// One entry of `device_cgroup_rules`: `TYPE MAJOR:MINOR ACCESS`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRule {
+    /// `a` (all), `b` or `c`.
+    pub kind: char,
+    /// `None` is each.
+    pub major: Option<u32>,
+    /// `None` is each.
+    pub minor: Option<u32>,
+    /// Of `r`, `w` and `m`.
+    pub access: String,
+}
+
+impl FromStr for DeviceRule {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let [kind, numbers, access] = text.split(' ').collect::<Vec<_>>()[..] else { return Err(()) };
+        let (major, minor) = numbers.split_once(':').ok_or(())?;
+        let number = |t: &str| if t == "*" { Ok(None) } else { t.parse().map(Some).map_err(drop) };
+        let kind = match kind {
+            "a" => 'a',
+            "b" => 'b',
+            "c" => 'c',
+            _ => return Err(()),
+        };
+        if !(1..=3).contains(&access.len()) || access.contains(|c| !matches!(c, 'r' | 'w' | 'm')) {
+            return Err(());
+        }
+        Ok(Self { kind, major: number(major)?, minor: number(minor)?, access: access.to_owned() })
     }
 }
 

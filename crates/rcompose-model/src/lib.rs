@@ -14,11 +14,12 @@ mod origin;
 mod port;
 mod project;
 mod resources;
+mod security;
 mod service;
 mod signal;
 
 pub use address::{AddressError, Cidr, MacAddress};
-pub use attachment::{Device, Exposed, Link, MountsOf, VolumesFrom};
+pub use attachment::{Device, DeviceRule, Exposed, Link, MountsOf, VolumesFrom};
 pub use health::{HealthTest, Healthcheck};
 pub use mount::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
 pub use name::{NameError, ProjectName, ServiceName};
@@ -27,6 +28,7 @@ pub use origin::Origin;
 pub use port::{PortMapping, PortProtocol};
 pub use project::{FileObject, FileSource, Project};
 pub use resources::{Resources, Ulimit};
+pub use security::{Seccomp, SeccompArg, SeccompProfile, SeccompRule, SeccompWhen, Security};
 pub use service::{
     Build, Dependency, DependencyCondition, FileMount, Logging, NamespaceMode, PullPolicy, RestartPolicy,
     Service,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Device, Exposed, Healthcheck, Link, Mount, NetworkMode, Origin, PortMapping, Resources, ServiceName,
-    Signal, Ulimit, VolumesFrom,
+    Device, DeviceRule, Exposed, Healthcheck, Link, Mount, NetworkMode, Origin, PortMapping, Resources,
+    Security, ServiceName, Signal, Ulimit, VolumesFrom,
 };
 
 /// A service, every value in its final type.
@@ -88,8 +88,8 @@ pub struct Service {
     pub cap_drop: Vec<String>,
     /// All capabilities, devices, no masks, no seccomp.
     pub privileged: bool,
-    /// `security_opt` entries as written.
-    pub security_opt: Vec<String>,
+    /// `security_opt`.
+    pub security: Security,
     /// Lines for /etc/hosts: host name and address (`host-gateway` possible), in order.
     pub extra_hosts: Vec<(String, String)>,
     /// Name servers.
@@ -106,6 +106,8 @@ pub struct Service {
     pub sysctls: BTreeMap<String, String>,
     /// Devices of the host.
     pub devices: Vec<Device>,
+    /// Further devices that it may use, without their nodes.
+    pub device_rules: Vec<DeviceRule>,
     /// Allocate a terminal.
     pub tty: bool,
     /// Keep stdin open.
@@ -116,6 +118,8 @@ pub struct Service {
     pub configs: Vec<FileMount>,
     /// `pid`.
     pub pid: Option<NamespaceMode>,
+    /// `cgroup`: `host` or `private`.
+    pub cgroup: Option<NamespaceMode>,
     /// `ipc`.
     pub ipc: Option<NamespaceMode>,
     /// `uts: host`.

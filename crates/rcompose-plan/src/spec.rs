@@ -3,7 +3,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rcompose_model::{Logging, Origin, PortProtocol, Resources, RestartPolicy, ServiceName, Signal, Ulimit};
+use rcompose_model::{
+    DeviceRule, Logging, Origin, PortProtocol, Resources, RestartPolicy, Security, ServiceName, Signal,
+    Ulimit,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ContainerId;
@@ -126,7 +129,8 @@ pub struct ContainerSpec {
     /// Privileged.
     pub privileged: bool,
     /// `security_opt`.
-    pub security_opt: Vec<String>,
+    #[serde(default)]
+    pub security: Security,
     /// Bytes of /dev/shm.
     pub shm_size: u64,
     /// Kernel parameters.
@@ -136,6 +140,9 @@ pub struct ContainerSpec {
     /// What is kept of its output.
     #[serde(default)]
     pub logging: Logging,
+    /// Further devices that it may use.
+    #[serde(default)]
+    pub device_rules: Vec<DeviceRule>,
     /// With a terminal.
     pub tty: bool,
     /// Stdin stays open.
@@ -146,6 +153,9 @@ pub struct ContainerSpec {
     pub pid: NsMode,
     /// IPC namespace.
     pub ipc: NsMode,
+    /// Cgroup namespace; `None`: its own unless it is privileged.
+    #[serde(default)]
+    pub cgroup: Option<NsMode>,
     /// UTS namespace.
     pub uts: NsMode,
     /// Cgroup parent.
@@ -264,6 +274,8 @@ pub enum NsMode {
     Host,
     /// Another container's.
     Container(ContainerId),
+    /// Its own, without the places where it shows (`ipc: none`).
+    Bare,
 }
 
 /// A container's membership in one network.

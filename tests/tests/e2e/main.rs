@@ -5,6 +5,7 @@ mod attached;
 mod bad_input;
 mod build;
 mod chaos;
+mod confine;
 mod data;
 mod examples;
 mod health;

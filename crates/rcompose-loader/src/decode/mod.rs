@@ -4,6 +4,7 @@ mod image;
 mod logging;
 mod mounts;
 mod network;
+mod security;
 mod service;
 mod value;
 
@@ -45,6 +46,7 @@ pub(crate) fn project(
                 build.context = setting.directory.display().to_string();
             }
             if enabled.contains(key) {
+                security::profile(cx, node, &mut service.security, &setting.directory);
                 on.push((service_name, service));
             } else {
                 off.push((service_name, service));

@@ -3,17 +3,18 @@ use std::time::Duration;
 
 use rcompose_model::{
     Build, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, MountsOf, NamespaceMode,
-    PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, Ulimit, VolumesFrom,
+    PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, VolumesFrom,
 };
 
 use super::hosts;
 use super::logging::logging;
 use super::mounts::{file_mounts, mounts};
 use super::network::{network_mode, ports};
+use super::security::{device_rules, security, ulimits};
 use super::value::{each, flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
 use crate::canonical::exposed_ports;
 use crate::cx::{Cx, nearest};
-use crate::tree::{Node, Value};
+use crate::tree::Node;
 use crate::units::{parse_bytes, parse_duration};
 
 pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Service> {
@@ -51,12 +52,12 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         stop_signal: stop_signal(cx, n),
         stop_grace_period: duration(cx, n, "stop_grace_period"),
         resources: resources(n),
-        ulimits: ulimits(n),
+        ulimits: ulimits(cx, n),
         read_only: flag(n, "read_only"),
         cap_add: capabilities(cx, n, "cap_add"),
         cap_drop: capabilities(cx, n, "cap_drop"),
         privileged: flag(n, "privileged"),
-        security_opt: strings(n.get("security_opt")),
+        security: security(cx, n),
         extra_hosts: hosts(n.get("extra_hosts")),
         dns: each(cx, n, "dns", |text| {
             text.parse().map_err(|_| format!("dns: {text:?} isn't an IP address"))
@@ -67,11 +68,13 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         shm_size: size(n, "shm_size"),
         sysctls: text_map(n.get("sysctls")),
         devices: devices(n),
+        device_rules: device_rules(cx, n),
         tty: flag(n, "tty"),
         stdin_open: flag(n, "stdin_open"),
         secrets: file_mounts(cx, n, "secrets"),
         configs: file_mounts(cx, n, "configs"),
         pid: namespace(n, "pid"),
+        cgroup: namespace(n, "cgroup"),
         ipc: namespace(n, "ipc"),
         uts: namespace(n, "uts"),
         attach: opt_flag(n, "attach").unwrap_or(true),
@@ -379,24 +382,6 @@ fn resources(n: &Node) -> Resources {
         oom_kill_disable: flag(n, "oom_kill_disable"),
         oom_score_adj: opt_int(n, "oom_score_adj").and_then(|s| i32::try_from(s).ok()),
     }
-}
-
-fn ulimits(n: &Node) -> Vec<Ulimit> {
-    let mut out = Vec::new();
-    for (name, limit) in n.get("ulimits").and_then(Node::as_map).into_iter().flatten() {
-        let (soft, hard) = match &limit.value {
-            Value::Map(_) => {
-                let soft = opt_int(limit, "soft").unwrap_or_default();
-                (soft, opt_int(limit, "hard").unwrap_or(soft))
-            }
-            _ => {
-                let both = limit.scalar_text().and_then(|t| t.parse().ok()).unwrap_or_default();
-                (both, both)
-            }
-        };
-        out.push(Ulimit { name: name.to_ascii_lowercase(), soft, hard });
-    }
-    out
 }
 
 fn devices(n: &Node) -> Vec<Device> {

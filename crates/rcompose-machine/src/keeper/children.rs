@@ -9,7 +9,6 @@ use rcompose_engine::{ExecSpec, FailureKind, StepFailure};
 use rcompose_model::ProjectName;
 use rcompose_plan::{ContainerId, ContainerSpec, NetNs, NsMode};
 use rcompose_runtime::cgroup::CgroupPath;
-use rcompose_runtime::seccomp::Filter;
 use rcompose_runtime::{CreateError, CreateRequest, ExecRequest, InjectedFile, Rootfs, WinSize};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
@@ -195,11 +194,7 @@ impl Children {
             .map_err(|e| StepFailure::environment(format!("find the cgroup of {}", spec.name), &e))?;
         let record = CgroupRecord { name, directories: cgroup.directories().map(Into::into).collect() };
         write_json(&dir.join("cgroup.json"), &record)?;
-        let filter = if bundle::unconfined(&spec) {
-            None
-        } else {
-            Some(Filter::docker_default(&bundle::capabilities(&spec)?))
-        };
+        let filter = bundle::filter(&spec, false)?;
         let rootfs = Rootfs::Overlay {
             lowers: spec.image.layers.clone(),
             upper: dir.join("upper"),
@@ -329,11 +324,7 @@ impl Children {
             (false, true) => Pipes::default(),
             (false, false) => Pipes::new(exec.stdin, user).map_err(fail)?,
         };
-        let filter = if bundle::unconfined(&spec) || exec.privileged {
-            None
-        } else {
-            Some(Filter::docker_default(&bundle::capabilities(&spec)?))
-        };
+        let filter = bundle::filter(&spec, exec.privileged)?;
         let target_pid = Pid::from_raw(kept.pid)
             .ok_or_else(|| StepFailure::new(FailureKind::Internal, "a container without a process"))?;
         let request = ExecRequest {

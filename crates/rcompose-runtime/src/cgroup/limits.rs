@@ -63,10 +63,25 @@ fn apply_memory(
     memory: &LinuxMemory,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), CgroupError> {
-    if memory.limit().is_none() && memory.swap().is_none() && memory.reservation().is_none() {
+    let (swappiness, no_killer) = (memory.swappiness(), memory.disable_oom_killer() == Some(true));
+    let only_v1 = swappiness.is_some() || no_killer;
+    let limited = memory.limit().is_some() || memory.swap().is_some() || memory.reservation().is_some();
+    if !limited && !only_v1 {
         return Ok(());
     }
     let (path, v1) = need(cgroup, "memory")?;
+    if v1 {
+        if let Some(swappiness) = swappiness {
+            write(path, "memory.swappiness", &swappiness.to_string())?;
+        }
+        if no_killer {
+            write(path, "memory.oom_control", "1")?;
+        }
+    } else if only_v1 {
+        // Docker discards them with a warning, too.
+        warnings
+            .push(Warning("swappiness and the OOM killer can't be set here: cgroup v2 has neither".into()));
+    }
     let text = |value: i64| if value < 0 && !v1 { "max".to_owned() } else { value.to_string() };
     if v1 {
         const SWAP: &str = "memory.memsw.limit_in_bytes";

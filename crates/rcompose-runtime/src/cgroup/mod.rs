@@ -8,6 +8,6 @@ mod machine;
 mod path;
 mod stats;
 
-pub use machine::controllers;
+pub use machine::{controllers, is_v1};
 pub use path::{CgroupError, CgroupPath};
 pub use stats::Stats;

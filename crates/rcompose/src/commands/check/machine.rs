@@ -10,6 +10,8 @@ use crate::failure::Failure;
 /// What decides.
 struct Facts {
     controllers: BTreeSet<String>,
+    /// `memory` is a controller of cgroup v1.
+    memory_v1: bool,
     may_raise: bool,
     /// As many descriptors as any process may have.
     most_files: Option<u64>,
@@ -22,6 +24,8 @@ pub(super) fn lacks(needs: &[Requirement]) -> Result<Vec<Diagnostic>, Failure> {
     }
     let facts = Facts {
         controllers: rcompose_runtime::cgroup::controllers()
+            .map_err(|e| Failure::io("find this machine's cgroup controllers", &e))?,
+        memory_v1: rcompose_runtime::cgroup::is_v1("memory")
             .map_err(|e| Failure::io("find this machine's cgroup controllers", &e))?,
         may_raise: may_raise()?,
         most_files: std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|t| t.trim().parse().ok()),
@@ -40,6 +44,11 @@ fn lack(
         Need::Controller(name) => (
             format!("{path} needs the cgroup controller {name}, which this machine doesn't have"),
             "the container wouldn't start: leave it out, or boot with the controller enabled".to_owned(),
+        ),
+        Need::MemoryV1 if facts.memory_v1 => return None,
+        Need::MemoryV1 => (
+            format!("{path} needs cgroup v1, and this machine has v2"),
+            "it is left out: leave it out of the file, too".to_owned(),
         ),
         Need::RaiseLimit => {
             let name = path.rsplit('.').next().unwrap_or_default();
@@ -102,7 +111,12 @@ mod tests {
     use super::*;
 
     fn tell(need: Need, path: &str, hard: i64, may_raise: bool) -> Option<String> {
-        let facts = Facts { controllers: ["memory".into()].into(), may_raise, most_files: Some(1000) };
+        let facts = Facts {
+            memory_v1: false,
+            controllers: ["memory".into()].into(),
+            may_raise,
+            most_files: Some(1000),
+        };
         let need = Requirement { need, path: path.into(), place: None, hard };
         lack(&facts, &need, &|_| Some(500)).map(|d| d.message)
     }
