@@ -5,6 +5,7 @@ mod natural;
 mod order;
 mod yaml;
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::{Map, Node, Span, Style, Value};
@@ -13,7 +14,9 @@ use crate::variables::{self, Variable};
 /// A project in canonical form, ready to be printed.
 #[derive(Debug, Clone)]
 pub struct Canonical {
-    tree: Node,
+    /// Until somebody looks.
+    as_loaded: RefCell<Node>,
+    tidied: OnceCell<Node>,
     environment: BTreeMap<String, String>,
     raw: bool,
 }
@@ -26,24 +29,37 @@ impl Canonical {
                 entry.value = Value::Map(Map::new());
             }
         }
-        tidy(&mut tree, &mut Vec::new());
-        Self { tree, environment, raw: false }
+        Self { as_loaded: RefCell::new(tree), tidied: OnceCell::new(), environment, raw: false }
     }
 
     /// As the files have it: nothing is dropped or escaped, and all keys are sorted.
     pub(crate) fn raw(mut tree: Node, environment: BTreeMap<String, String>) -> Self {
         order::sort_all(&mut tree);
-        Self { tree, environment, raw: true }
+        Self { as_loaded: RefCell::default(), tidied: OnceCell::from(tree), environment, raw: true }
+    }
+
+    /// Most loads never print: then nothing is tidied.
+    fn tree(&self) -> &Node {
+        self.tidied.get_or_init(|| {
+            let mut tree = self.as_loaded.take();
+            tidy(&mut tree, &mut Vec::new());
+            tree
+        })
+    }
+
+    fn tree_mut(&mut self) -> &mut Node {
+        self.tree();
+        self.tidied.get_mut().expect("the line above has made it")
     }
 
     /// As YAML, in docker compose's order of keys.
     pub fn to_yaml(&self) -> String {
-        self.escaped(yaml::print(&self.tree))
+        self.escaped(yaml::print(self.tree()))
     }
 
     /// As JSON, indented by two spaces, with a newline at the end.
     pub fn to_json(&self) -> String {
-        let json = if self.raw { json::value(&self.tree) } else { json::project(&self.tree) };
+        let json = if self.raw { json::value(self.tree()) } else { json::project(self.tree()) };
         let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
         text.push('\n');
         self.escaped(text)
@@ -56,7 +72,7 @@ impl Canonical {
 
     /// What a service's hash is made of: what its containers depend on, as docker compose has it.
     pub fn service_json(&self, name: &str) -> Option<String> {
-        let services = self.tree.get("services")?;
+        let services = self.tree().get("services")?;
         Some(json::for_hash(name, services.get(name)?))
     }
 
@@ -67,7 +83,7 @@ impl Canonical {
 
     /// The variables that strings use, by name.
     pub fn variables(&self) -> BTreeMap<String, Variable> {
-        variables::of(&self.tree)
+        variables::of(self.tree())
     }
 
     /// Services, each after those that it depends on.
@@ -81,7 +97,7 @@ impl Canonical {
             out.push(name.to_owned());
         }
         let (mut out, mut seen) = (Vec::new(), BTreeSet::new());
-        if let Some(services) = self.tree.get("services").and_then(Node::as_map) {
+        if let Some(services) = self.tree().get("services").and_then(Node::as_map) {
             let mut names: Vec<&String> = services.keys().collect();
             names.sort();
             names.into_iter().for_each(|n| visit(services, n, &mut out, &mut seen));
@@ -91,13 +107,13 @@ impl Canonical {
 
     /// Names in a section: `volumes`, `networks`, ….
     pub fn names(&self, section: &str) -> Vec<String> {
-        let entries = self.tree.get(section).and_then(Node::as_map);
+        let entries = self.tree().get(section).and_then(Node::as_map);
         entries.into_iter().flat_map(Map::keys).cloned().collect()
     }
 
     /// A text attribute of each entry of a section.
     pub fn attribute(&self, section: &str, key: &str) -> Vec<String> {
-        let entries = self.tree.get(section).and_then(Node::as_map);
+        let entries = self.tree().get(section).and_then(Node::as_map);
         entries
             .into_iter()
             .flat_map(Map::values)
@@ -111,7 +127,7 @@ impl Canonical {
     /// # Errors
     /// The name that no enabled service has.
     pub fn keep_services(&mut self, names: &[String], all_resources: bool) -> Result<(), String> {
-        let Some(top) = self.tree.as_map_mut() else { return Ok(()) };
+        let Some(top) = self.tree_mut().as_map_mut() else { return Ok(()) };
         let none = Map::new();
         let services = top.get("services").and_then(Node::as_map).unwrap_or(&none);
         let mut wanted: Vec<(String, bool)> = names.iter().map(|n| (n.clone(), true)).collect();
@@ -152,8 +168,8 @@ impl Canonical {
     }
 
     fn drop_unused(&mut self, services: &BTreeSet<String>) {
-        let used = crate::normalize::used(&self.tree, services);
-        let Some(top) = self.tree.as_map_mut() else { return };
+        let used = crate::normalize::used(self.tree(), services);
+        let Some(top) = self.tree_mut().as_map_mut() else { return };
         for section in ["networks", "volumes", "secrets", "configs", "models"] {
             let of_section = used.get(section);
             if let Some(entries) = top.get_mut(section).and_then(Node::as_map_mut) {
@@ -168,7 +184,8 @@ impl Canonical {
     /// Every image that services name: their own, those of `pre_start` steps, and those mounted as volumes unless
     /// they are another service's.
     pub fn images_mut(&mut self) -> Vec<&mut String> {
-        let services = self.tree.as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
+        let services =
+            self.tree_mut().as_map_mut().and_then(|m| m.get_mut("services")).and_then(Node::as_map_mut);
         let Some(services) = services else { return Vec::new() };
         let names: BTreeSet<String> = services.keys().cloned().collect();
         let mut out = Vec::new();
@@ -193,14 +210,14 @@ impl Canonical {
 
     /// The images of a service's `pre_start` steps.
     pub fn step_images(&self, service: &str) -> Vec<String> {
-        let service = self.tree.get("services").and_then(|s| s.get(service));
+        let service = self.tree().get("services").and_then(|s| s.get(service));
         let steps = service.and_then(|s| s.get("pre_start")).and_then(Node::as_seq).unwrap_or_default();
         steps.iter().filter_map(|s| Some(s.get("image")?.as_str()?.to_owned())).collect()
     }
 
     /// Drops all but images, the services' own and those mounted as volumes (`--lock-image-digests`).
     pub fn keep_images(&mut self) {
-        let Some(top) = self.tree.as_map_mut() else { return };
+        let Some(top) = self.tree_mut().as_map_mut() else { return };
         top.retain(|key, _| key == "services");
         let services = top.get_mut("services").and_then(Node::as_map_mut);
         for service in services.into_iter().flat_map(Map::values_mut).filter_map(Node::as_map_mut) {
