@@ -6,6 +6,7 @@
 
 mod address;
 mod attachment;
+mod capability;
 mod health;
 mod mount;
 mod name;
@@ -20,6 +21,7 @@ mod signal;
 
 pub use address::{AddressError, Cidr, MacAddress};
 pub use attachment::{Device, DeviceRule, Exposed, Link, MountsOf, VolumesFrom};
+pub use capability::CAPABILITIES;
 pub use health::{HealthTest, Healthcheck};
 pub use mount::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
 pub use name::{NameError, ProjectName, ServiceName};

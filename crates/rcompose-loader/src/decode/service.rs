@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_model::{
-    Build, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, MountsOf, NamespaceMode,
-    PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, VolumesFrom,
+    Build, CAPABILITIES, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, MountsOf,
+    NamespaceMode, PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, VolumesFrom,
 };
 
 use super::hosts;
@@ -211,59 +211,16 @@ fn restart(cx: &mut Cx<'_>, n: &Node) -> RestartPolicy {
 }
 
 fn capabilities(cx: &mut Cx<'_>, n: &Node, key: &str) -> Vec<String> {
-    const KNOWN: [&str; 42] = [
-        "ALL",
-        "AUDIT_CONTROL",
-        "AUDIT_READ",
-        "AUDIT_WRITE",
-        "BLOCK_SUSPEND",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "KILL",
-        "LEASE",
-        "LINUX_IMMUTABLE",
-        "MAC_ADMIN",
-        "MAC_OVERRIDE",
-        "MKNOD",
-        "NET_ADMIN",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_RAW",
-        "PERFMON",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYSLOG",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_CHROOT",
-        "SYS_MODULE",
-        "SYS_NICE",
-        "SYS_PACCT",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "WAKE_ALARM",
-    ];
+    let known = || CAPABILITIES.into_iter().chain(["ALL"]);
     let mut out = Vec::new();
     for item in n.get(key).and_then(Node::as_seq).unwrap_or_default() {
         let text = item.scalar_text().unwrap_or_default();
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
-        if KNOWN.contains(&name.as_str()) {
+        if known().any(|k| k == name) {
             out.push(name);
         } else {
-            let near = cx.nearest(&name, KNOWN);
+            let near = cx.nearest(&name, known());
             let d = cx.error(item.span, format!("{key}: {text:?} isn't a capability"));
             d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
         }

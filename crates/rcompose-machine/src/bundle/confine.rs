@@ -6,7 +6,7 @@ use oci_spec::runtime::{
     Capabilities, Capability, LinuxSeccomp, LinuxSeccompArgBuilder, LinuxSeccompOperator, LinuxSyscall,
 };
 use rcompose_engine::StepFailure;
-use rcompose_model::{Seccomp, SeccompProfile};
+use rcompose_model::{CAPABILITIES, Seccomp, SeccompProfile};
 use rcompose_plan::ContainerSpec;
 use rcompose_runtime::docker_capabilities;
 use rcompose_runtime::seccomp::Filter;
@@ -53,50 +53,7 @@ pub(crate) fn capabilities(spec: &ContainerSpec) -> Result<Capabilities, StepFai
 }
 
 pub(super) fn all_capabilities() -> Capabilities {
-    const NAMES: [&str; 41] = [
-        "AUDIT_CONTROL",
-        "AUDIT_READ",
-        "AUDIT_WRITE",
-        "BLOCK_SUSPEND",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "KILL",
-        "LEASE",
-        "LINUX_IMMUTABLE",
-        "MAC_ADMIN",
-        "MAC_OVERRIDE",
-        "MKNOD",
-        "NET_ADMIN",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_RAW",
-        "PERFMON",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_CHROOT",
-        "SYS_MODULE",
-        "SYS_NICE",
-        "SYS_PACCT",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "SYSLOG",
-        "WAKE_ALARM",
-    ];
-    NAMES
+    CAPABILITIES
         .iter()
         .filter_map(|n| Capability::from_str(&format!("CAP_{n}")).or_else(|_| Capability::from_str(n)).ok())
         .collect()
