@@ -66,11 +66,12 @@ fn device_request(cx: &mut Cx<'_>, map: &mut Map, span: Span) {
     if let Some(count) = map.get_mut("count") {
         match count.as_str() {
             Some("all") => count.value = Value::Int(-1),
-            Some(s) => {
-                if let Ok(n) = s.parse() {
-                    count.value = Value::Int(n);
+            Some(s) => match s.parse() {
+                Ok(n) => count.value = Value::Int(n),
+                Err(_) => {
+                    cx.error(count.span, format!("invalid count {s:?}: it is \"all\" or a number"));
                 }
-            }
+            },
             None => {}
         }
     }

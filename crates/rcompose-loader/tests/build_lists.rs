@@ -1,0 +1,34 @@
+//! Lists of build attributes and counts of devices that say too little.
+
+use rcompose_loader::{LoadRequest, MemorySources, load};
+
+fn messages(attributes: &str) -> Vec<String> {
+    let text = format!("services:\n  a:\n    image: x\n    {attributes}\n");
+    let sources = MemorySources::default().with("/p/compose.yaml", text);
+    let request = LoadRequest { cwd: "/p".into(), ..LoadRequest::default() };
+    match load(&request, &sources) {
+        Ok(_) => Vec::new(),
+        Err(e) => e.diagnostics.into_iter().map(|d| d.message).collect(),
+    }
+}
+
+#[test]
+fn entries_without_a_value() {
+    for bad in ["build: {context: ., ssh: [s]}", "build: {context: ., additional_contexts: [bare]}"] {
+        assert!(messages(bad)[0].contains("it has no value"), "{bad}: {:?}", messages(bad));
+    }
+    let good = "build: {context: ., ssh: [default, k=./k], additional_contexts: [b=./b], args: [A]}";
+    assert_eq!(messages(good), [""; 0]);
+}
+
+#[test]
+fn counts_of_devices() {
+    for bad in [
+        "gpus: [{count: s}]",
+        "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: s}]}}}",
+    ] {
+        assert!(messages(bad)[0].contains("invalid count \"s\""), "{bad}: {:?}", messages(bad));
+    }
+    assert_eq!(messages("gpus: [{count: all}]"), [""; 0]);
+    assert_eq!(messages("gpus: [{count: '2'}]"), [""; 0]);
+}
