@@ -80,6 +80,19 @@ fn device_request(cx: &mut Cx<'_>, map: &mut Map, span: Span) {
     }
 }
 
+/// Every entry of a list needs its value; only the agent's own keys (`ssh: [default]`) go without.
+pub(super) fn pairs_only(cx: &mut Cx<'_>, key: &str, node: &Node) {
+    for item in node.as_seq().unwrap_or_default() {
+        let text = item.as_str().unwrap_or_default();
+        if !text.contains('=') && (key, text) != ("ssh", "default") {
+            cx.error(item.span, format!("invalid {key} entry {text:?}: it has no value")).help.push(format!(
+                "write NAME=VALUE, like \"{}=./path\"",
+                if text.is_empty() { "name" } else { text }
+            ));
+        }
+    }
+}
+
 /// Rates are strings of bytes.
 pub(super) fn blkio(cx: &mut Cx<'_>, node: &mut Node) {
     for (key, list) in node.as_map_mut().into_iter().flatten() {

@@ -229,19 +229,6 @@ pub(super) fn command(cx: &mut Cx<'_>, node: &mut Node) {
     }
 }
 
-/// Every entry of a list needs its value; only the agent's own keys (`ssh: [default]`) go without.
-fn pairs_only(cx: &mut Cx<'_>, key: &str, node: &Node) {
-    for item in node.as_seq().unwrap_or_default() {
-        let text = item.as_str().unwrap_or_default();
-        if !text.contains('=') && (key, text) != ("ssh", "default") {
-            cx.error(item.span, format!("invalid {key} entry {text:?}: it has no value")).help.push(format!(
-                "write NAME=VALUE, like \"{}=./path\"",
-                if text.is_empty() { "name" } else { text }
-            ));
-        }
-    }
-}
-
 /// Whether a build context is fetched from elsewhere.
 pub(crate) fn is_remote(context: &str) -> bool {
     ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci-layout://", "docker-image://"]
@@ -265,7 +252,7 @@ fn build(cx: &mut Cx<'_>, node: &mut Node, base: &Path) {
     for key in ["args", "additional_contexts", "ssh"] {
         if let Some(n) = map.get_mut(key) {
             if key != "args" {
-                pairs_only(cx, key, n);
+                super::resources::pairs_only(cx, key, n);
             }
             to_map(n, false);
         }
