@@ -102,6 +102,7 @@ fn finish(
         let env = std::mem::take(&mut cx.env);
         why::implying(cx, &mut root, |root| normalize::normalize(root, name.as_str(), &env));
         cx.env = env;
+        validate::nothing_empty(cx, &root);
     }
     if !req.options.no_consistency {
         validate::validate(cx, &root, &enabled);

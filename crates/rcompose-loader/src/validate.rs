@@ -42,6 +42,18 @@ fn undefined(
     }
 }
 
+/// What one file may leave without a value, for another to fill, must have one in the end.
+pub(crate) fn nothing_empty(cx: &mut Cx<'_>, root: &Node) {
+    for (name, service) in section(root, "services").into_iter().flatten() {
+        if let Some(pid) = service.get("pid").filter(|p| p.is_null()) {
+            cx.error(pid.key_span, format!("services.{name}.pid has no value: it must be a string"))
+                .is(Code::WrongType)
+                .help
+                .push("write `pid: host` or `pid: service:NAME`, or take the line away".into());
+        }
+    }
+}
+
 /// Checks the enabled services of a normal tree.
 pub(crate) fn validate(cx: &mut Cx<'_>, root: &Node, enabled: &BTreeSet<String>) {
     let Some(services) = root.get("services").and_then(Node::as_map) else { return };

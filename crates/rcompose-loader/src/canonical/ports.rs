@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use rcompose_model::{Exposed, PortMapping, PortProtocol};
 
+use super::to_list;
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::tree::{Map, Node, Span, Value};
@@ -105,6 +106,16 @@ fn short(text: &str) -> Result<Vec<Short>, String> {
 pub(crate) fn exposed_ports(text: &str) -> Result<Exposed, String> {
     let Ranges { target: (first, last), protocol, .. } = ranges(text)?;
     Ok(Exposed { first, last, protocol })
+}
+
+/// The list `expose` to texts.
+pub(crate) fn exposed(cx: &mut Cx<'_>, node: &mut Node) {
+    for item in node.as_seq().unwrap_or_default() {
+        if matches!(item.value, Value::Float(_)) {
+            cx.error(item.span, "a port must be a whole number or text").is(Code::WrongType);
+        }
+    }
+    to_list(node);
 }
 
 /// Reads a short port (`run -p`).

@@ -72,13 +72,14 @@ fn attribute(cx: &mut Cx<'_>, key: &str, node: &mut Node, base: &Path, name: &st
         }
         "models" => names_to_map(node, &|n| Node::new(Value::Null, n.span)),
         "ports" => ports::canonical(cx, node),
+        "expose" => ports::exposed(cx, node),
         "volumes" => volumes::canonical(cx, node, base),
         "env_file" => env_file(cx, node, base),
         "label_file" => {
             to_list(node);
             paths(cx, node, base);
         }
-        "dns" | "dns_search" | "tmpfs" | "expose" | "group_add" | "cap_add" | "cap_drop" => to_list(node),
+        "dns" | "dns_search" | "tmpfs" | "group_add" | "cap_add" | "cap_drop" => to_list(node),
         "extra_hosts" => extra_hosts(cx, node),
         "secrets" | "configs" => {
             if let Value::Seq(items) = &mut node.value {

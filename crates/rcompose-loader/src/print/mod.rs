@@ -344,6 +344,7 @@ fn keep(item: &Node, path: &[String]) -> bool {
             !matches!(words.as_slice(), ["services", _, "deploy", "update_config" | "rollback_config", _])
         }
         // Numbers that are absent when they are zero.
+        Value::Int(0) if matches!(words.as_slice(), ["services", _, "ports", "target"]) => false,
         Value::Int(0) => {
             !matches!(words.as_slice(), ["services", _, key] if *key != "scale" && !key.starts_with("x-"))
         }

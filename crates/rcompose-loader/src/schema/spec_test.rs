@@ -11,6 +11,8 @@ const SCHEMA: &str = include_str!("../../tests/spec/compose-spec.json");
 /// Where docker compose itself reads more or less than its schema says (seen by running it).
 const ON_PURPOSE: &[(&str, &str)] = &[
     ("include", "an include without a value is none"),
+    ("include.[].env_file", "without a value it is none"),
+    ("include.[].project_directory", "without a value it is none"),
     ("services.*.depends_on.*.required", "a string is cast before the check"),
     ("services.*.storage_opt.*", "options have any type"),
 ];

@@ -350,7 +350,7 @@ pub(crate) const TOP: Fields = &[
         "include",
         OrNull(&List(&OrMap(
             &Str,
-            &[("env_file", StrOrList), ("path", StrOrList), ("project_directory", Str)],
+            &[("env_file", OrNull(&StrOrList)), ("path", StrOrList), ("project_directory", OrNull(&Str))],
         ))),
     ),
     ("models", MapOf(&Obj(MODEL))),
