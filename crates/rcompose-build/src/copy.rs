@@ -95,9 +95,9 @@ impl Stage<'_> {
     fn heredocs(&self, copy: &Copy) -> Result<Vec<(String, String)>, BuildError> {
         let content = |h: &crate::dockerfile::Heredoc| {
             if !h.expand {
-                return Ok((h.name.clone(), h.content.clone()));
+                return Ok((h.name.clone(), h.text()));
             }
-            let text = expand_raw(&h.content, self.state.escape, &|n| self.state.get(n));
+            let text = expand_raw(&h.text(), &|n| self.state.get(n));
             Ok((h.name.clone(), text.map_err(BuildError::input)?))
         };
         copy.heredocs.iter().map(content).collect()

@@ -1,30 +1,109 @@
 //! Variables in words: docker's shell lexer (moby/buildkit frontend/dockerfile/shell/lex.go; Dockerfile reference,
 //! "Environment replacement").
 
-/// Expands one word and removes its quotes. `get` is `None` for an unset variable.
-pub(crate) fn expand(
-    word: &str,
-    escape: char,
-    get: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, String> {
-    Lexer { chars: word.chars().collect(), at: 0, escape, get, raw: false }.until(None)
+use std::collections::BTreeSet;
+
+use crate::pattern::{Pattern, replace};
+
+/// Gives a variable's value; `None` is unset.
+pub(crate) type Get<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// How a word is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lex {
+    pub(crate) escape: char,
+    /// Quotes stay in the result.
+    pub(crate) raw_quotes: bool,
+    /// Escapes stay in the result.
+    pub(crate) raw_escapes: bool,
+    /// Quotes mean nothing (heredoc bodies).
+    pub(crate) plain_quotes: bool,
+    /// Variables that aren't set stay as written.
+    pub(crate) keep_unset: bool,
 }
 
-/// Expands variables but leaves quotes and escapes before other characters as they are (heredoc bodies).
-pub(crate) fn expand_raw(
-    text: &str,
-    escape: char,
-    get: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, String> {
-    Lexer { chars: text.chars().collect(), at: 0, escape, get, raw: true }.until(None)
+/// What a word became.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Expanded {
+    pub(crate) text: String,
+    /// Split at white space that isn't quoted, after expansion.
+    pub(crate) words: Vec<String>,
+    /// Variables that were set.
+    pub(crate) matched: BTreeSet<String>,
+    /// Variables that weren't.
+    pub(crate) unmatched: BTreeSet<String>,
 }
+
+impl Lex {
+    pub(crate) fn new(escape: char) -> Self {
+        Self { escape, raw_quotes: false, raw_escapes: false, plain_quotes: false, keep_unset: false }
+    }
+
+    pub(crate) fn process(self, word: &str, get: &Get<'_>) -> Result<Expanded, String> {
+        let mut lexer = Lexer {
+            chars: word.chars().collect(),
+            at: 0,
+            lex: self,
+            raw: self.raw_escapes,
+            get,
+            matched: BTreeSet::new(),
+            unmatched: BTreeSet::new(),
+            depth: 0,
+        };
+        let (text, words) = lexer.until(None)?;
+        Ok(Expanded { text, words, matched: lexer.matched, unmatched: lexer.unmatched })
+    }
+}
+
+/// Expands one word and removes its quotes.
+pub(crate) fn expand(word: &str, escape: char, get: &Get<'_>) -> Result<String, String> {
+    if !word.contains(['$', '\'', '"', escape]) {
+        return Ok(word.to_owned());
+    }
+    Lex::new(escape).process(word, get).map(|e| e.text)
+}
+
+/// Expands a heredoc's body: quotes mean nothing, and the escape is always `\`.
+pub(crate) fn expand_raw(text: &str, get: &Get<'_>) -> Result<String, String> {
+    Lex { plain_quotes: true, ..Lex::new('\\') }.process(text, get).map(|e| e.text)
+}
+
+/// `${…}` inside `${…}`, at most.
+const DEPTH: usize = 100;
 
 struct Lexer<'a> {
     chars: Vec<char>,
     at: usize,
-    escape: char,
-    get: &'a dyn Fn(&str) -> Option<String>,
+    lex: Lex,
     raw: bool,
+    get: &'a Get<'a>,
+    matched: BTreeSet<String>,
+    unmatched: BTreeSet<String>,
+    depth: usize,
+}
+
+/// Words while they grow.
+#[derive(Default)]
+struct Words {
+    open: String,
+    done: Vec<String>,
+}
+
+impl Words {
+    fn push(&mut self, c: char) {
+        if !c.is_whitespace() {
+            self.open.push(c);
+        } else if !self.open.is_empty() {
+            self.done.push(std::mem::take(&mut self.open));
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if !self.open.is_empty() {
+            self.done.push(self.open);
+        }
+        self.done
+    }
 }
 
 impl Lexer<'_> {
@@ -38,242 +117,245 @@ impl Lexer<'_> {
         Some(c)
     }
 
-    fn until(&mut self, stop: Option<char>) -> Result<String, String> {
-        let mut out = String::new();
+    fn until(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), String> {
+        let (mut out, mut words) = (String::new(), Words::default());
         while let Some(c) = self.peek() {
             if Some(c) == stop {
                 self.at += 1;
-                return Ok(out);
+                return Ok((out, words.finish()));
             }
-            match c {
-                '\'' if !self.raw => out.push_str(&self.single()?),
-                '"' if !self.raw => out.push_str(&self.double()?),
-                '$' => out.push_str(&self.dollar()?),
+            let quoted = match c {
+                '\'' if !self.lex.plain_quotes => self.single()?,
+                '"' if !self.lex.plain_quotes => self.double()?,
+                '<' => self.heredoc(),
+                '$' => {
+                    let value = self.dollar()?;
+                    value.chars().for_each(|c| words.push(c));
+                    out.push_str(&value);
+                    continue;
+                }
                 _ => {
                     self.at += 1;
-                    if c != self.escape {
+                    if c != self.lex.escape {
                         out.push(c);
+                        words.push(c);
                         continue;
                     }
-                    match self.next() {
-                        Some(next) if self.raw && next != '$' && next != c => out.extend([c, next]),
-                        Some(next) => out.push(next),
-                        None => out.push(c),
-                    }
+                    // An escape at the end goes.
+                    let kept = self.raw.then_some(c);
+                    kept.into_iter().chain(self.next()).collect()
                 }
-            }
+            };
+            out.push_str(&quoted);
+            words.open.push_str(&quoted);
         }
         match stop {
             Some(c) => Err(format!("`{c}` is missing at the end of a variable")),
-            None => Ok(out),
+            None => Ok((out, words.finish())),
         }
     }
 
     fn single(&mut self) -> Result<String, String> {
         self.at += 1;
-        let mut out = String::new();
-        while let Some(c) = self.next() {
-            if c == '\'' {
-                return Ok(out);
-            }
-            out.push(c);
-        }
-        Err("a single quote isn't closed".to_owned())
+        let end = self.chars[self.at..].iter().position(|c| *c == '\'');
+        let Some(n) = end else { return Err("a single quote isn't closed".to_owned()) };
+        let inner: String = self.chars[self.at..self.at + n].iter().collect();
+        self.at += n + 1;
+        Ok(if self.lex.raw_quotes { format!("'{inner}'") } else { inner })
     }
 
     fn double(&mut self) -> Result<String, String> {
         self.at += 1;
         let mut out = String::new();
+        if self.lex.raw_quotes {
+            out.push('"');
+        }
         while let Some(c) = self.peek() {
             match c {
                 '"' => {
                     self.at += 1;
+                    if self.lex.raw_quotes {
+                        out.push('"');
+                    }
                     return Ok(out);
                 }
                 '$' => out.push_str(&self.dollar()?),
-                _ => {
+                _ if c == self.lex.escape => {
                     self.at += 1;
+                    if self.raw {
+                        out.push(c);
+                    }
                     match self.peek() {
-                        Some(next) if c == self.escape && (next == '"' || next == '$' || next == c) => {
+                        None => {}
+                        Some(next) if next == '"' || next == '$' || next == c => {
                             self.at += 1;
                             out.push(next);
                         }
-                        _ => out.push(c),
+                        Some(_) => out.push(c),
                     }
+                }
+                _ => {
+                    self.at += 1;
+                    out.push(c);
                 }
             }
         }
         Err("a double quote isn't closed".to_owned())
     }
 
-    fn name(&mut self) -> String {
-        let mut out = String::new();
-        match self.peek() {
-            Some(c) if c.is_ascii_digit() => {
-                while let Some(c) = self.peek().filter(char::is_ascii_digit) {
-                    out.push(c);
-                    self.at += 1;
-                }
-            }
-            Some(c) if "@*#?-$!".contains(c) => {
-                out.push(c);
-                self.at += 1;
-            }
-            _ => {
-                while let Some(c) = self.peek().filter(|c| c.is_ascii_alphanumeric() || *c == '_') {
-                    out.push(c);
-                    self.at += 1;
-                }
-            }
+    /// `<<` and the white space behind it belong to the word that names the heredoc.
+    fn heredoc(&mut self) -> String {
+        self.at += 1;
+        if self.peek() != Some('<') {
+            return "<".to_owned();
+        }
+        self.at += 1;
+        let mut out = "<<".to_owned();
+        while let Some(c) = self.peek().filter(|c| matches!(c, '\t' | '\r' | ' ')) {
+            out.push(c);
+            self.at += 1;
         }
         out
+    }
+
+    fn name(&mut self) -> String {
+        let first = self.peek();
+        if first.is_some_and(|c| "@*#?-$!".contains(c)) {
+            self.at += 1;
+            return first.into_iter().collect();
+        }
+        let digits = first.is_some_and(char::is_numeric);
+        let part = |c: &char| if digits { c.is_numeric() } else { c.is_alphanumeric() || *c == '_' };
+        let name: String = self.chars[self.at..].iter().take_while(|c| part(c)).collect();
+        self.at += name.chars().count();
+        name
+    }
+
+    fn value(&mut self, name: &str) -> Option<String> {
+        let value = (self.get)(name);
+        let set = if value.is_some() { &mut self.matched } else { &mut self.unmatched };
+        set.insert(name.to_owned());
+        value
     }
 
     fn dollar(&mut self) -> Result<String, String> {
         self.at += 1;
         if self.peek() != Some('{') {
             let name = self.name();
-            return Ok(if name.is_empty() { "$".to_owned() } else { (self.get)(&name).unwrap_or_default() });
+            if name.is_empty() {
+                return Ok("$".to_owned());
+            }
+            let value = self.value(&name);
+            return Ok(
+                value.unwrap_or_else(|| if self.lex.keep_unset { format!("${name}") } else { String::new() })
+            );
         }
         self.at += 1;
-        let name = self.name();
-        if name.is_empty() {
-            return Err("a variable in `${…}` has no name".to_owned());
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(format!("variables are nested deeper than {DEPTH}"));
         }
-        let value = (self.get)(&name);
-        match self.next() {
-            Some('}') => Ok(value.unwrap_or_default()),
-            Some(':') => {
-                let operator = self.next();
-                self.choose(&name, value.filter(|v| !v.is_empty()), operator)
+        let value = self.braces();
+        self.depth -= 1;
+        value
+    }
+
+    /// What is in `${…}`.
+    fn braces(&mut self) -> Result<String, String> {
+        match self.peek() {
+            None => return Err("`}` is missing".to_owned()),
+            Some('{' | '}' | ':') => return Err("a variable in `${…}` has no name".to_owned()),
+            _ => {}
+        }
+        let name = self.name();
+        let Some(c) = self.next() else { return Err(format!("`}}` is missing after the variable `{name}`")) };
+        match c {
+            '}' => {
+                let value = self.value(&name);
+                Ok(match value {
+                    None if self.lex.keep_unset => format!("${{{name}}}"),
+                    other => other.unwrap_or_default(),
+                })
             }
-            Some(c @ ('+' | '-' | '?')) => self.choose(&name, value, Some(c)),
-            Some(c @ ('#' | '%')) => {
-                let greedy = self.peek() == Some(c);
-                self.at += usize::from(greedy);
-                let pattern = self.until(Some('}'))?;
-                Ok(trim(&value.unwrap_or_default(), &pattern, c == '#', greedy))
-            }
-            Some('/') => {
-                let all = self.peek() == Some('/');
-                self.at += usize::from(all);
-                let pattern = self.until(Some('/'))?;
-                let with = self.until(Some('}'))?;
-                Ok(replace(&value.unwrap_or_default(), &pattern, &with, all))
-            }
-            Some(c) => Err(format!("unknown modifier `{c}` of the variable `{name}`")),
-            None => Err(format!("`}}` is missing after the variable `{name}`")),
+            ':' => match self.next() {
+                Some(operator @ ('+' | '-' | '?')) => self.choose(&name, true, operator),
+                Some(other) => Err(unsupported(&format!(":{other}"), &name)),
+                None => Err(format!("`}}` is missing after the variable `{name}`")),
+            },
+            '+' | '-' | '?' => self.choose(&name, false, c),
+            '#' | '%' => self.trim(&name, c),
+            '/' => self.replace(&name),
+            _ => Err(unsupported(&c.to_string(), &name)),
         }
     }
 
-    fn choose(
-        &mut self,
-        name: &str,
-        value: Option<String>,
-        operator: Option<char>,
-    ) -> Result<String, String> {
-        if !matches!(operator, Some('+' | '-' | '?')) {
-            return Err(format!("unknown modifier of the variable `{name}`: use `:-`, `:+` or `:?`"));
-        }
-        let word = self.until(Some('}'))?;
-        Ok(match (operator, value) {
-            (Some('+'), Some(_)) | (Some('-'), None) => word,
-            (Some('+'), None) => String::new(),
-            (Some('?'), None) if word.is_empty() => return Err(format!("the variable `{name}` must be set")),
-            (Some('?'), None) => return Err(format!("the variable `{name}` must be set: {word}")),
-            (_, Some(v)) => v,
-            (_, None) => String::new(),
+    /// Up to `stop`, escapes kept or not.
+    fn part(&mut self, stop: char, raw: bool, name: &str) -> Result<String, String> {
+        let before = std::mem::replace(&mut self.raw, raw);
+        let part = self.until(Some(stop));
+        self.raw = before;
+        part.map(|(text, _)| text).map_err(|e| {
+            if self.peek().is_none() { format!("`{stop}` is missing after the variable `{name}`") } else { e }
         })
     }
-}
 
-/// Shell patterns: `*` and `?`, an escape with `\`.
-fn matches(pattern: &[char], text: &[char]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        ['*', rest @ ..] => (0..=text.len()).any(|n| matches(rest, &text[n..])),
-        ['?', rest @ ..] => !text.is_empty() && matches(rest, &text[1..]),
-        ['\\', c, rest @ ..] | [c, rest @ ..] => text.first() == Some(c) && matches(rest, &text[1..]),
-    }
-}
-
-fn trim(value: &str, pattern: &str, front: bool, greedy: bool) -> String {
-    let (text, pattern): (Vec<char>, Vec<char>) = (value.chars().collect(), pattern.chars().collect());
-    let fits = |n: &usize| {
-        let part = if front { &text[..*n] } else { &text[text.len() - n..] };
-        matches(&pattern, part)
-    };
-    let found = if greedy { (0..=text.len()).rev().find(fits) } else { (0..=text.len()).find(fits) };
-    let n = found.unwrap_or(0);
-    if front { text[n..].iter().collect() } else { text[..text.len() - n].iter().collect() }
-}
-
-fn replace(value: &str, pattern: &str, with: &str, all: bool) -> String {
-    let (text, pattern): (Vec<char>, Vec<char>) = (value.chars().collect(), pattern.chars().collect());
-    let (mut out, mut at, mut done) = (String::new(), 0, false);
-    while at < text.len() {
-        let longest = if done && !all {
-            None
-        } else {
-            (at + 1..=text.len()).rev().find(|&end| matches(&pattern, &text[at..end]))
-        };
-        match longest {
-            Some(end) => {
-                out.push_str(with);
-                at = end;
-                done = true;
-            }
-            None => {
-                out.push(text[at]);
-                at += 1;
-            }
+    /// `null`: an empty value is as good as none.
+    fn choose(&mut self, name: &str, null: bool, operator: char) -> Result<String, String> {
+        let word = self.part('}', false, name)?;
+        let value = self.value(name);
+        if value.is_none() && self.lex.keep_unset {
+            let colon = if null { ":" } else { "" };
+            return Ok(format!("${{{name}{colon}{operator}{word}}}"));
         }
+        let unset = value.is_none();
+        let value = value.filter(|v| !(null && v.is_empty()));
+        Ok(match (operator, value) {
+            ('+', Some(_)) | ('-', None) => word,
+            ('?', None) if !word.is_empty() => return Err(format!("{name}: {word}")),
+            ('?', None) => {
+                let what = if unset { "unset" } else { "empty" };
+                return Err(format!("{name}: is not allowed to be {what}"));
+            }
+            (_, value) => value.unwrap_or_default(),
+        })
     }
-    out
+
+    fn trim(&mut self, name: &str, operator: char) -> Result<String, String> {
+        let word = self.part('}', true, name)?;
+        let value = self.value(name);
+        if value.is_none() && self.lex.keep_unset {
+            return Ok(format!("${{{name}{operator}{word}}}"));
+        }
+        let (greedy, word) = word.strip_prefix(operator).map_or((false, word.as_str()), |w| (true, w));
+        let pattern = Pattern::new(word)?;
+        let text: Vec<char> = value.unwrap_or_default().chars().collect();
+        Ok(if operator == '#' {
+            let n = pattern.prefix(&text, greedy).unwrap_or(0);
+            text[n..].iter().collect()
+        } else {
+            let back: Vec<char> = text.iter().rev().copied().collect();
+            let n = pattern.reversed().prefix(&back, greedy).unwrap_or(0);
+            text[..text.len() - n].iter().collect()
+        })
+    }
+
+    fn replace(&mut self, name: &str) -> Result<String, String> {
+        let all = self.peek() == Some('/');
+        self.at += usize::from(all);
+        let pattern = self.part('/', true, name)?;
+        let with = self.part('}', true, name)?;
+        let value = self.value(name);
+        if value.is_none() && self.lex.keep_unset {
+            return Ok(format!("${{{name}/{pattern}/{with}}}"));
+        }
+        Ok(replace(&value.unwrap_or_default(), &Pattern::new(&pattern)?, &with, all))
+    }
+}
+
+fn unsupported(modifier: &str, name: &str) -> String {
+    format!("unknown modifier `{modifier}` of the variable `{name}`: use `:-`, `:+`, `:?`, `#`, `%` or `/`")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn table() {
-        let get = |name: &str| match name {
-            "v" => Some("value".to_owned()),
-            "empty" => Some(String::new()),
-            "path" => Some("/a/b/c.tar.gz".to_owned()),
-            _ => None,
-        };
-        for (word, want) in [
-            ("$v", "value"),
-            ("${v}x", "valuex"),
-            ("$vx-$none-", "--"),
-            ("'$v'", "$v"),
-            ("\"$v w\"", "value w"),
-            (r"\$v", "$v"),
-            (r#"a\ b"#, "a b"),
-            ("${none:-d}", "d"),
-            ("${empty:-d}", "d"),
-            ("${empty-d}", ""),
-            ("${none-$v}", "value"),
-            ("${v:+yes}", "yes"),
-            ("${none:+yes}", ""),
-            ("${empty+yes}", "yes"),
-            ("${path#*/}", "a/b/c.tar.gz"),
-            ("${path##*/}", "c.tar.gz"),
-            ("${path%.*}", "/a/b/c.tar"),
-            ("${path%%.*}", "/a/b/c"),
-            ("${v/al/AL}", "vALue"),
-            ("${path//\\//_}", "_a_b_c.tar.gz"),
-            ("cost $", "cost $"),
-            (r#""a\"b""#, "a\"b"),
-            ("${none}:/home", ":/home"),
-        ] {
-            assert_eq!(expand(word, '\\', &get), Ok(want.to_owned()), "{word}");
-        }
-        assert!(expand("${none:?give it}", '\\', &get).unwrap_err().contains("give it"));
-        assert!(expand("${v", '\\', &get).is_err());
-        assert!(expand("'x", '\\', &get).is_err());
-        assert!(expand("${v:=x}", '\\', &get).is_err());
-    }
-}
+#[path = "expand_tests.rs"]
+mod tests;

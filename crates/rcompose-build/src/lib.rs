@@ -11,6 +11,7 @@ pub mod dockerfile;
 mod error;
 mod expand;
 mod ignore;
+mod pattern;
 mod plan;
 mod run;
 mod select;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rcompose_image::Platform;
 
 use crate::dockerfile::words::nearest;
-use crate::dockerfile::{Dockerfile, Instruction, Kind, Position};
+use crate::dockerfile::{Dockerfile, Instruction, Kind, Mount, Position};
 use crate::expand::expand;
 use crate::{BuildError, BuildRequest};
 
@@ -204,10 +204,7 @@ fn visit(
 fn froms(one: &Instruction) -> Vec<String> {
     match &one.kind {
         Kind::Copy(copy) => copy.from.iter().cloned().collect(),
-        Kind::Run(run) => {
-            let value = |m: &String| m.split(',').find_map(|p| p.strip_prefix("from=").map(str::to_owned));
-            run.mounts.iter().filter_map(value).collect()
-        }
+        Kind::Run(run) => run.mounts.iter().filter_map(|m| Mount::from_of(m)).collect(),
         _ => Vec::new(),
     }
 }

@@ -122,9 +122,9 @@ impl Stage<'_> {
         argv.push(match run.heredocs.as_slice() {
             [] => text.clone(),
             // `RUN <<EOF` alone: the heredoc is the script.
-            [only] if is_only_heredoc(text) => match only.content.strip_prefix("#!") {
-                None => only.content.clone(),
-                Some(_) => script(&only.content),
+            [only] if is_only_heredoc(text) => match only.text() {
+                text if text.starts_with("#!") => script(&text),
+                text => text,
             },
             all => {
                 let mut whole = text.clone();
@@ -133,7 +133,6 @@ impl Stage<'_> {
                     whole.push_str(&heredoc.content);
                     whole.push_str(&heredoc.name);
                 }
-                whole.push('\n');
                 whole
             }
         });
@@ -344,7 +343,7 @@ fn remove_if_empty(path: &Path) -> io::Result<bool> {
 }
 
 fn is_only_heredoc(text: &str) -> bool {
-    text.starts_with("<<") && !text.trim().contains(char::is_whitespace)
+    crate::dockerfile::is_heredoc(text)
 }
 
 /// A script with an interpreter of its own: written to a file that goes with it, and run.

@@ -34,21 +34,128 @@ fn a_python_service() {
     assert_eq!(kinds[5], &Kind::Env(vec![("OLD".into(), "the rest of it".into())]));
 }
 
+fn kinds(text: &str) -> Vec<Kind> {
+    let file = parse(text).unwrap_or_else(|e| panic!("{text:?}: {e:?}"));
+    file.stages.into_iter().flat_map(|s| s.instructions).map(|i| i.kind).collect()
+}
+
+fn one(line: &str) -> Kind {
+    kinds(&format!("FROM a\n{line}\n")).remove(0)
+}
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|s| (*s).to_owned()).collect()
+}
+
 #[test]
 fn heredocs() {
-    let text = "FROM a\nRUN <<EOF\necho $A\nEOF\nCOPY <<'one' <<-two /x/\nfirst\none\n\tsecond\n\ttwo\nRUN cat << 2\n";
-    let file = parse(text).unwrap();
-    let kinds: Vec<&Kind> = file.stages[0].instructions.iter().map(|i| &i.kind).collect();
-    let Kind::Run(run) = kinds[0] else { panic!() };
+    let text = "FROM a\nRUN <<EOF\necho $A\nEOF\nCOPY <<'one' <<-two /x/\nfirst\none\n\tsecond\n\ttwo\nRUN 3<<\"A B\" cat <<E\\ F\nx\nA B\ny\nE F\nONBUILD RUN <<EOF\n# no comment\nEOF\nRUN [\"a\", \"<<b\"]\nRUN echo '<<a'\n";
+    let kinds = kinds(text);
+    let Kind::Run(run) = &kinds[0] else { panic!() };
     assert_eq!(run.heredocs[0].content, "echo $A\n");
-    let Kind::Copy(copy) = kinds[1] else { panic!() };
+    let Kind::Copy(copy) = &kinds[1] else { panic!() };
     assert_eq!((copy.heredocs[0].expand, copy.heredocs[1].expand), (false, true));
+    assert_eq!((copy.heredocs[0].text(), copy.heredocs[1].text()), ("first\n".into(), "second\n".into()));
+    assert_eq!(copy.heredocs[1].content, "\tsecond\n");
+    assert_eq!((copy.target.as_str(), copy.sources.len()), ("/x/", 0));
+    let Kind::Run(run) = &kinds[2] else { panic!() };
+    let names: Vec<(&str, &str)> =
+        run.heredocs.iter().map(|h| (h.descriptor.as_str(), h.name.as_str())).collect();
+    assert_eq!(names, [("3", "A B"), ("", "E F")]);
+    assert_eq!(kinds[3], Kind::Onbuild("RUN <<EOF\n# no comment\nEOF".into()));
+    assert!(matches!(&kinds[4], Kind::Run(r) if r.heredocs.is_empty()));
+    assert!(matches!(&kinds[5], Kind::Run(r) if r.heredocs.is_empty()));
+    // Blanks before the name don't matter.
+    assert!(errors("FROM a\nRUN cat << 2\n")[0].starts_with("2:9: unterminated heredoc `2`"));
+    assert!(errors("FROM a\nCOPY a <<EOF\nx\nEOF\n")[0].contains("destination of COPY can't be a heredoc"));
+}
+
+#[test]
+fn lines() {
+    let text = "\u{feff}# syntax = docker/dockerfile:1-labs\r\n#escape=`\r\n# check=skip=all;error=true\r\nFROM a\r\n\r\n  # note\r\n#\r\n# kept\r\nRUN a `  \r\n\r\n  # not this\r\n  b\\c\r\nRUN x `\n";
+    let file = parse(text).unwrap();
+    assert_eq!(file.directives.syntax.as_deref(), Some("docker/dockerfile:1-labs"));
+    assert_eq!(file.directives.check.as_deref(), Some("skip=all;error=true"));
+    let run = &file.stages[0].instructions[0];
+    assert_eq!((run.text.as_str(), run.at.line, run.last_line), ("RUN a   b\\c", 9, 12));
+    assert_eq!((run.comments.clone(), file.empty_continuations.clone()), (strings(&["kept"]), vec![12]));
+    assert_eq!(file.stages[0].instructions[1].text, "RUN x");
+    // Only at the top, each once, and no others between.
+    let file = parse("# a comment\n# escape=`\nFROM a\n").unwrap();
+    assert_eq!(file.directives.escape, '\\');
     assert_eq!(
-        (copy.heredocs[0].content.as_str(), copy.heredocs[1].content.as_str()),
-        ("first\n", "second\n")
+        errors("#escape=`\n#escape=`\nFROM a"),
+        ["2:1: only one `escape` parser directive can be used"]
     );
-    assert_eq!(copy.target, "/x/");
-    assert!(matches!(kinds[2], Kind::Run(r) if r.heredocs.is_empty()));
+    assert_eq!(kinds("FROM a\n\\\nRUN x\n").len(), 1);
+    let long = format!("FROM a\nRUN {}\n", "x".repeat(10 << 20));
+    assert!(errors(&long)[0].starts_with("2:1: the line is longer than 1024 KiB (put the data into a file"));
+}
+
+#[test]
+fn forms() {
+    let run = |line| match one(line) {
+        Kind::Run(run) => run,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(run("RUN [\"a\", \"b c\"]").command, Command::Exec(strings(&["a", "b c"])));
+    assert_eq!(run("RUN ['a']").command, Command::Shell("['a']".into()));
+    assert_eq!(run("RUN [\"a\"").command, Command::Shell("[\"a\"".into()));
+    assert_eq!(
+        run("RUN --mount=type=cache,target=/a --mount=target=/b --network=none x --y").mounts.len(),
+        2
+    );
+    assert_eq!(run("RUN -- --x").command, Command::Shell("--x".into()));
+    assert_eq!(run("RUN").command, Command::Shell(String::new()));
+    assert_eq!(one("CMD []"), Kind::Cmd(Command::Exec(Vec::new())));
+    assert_eq!(one("volume [\"/a b\"]"), Kind::Volume(strings(&["/a b"])));
+    assert_eq!(one("VOLUME /a  /b"), Kind::Volume(strings(&["/a", "/b"])));
+    assert_eq!(one("EXPOSE 90 80/udp"), Kind::Expose(strings(&["80/udp", "90"])));
+    assert_eq!(one("ENV a=1 b='2 3' c=\\ d"), {
+        let pair = |(k, v): (&str, &str)| (k.to_owned(), v.to_owned());
+        Kind::Env([("a", "1"), ("b", "'2 3'"), ("c", "\\ d")].map(pair).to_vec())
+    });
+    assert_eq!(one("ARG a b=\"x y\" c="), {
+        Kind::Arg(vec![
+            ("a".into(), None),
+            ("b".into(), Some("\"x y\"".into())),
+            ("c".into(), Some(String::new())),
+        ])
+    });
+    assert_eq!(one("USER  a b "), Kind::User("a b".into()));
+    assert_eq!(one("HEALTHCHECK --interval=5s NONE"), Kind::Healthcheck(None));
+    let Kind::Copy(copy) =
+        one("COPY --from=b --chown='a b:c' --exclude=x --exclude=y --link=FALSE [\"a b\", \"c\", \"/d/\"]")
+    else {
+        panic!()
+    };
+    assert_eq!((copy.sources.clone(), copy.target.as_str()), (strings(&["a b", "c"]), "/d/"));
+    assert_eq!((copy.chown.as_deref(), copy.exclude.len(), copy.link), (Some("a b:c"), 2, false));
+    for (line, want) in [
+        ("RUN [\"a\", 1]", "2:5: the JSON form takes strings only (put every element into double quotes)"),
+        ("COPY --link=1 a b", "2:6: flag `--link` is true or false, not `1`"),
+        ("COPY --from a b", "2:6: flag `--from` needs a value"),
+        ("COPY --from=a --from=b a b", "2:15: flag `--from` is given twice"),
+        ("CMD --x y", "2:5: unknown flag `--x` of CMD (CMD has no flags)"),
+        ("ENV A", "2:5: ENV `A` has no value (write `ENV A=value`)"),
+        ("ENV =a", "2:5: ENV with an empty name"),
+        ("LABEL", "2:1: LABEL needs at least one argument"),
+        ("VOLUME [\"\"]", "2:8: VOLUME with an empty path"),
+        ("HEALTHCHECK --interval=1us CMD x", "2:13: `--interval=1us` is shorter than a millisecond"),
+        ("HEALTHCHECK --retries=-1 CMD x", "2:13: `--retries=-1` isn't a number"),
+        (
+            "HEALTHCHECK TCP x",
+            "2:13: unknown type `TCP` of HEALTHCHECK (use `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`)",
+        ),
+        ("ONBUILD ONBUILD RUN x", "2:9: ONBUILD isn't allowed as an ONBUILD trigger"),
+        ("RUN --network=mine x", "2:5: unknown network `mine` (use default, none or host)"),
+        (
+            "FROM a b",
+            "2:8: FROM takes one image, or three arguments (write `FROM image` or `FROM image AS name`)",
+        ),
+    ] {
+        assert_eq!(errors(&format!("FROM a\n{line}\n")), [want], "{line}");
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! One logical line to a typed instruction.
 
-use super::lines::{Logical, heredoc_word, logical_lines};
-use super::words::{Word, json_form, nearest, split_words};
-use super::{Command, Copy, From, Health, Instruction, Kind, ParseError, Position, Run};
+use super::arguments::Line;
+use super::heredoc::heredoc_word;
+use super::lines::{Logical, logical_lines};
+use super::words::{BLANK, nearest, split_instruction};
+use super::{Command, Copy, Directives, From, Health, Instruction, Kind, ParseError, Position, Run};
 
 const NAMES: [&str; 18] = [
     "ADD",
@@ -32,41 +34,31 @@ pub(super) enum Parsed {
 
 /// An ONBUILD trigger as an instruction at the FROM that pulls it in.
 pub(crate) fn instruction_at(text: &str, at: Position) -> Result<Instruction, Vec<ParseError>> {
-    let mut errors = Vec::new();
-    let lines: Vec<&str> = text.lines().collect();
-    let logical = logical_lines(&lines, '\\', &mut errors);
+    let plain = Directives { syntax: None, escape: '\\', check: None };
+    let lines = logical_lines(text, Some(plain));
     let moved = |mut all: Vec<ParseError>| {
         all.iter_mut().for_each(|e| e.at = at);
         all
     };
-    let Some(line) = logical.first().filter(|_| errors.is_empty()) else { return Err(moved(errors)) };
+    let [line] = lines.logical.as_slice() else {
+        let mut errors = lines.errors;
+        errors.push(ParseError::new(at, "an ONBUILD trigger is a single instruction"));
+        return Err(moved(errors));
+    };
+    if !lines.errors.is_empty() {
+        return Err(moved(lines.errors));
+    }
     match instruction(line, '\\').map_err(moved)? {
-        Parsed::Other(kind) => Ok(Instruction { at, last_line: at.line, text: line.text.clone(), kind }),
+        Parsed::Other(kind) => {
+            let comments = Vec::new();
+            Ok(Instruction { at, last_line: at.line, text: line.text.clone(), comments, kind })
+        }
         Parsed::From(_) => Err(vec![ParseError::new(at, "FROM isn't allowed as an ONBUILD trigger")]),
     }
 }
 
-/// A flag: name, value, offset.
-struct Flag {
-    name: String,
-    value: Option<String>,
-    offset: usize,
-}
-
-struct Line<'a> {
-    logical: &'a Logical,
-    name: &'static str,
-    flags: Vec<Flag>,
-    /// What follows the flags, and its offset.
-    rest: &'a str,
-    offset: usize,
-    escape: char,
-    errors: Vec<ParseError>,
-}
-
 pub(super) fn instruction(logical: &Logical, escape: char) -> Result<Parsed, Vec<ParseError>> {
-    let text = logical.text.as_str();
-    let word = text.split(char::is_whitespace).next().unwrap_or("");
+    let (word, flags, rest) = split_instruction(&logical.text, escape);
     let upper = word.to_uppercase();
     let Some(name) = NAMES.into_iter().find(|n| *n == upper) else {
         let mut e = ParseError::new(logical.position(0), format!("unknown instruction `{word}`"));
@@ -75,10 +67,9 @@ pub(super) fn instruction(logical: &Logical, escape: char) -> Result<Parsed, Vec
         }
         return Err(vec![e]);
     };
-    let mut line =
-        Line { logical, name, flags: Vec::new(), rest: "", offset: word.len(), escape, errors: Vec::new() };
-    line.take_flags(&text[word.len()..]);
-    if line.rest.is_empty() && name != "MAINTAINER" && (logical.heredocs.is_empty()) {
+    let mut line = Line::new(logical, name, flags, rest, escape);
+    // Without words, RUN, CMD and ENTRYPOINT give the shell nothing to do.
+    if rest.is_empty() && !["RUN", "CMD", "ENTRYPOINT"].contains(&name) {
         line.error(0, format!("{name} needs at least one argument"));
         return Err(line.errors);
     }
@@ -86,100 +77,7 @@ pub(super) fn instruction(logical: &Logical, escape: char) -> Result<Parsed, Vec
     if line.errors.is_empty() { Ok(parsed) } else { Err(line.errors) }
 }
 
-impl<'a> Line<'a> {
-    fn error(&mut self, offset: usize, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.logical.position(offset), message));
-    }
-
-    fn error_help(&mut self, offset: usize, message: impl Into<String>, help: impl Into<String>) {
-        self.errors.push(ParseError::new(self.logical.position(offset), message).help(help));
-    }
-
-    fn take_flags(&mut self, rest: &'a str) {
-        let mut rest = rest;
-        loop {
-            let trimmed = rest.trim_start();
-            self.offset = self.logical.text.len() - trimmed.len();
-            self.rest = trimmed.trim_end();
-            if !trimmed.starts_with("--") || self.name == "CMD" || self.name == "ENTRYPOINT" {
-                return;
-            }
-            let Some(word) = split_words(trimmed, self.escape).into_iter().next() else { return };
-            if word.text == "--" {
-                self.rest = trimmed[2..].trim();
-                return;
-            }
-            let body = &word.text[2..];
-            let (name, value) = body.split_once('=').map_or((body, None), |(n, v)| (n, Some(unquote(v))));
-            self.flags.push(Flag { name: name.to_owned(), value, offset: self.offset });
-            rest = &trimmed[word.text.len()..];
-        }
-    }
-
-    /// Takes the flags that the instruction knows; any other is an error.
-    fn flags(&mut self, known: &[&str]) -> Vec<Flag> {
-        let all = std::mem::take(&mut self.flags);
-        let (good, bad): (Vec<_>, Vec<_>) = all.into_iter().partition(|f| known.contains(&f.name.as_str()));
-        for flag in bad {
-            let message = format!("unknown flag `--{}` of {}", flag.name, self.name);
-            match nearest(&flag.name, known.iter().copied()) {
-                Some(near) => self.error_help(flag.offset, message, format!("did you mean `--{near}`?")),
-                None if known.is_empty() => {
-                    self.error_help(flag.offset, message, format!("{} has no flags", self.name));
-                }
-                None => {
-                    let list = known.iter().map(|k| format!("--{k}")).collect::<Vec<_>>().join(", ");
-                    self.error_help(flag.offset, message, format!("{} has {list}", self.name));
-                }
-            }
-        }
-        good
-    }
-
-    fn value(&mut self, flag: Flag) -> String {
-        match flag.value {
-            Some(v) => v,
-            None => {
-                self.error(flag.offset, format!("flag `--{}` needs a value", flag.name));
-                String::new()
-            }
-        }
-    }
-
-    fn truth(&mut self, flag: &Flag) -> bool {
-        match flag.value.as_deref() {
-            None | Some("true" | "1") => true,
-            Some("false" | "0") => false,
-            Some(other) => {
-                self.error(flag.offset, format!("flag `--{}` is true or false, not `{other}`", flag.name));
-                false
-            }
-        }
-    }
-
-    fn words(&self) -> Vec<Word> {
-        let mut words = split_words(self.rest, self.escape);
-        words.iter_mut().for_each(|w| w.offset += self.offset);
-        words
-    }
-
-    /// Words or a JSON array.
-    fn list(&self) -> Vec<String> {
-        json_form(self.rest).unwrap_or_else(|| self.words().into_iter().map(|w| w.text).collect())
-    }
-
-    fn command(&self) -> Command {
-        json_form(self.rest).map_or_else(|| Command::Shell(self.rest.to_owned()), Command::Exec)
-    }
-
-    /// Exactly one argument.
-    fn single(&mut self) -> String {
-        if self.words().len() != 1 {
-            self.error(self.offset, format!("{} takes exactly one argument", self.name));
-        }
-        self.rest.to_owned()
-    }
-
+impl Line<'_> {
     fn parse(&mut self) -> Parsed {
         Parsed::Other(match self.name {
             "FROM" => return Parsed::From(self.from()),
@@ -208,12 +106,12 @@ impl<'a> Line<'a> {
             "LABEL" => Kind::Label(self.pairs()),
             "ARG" => Kind::Arg(self.args()),
             "WORKDIR" => Kind::Workdir(self.rest.to_owned()),
-            "USER" => Kind::User(self.single()),
+            "USER" => Kind::User(self.rest.to_owned()),
             "ENTRYPOINT" => Kind::Entrypoint(self.command()),
             "CMD" => Kind::Cmd(self.command()),
-            "EXPOSE" => Kind::Expose(self.list()),
-            "VOLUME" => Kind::Volume(self.list()),
-            "STOPSIGNAL" => Kind::Stopsignal(self.single()),
+            "EXPOSE" => Kind::Expose(self.expose()),
+            "VOLUME" => Kind::Volume(self.volume()),
+            "STOPSIGNAL" => Kind::Stopsignal(self.rest.to_owned()),
             "SHELL" => Kind::Shell(self.shell()),
             "ONBUILD" => Kind::Onbuild(self.onbuild()),
             // MAINTAINER, the last of `NAMES`.
@@ -226,7 +124,7 @@ impl<'a> Line<'a> {
         for flag in self.flags(&["platform"]) {
             platform = Some(self.value(flag));
         }
-        let words = self.words();
+        let words = self.blank_words();
         let mut name = None;
         match words.as_slice() {
             [_] => {}
@@ -297,23 +195,38 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        let mut words = match json_form(self.rest) {
-            Some(list) => list,
-            None => {
-                let words = self.words();
-                words.into_iter().filter(|w| heredoc_word(w).is_none()).map(|w| w.text).collect()
-            }
-        };
+        let mut words = self.list();
         copy.target = words.pop().unwrap_or_default();
-        if words.is_empty() && copy.heredocs.is_empty() {
+        if heredoc_word(&copy.target).is_some() {
+            self.error(self.offset, format!("the destination of {} can't be a heredoc", self.name));
+        } else if words.is_empty() {
             self.error_help(
                 0,
                 format!("{} needs at least a source and a destination", self.name),
                 format!("write `{} <source>… <destination>`", self.name),
             );
         }
+        // In the JSON form there is none.
+        if !copy.heredocs.is_empty() {
+            words.retain(|w| heredoc_word(w).is_none());
+        }
         copy.sources = words;
         copy
+    }
+
+    /// In the order in which docker shows them.
+    fn expose(&self) -> Vec<String> {
+        let mut ports: Vec<String> = self.blank_words().into_iter().map(|w| w.text).collect();
+        ports.sort();
+        ports
+    }
+
+    fn volume(&mut self) -> Vec<String> {
+        let all: Vec<String> = self.list().iter().map(|v| v.trim().to_owned()).collect();
+        if all.iter().any(String::is_empty) {
+            self.error(self.offset, "VOLUME with an empty path");
+        }
+        all
     }
 
     /// `a=b c="d e"`, or the old form `a the rest`.
@@ -322,7 +235,8 @@ impl<'a> Line<'a> {
         let Some(first) = words.first() else { return Vec::new() };
         if !first.text.contains('=') {
             let key = first.text.clone();
-            let value = self.rest[key.len()..].trim_start().to_owned();
+            let key = key.split(BLANK).next().unwrap_or("").to_owned();
+            let value = self.rest[key.len()..].trim_start_matches(BLANK).to_owned();
             if value.is_empty() {
                 self.error_help(
                     self.offset,
@@ -363,7 +277,7 @@ impl<'a> Line<'a> {
     }
 
     fn shell(&mut self) -> Vec<String> {
-        match json_form(self.rest) {
+        match self.json(self.rest) {
             Some(list) if !list.is_empty() => list,
             _ => {
                 let help = "write it as a JSON array: SHELL [\"/bin/bash\", \"-c\"]";
@@ -402,8 +316,15 @@ impl<'a> Line<'a> {
         for flag in flags {
             let (name, offset) = (flag.name.clone(), flag.offset);
             let value = self.value(flag);
-            let parsed =
-                if name == "retries" { value.parse().ok() } else { crate::text::go_duration(&value) };
+            let parsed = if name == "retries" {
+                value.parse().ok().filter(|n| (0..=i64::from(i32::MAX)).contains(n))
+            } else {
+                crate::text::go_duration(&value)
+            };
+            let least = if name == "retries" { 1 } else { 1_000_000 };
+            if parsed.is_some_and(|n| (1..least).contains(&n)) {
+                self.error(offset, format!("`--{name}={value}` is shorter than a millisecond"));
+            }
             let Some(number) = parsed.filter(|n| *n >= 0) else {
                 let what = if name == "retries" { "a number" } else { "a duration such as 30s or 1m30s" };
                 self.error(offset, format!("`--{name}={value}` isn't {what}"));
@@ -423,7 +344,10 @@ impl<'a> Line<'a> {
             "NONE" if after.is_empty() => return None,
             "CMD" if !after.is_empty() => {
                 health.command =
-                    json_form(after).map_or_else(|| Command::Shell(after.to_owned()), Command::Exec);
+                    self.json(after).map_or_else(|| Command::Shell(after.to_owned()), Command::Exec);
+                if health.command == Command::Exec(Vec::new()) {
+                    self.error(self.offset, "HEALTHCHECK CMD needs a command");
+                }
             }
             "CMD" => self.error(self.offset, "HEALTHCHECK CMD needs a command"),
             "NONE" => self.error(self.offset, "HEALTHCHECK NONE takes no arguments"),
@@ -435,9 +359,4 @@ impl<'a> Line<'a> {
         }
         Some(health)
     }
-}
-
-fn unquote(value: &str) -> String {
-    let inner = |q| value.strip_prefix(q).and_then(|v| v.strip_suffix(q));
-    inner('"').or_else(|| inner('\'')).unwrap_or(value).to_owned()
 }

@@ -1,15 +1,22 @@
 //! The Dockerfile language (Dockerfile reference; BuildKit's frontend/dockerfile is the model where it is silent).
 
+mod arguments;
+mod directives;
+mod heredoc;
 mod instruction;
 mod lines;
+mod mount;
 mod parse;
 mod types;
 pub(crate) mod words;
 
-pub use lines::{Directives, Heredoc};
+pub use directives::Directives;
+pub use heredoc::Heredoc;
+pub use mount::{Mount, MountKind, Sharing};
 pub use parse::parse;
 pub use types::{
     Command, Copy, Dockerfile, From, Health, Instruction, Kind, ParseError, Position, Run, Stage,
 };
 
+pub(crate) use heredoc::is_heredoc;
 pub(crate) use instruction::instruction_at;

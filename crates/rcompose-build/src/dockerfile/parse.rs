@@ -1,15 +1,17 @@
 use super::instruction::{Parsed, instruction};
-use super::lines::{Logical, directives, logical_lines};
+use super::lines::{Lines, Logical, logical_lines};
 use super::{Dockerfile, Instruction, Kind, ParseError, Position, Stage};
 
 /// Reads a Dockerfile. All errors at once, in order of their places.
 pub fn parse(text: &str) -> Result<Dockerfile, Vec<ParseError>> {
-    let mut errors = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines: Vec<&str> = text.split_terminator('\n').collect();
-    let directives = directives(&lines, &mut errors);
-    let logical = logical_lines(&lines, directives.escape, &mut errors);
-    let mut file = Dockerfile { directives, global_args: Vec::new(), stages: Vec::new() };
+    let Lines { directives, logical, mut errors } = logical_lines(text, None);
+    let mut file = Dockerfile {
+        directives,
+        global_args: Vec::new(),
+        stages: Vec::new(),
+        empty_continuations: Vec::new(),
+    };
     for line in &logical {
         match instruction(line, file.directives.escape) {
             Ok(parsed) => place(&mut file, line, parsed, &mut errors),
@@ -22,7 +24,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<ParseError>> {
             }
         }
     }
-    if logical.is_empty() {
+    if logical.is_empty() && errors.is_empty() {
         errors.push(
             ParseError::new(Position { line: 1, column: 1 }, "the Dockerfile is empty")
                 .help("begin with `FROM <image>`"),
@@ -44,10 +46,22 @@ fn place(file: &mut Dockerfile, line: &Logical, parsed: Parsed, errors: &mut Vec
     let at = line.position(0);
     match parsed {
         Parsed::From(from) => {
-            file.stages.push(Stage { from, at, text: line.text.clone(), instructions: Vec::new() });
+            let (text, comments) = (line.text.clone(), line.comments.clone());
+            let empty = line.empty_continuation;
+            file.stages.push(Stage {
+                from,
+                at,
+                last_line: line.last,
+                text,
+                comments,
+                instructions: Vec::new(),
+            });
+            file.empty_continuations.extend(empty);
         }
         Parsed::Other(kind) => {
-            let one = Instruction { at, last_line: line.last, text: line.text.clone(), kind };
+            file.empty_continuations.extend(line.empty_continuation);
+            let (text, comments) = (line.text.clone(), line.comments.clone());
+            let one = Instruction { at, last_line: line.last, text, comments, kind };
             match file.stages.last_mut() {
                 Some(stage) => stage.instructions.push(one),
                 None if matches!(one.kind, Kind::Arg(_)) => file.global_args.push(one),
@@ -69,5 +83,6 @@ fn starts_with_from(line: &Logical) -> bool {
 
 fn broken_stage(line: &Logical) -> Stage {
     let from = super::From { image: String::new(), platform: None, name: None };
-    Stage { from, at: line.position(0), text: line.text.clone(), instructions: Vec::new() }
+    let (text, comments) = (line.text.clone(), Vec::new());
+    Stage { from, at: line.position(0), last_line: line.last, text, comments, instructions: Vec::new() }
 }

@@ -50,6 +50,8 @@ pub struct Dockerfile {
     pub global_args: Vec<Instruction>,
     /// In order.
     pub stages: Vec<Stage>,
+    /// Where continuations with an empty line in them end.
+    pub empty_continuations: Vec<usize>,
 }
 
 /// From one FROM to the next.
@@ -59,8 +61,12 @@ pub struct Stage {
     pub from: From,
     /// Where.
     pub at: Position,
+    /// Its last line.
+    pub last_line: usize,
     /// The FROM as written.
     pub text: String,
+    /// The comments right above it.
+    pub comments: Vec<String>,
     /// What follows.
     pub instructions: Vec<Instruction>,
 }
@@ -85,6 +91,8 @@ pub struct Instruction {
     pub last_line: usize,
     /// As written, continuations joined.
     pub text: String,
+    /// The comments right above it.
+    pub comments: Vec<String>,
     /// What it says.
     pub kind: Kind,
 }

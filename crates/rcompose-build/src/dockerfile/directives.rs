@@ -1,0 +1,63 @@
+//! Comments at the top that configure the parser.
+
+use super::{ParseError, Position};
+
+/// The parser directives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directives {
+    /// `# syntax=`: said, and not needed: this is the frontend, its labs features included.
+    pub syntax: Option<String>,
+    /// `# escape=`.
+    pub escape: char,
+    /// `# check=`.
+    pub check: Option<String>,
+}
+
+/// Takes directives as long as no other line has come.
+pub(super) struct Reader {
+    pub(super) found: Directives,
+    seen: Vec<String>,
+    done: bool,
+}
+
+impl Reader {
+    /// With directives given (an ONBUILD trigger), none are read.
+    pub(super) fn new(given: Option<Directives>) -> Self {
+        let done = given.is_some();
+        let found = given.unwrap_or(Directives { syntax: None, escape: '\\', check: None });
+        Self { found, seen: Vec::new(), done }
+    }
+
+    /// True: the line, blanks before it removed, is a directive.
+    pub(super) fn line(&mut self, line: &str, number: usize, errors: &mut Vec<ParseError>) -> bool {
+        let pair = line.strip_prefix('#').filter(|_| !self.done).and_then(directive);
+        let Some((key, value)) = pair else {
+            // A first line for the kernel doesn't end the directives for `check`, and docker's tools say so.
+            self.done |= !(number == 1 && line.starts_with("#!"));
+            return false;
+        };
+        let at = Position { line: number, column: 1 };
+        if self.seen.contains(&key) {
+            errors.push(ParseError::new(at, format!("only one `{key}` parser directive can be used")));
+        }
+        match key.as_str() {
+            "syntax" => self.found.syntax = Some(value.to_owned()),
+            "check" => self.found.check = Some(value.to_owned()),
+            _ if value == "\\" => self.found.escape = '\\',
+            _ if value == "`" => self.found.escape = '`',
+            _ => errors.push(
+                ParseError::new(at, format!("invalid escape character `{value}`"))
+                    .help("use `\\` (the default) or a backtick"),
+            ),
+        }
+        self.seen.push(key);
+        true
+    }
+}
+
+/// `name = value` of a known name.
+pub(super) fn directive(text: &str) -> Option<(String, &str)> {
+    let (key, value) = text.trim_start().split_once('=')?;
+    let (key, value) = (key.trim_end().to_ascii_lowercase(), value.trim());
+    (matches!(key.as_str(), "syntax" | "escape" | "check") && !value.is_empty()).then_some((key, value))
+}
