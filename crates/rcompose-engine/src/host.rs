@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcompose_model::Signal;
-use rcompose_plan::{BoundPort, ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan};
+use rcompose_plan::{BoundPort, ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan, StepId};
 use serde::{Deserialize, Serialize};
 
 use crate::StepFailure;
@@ -143,6 +143,10 @@ pub trait Host {
     /// Takes what a plan needs from the machine for itself alone: subnets, uplinks. False when
     /// somebody else was faster: the plan must be made anew.
     fn claim(&self, plan: &Plan) -> Result<bool, StepFailure>;
+
+    /// What of a plan is sure to fail, by step: found before anything of it is done, and then nothing of it is, and
+    /// what was claimed for it is given back.
+    fn foresee(&self, plan: &Plan) -> Vec<(StepId, StepFailure)>;
 
     /// Generation of the records.
     fn generation(&self) -> u64;

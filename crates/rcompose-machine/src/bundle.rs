@@ -18,7 +18,7 @@ use rcompose_plan::{ContainerSpec, MountSource, NetNs, NsMode};
 use rcompose_runtime::users::{ResolvedUser, UserError};
 use rcompose_runtime::{default_spec, for_user};
 
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
 /// The period of `cpus`, microseconds: docker's.
 const CPU_PERIOD: u64 = 100_000;
@@ -44,7 +44,7 @@ fn place(spec: &ContainerSpec, attribute: &str, message: String) -> StepFailure 
 
 /// The whole spec.
 pub(crate) fn oci_spec(spec: &ContainerSpec, places: &Places) -> Result<Spec, StepFailure> {
-    let user = resolve_user(&spec.user, spec, &places.upper)?;
+    let user = resolve_user(&spec.user, spec, Some(&places.upper))?;
     let granted = capabilities(spec)?;
     let mut oci = default_spec();
     let mut process = oci.process().clone().unwrap_or_default();
@@ -53,7 +53,7 @@ pub(crate) fn oci_spec(spec: &ContainerSpec, places: &Places) -> Result<Spec, St
         .set_env(Some(environment(&spec.env, &user, &hostname(spec), spec.tty)))
         .set_cwd(cwd(&spec.cwd))
         .set_terminal(Some(spec.tty))
-        .set_user(oci_user(&user, spec, &places.upper)?)
+        .set_user(oci_user(&user, spec, Some(&places.upper))?)
         .set_capabilities(Some(for_user(&granted, user.uid)))
         .set_no_new_privileges(Some(spec.security.no_new_privileges))
         .set_rlimits(rlimits(spec))
@@ -76,7 +76,7 @@ pub(crate) fn exec_process(
     upper: &Path,
 ) -> Result<Process, StepFailure> {
     let user_text = exec.user.as_deref().unwrap_or(&spec.user);
-    let user = resolve_user(user_text, spec, upper)?;
+    let user = resolve_user(user_text, spec, Some(upper))?;
     let granted = if exec.privileged { all_capabilities() } else { capabilities(spec)? };
     let mut env = spec.env.clone();
     for (k, v) in &exec.env {
@@ -89,7 +89,7 @@ pub(crate) fn exec_process(
         .set_env(Some(environment(&env, &user, &hostname(spec), exec.tty.is_some())))
         .set_cwd(cwd(exec.cwd.as_deref().unwrap_or(&spec.cwd)))
         .set_terminal(Some(exec.tty.is_some()))
-        .set_user(oci_user(&user, spec, upper)?)
+        .set_user(oci_user(&user, spec, Some(upper))?)
         .set_capabilities(Some(for_user(&granted, user.uid)))
         .set_rlimits(rlimits(spec))
         .set_no_new_privileges(Some(spec.security.no_new_privileges))
@@ -125,13 +125,13 @@ fn environment(env: &[(String, String)], user: &ResolvedUser, hostname: &str, tt
     out
 }
 
-fn image_file(spec: &ContainerSpec, upper: &Path, path: &str) -> Result<String, StepFailure> {
-    rcompose_runtime::users::read_file_in_layers(&spec.image.layers, Some(upper), path)
+fn image_file(spec: &ContainerSpec, upper: Option<&Path>, path: &str) -> Result<String, StepFailure> {
+    rcompose_runtime::users::read_file_in_layers(&spec.image.layers, upper, path)
         .map(Option::unwrap_or_default)
         .map_err(|e| StepFailure::environment(format!("read /{path} of image {}", spec.image.reference), &e))
 }
 
-fn resolve_user(text: &str, spec: &ContainerSpec, upper: &Path) -> Result<ResolvedUser, StepFailure> {
+fn resolve_user(text: &str, spec: &ContainerSpec, upper: Option<&Path>) -> Result<ResolvedUser, StepFailure> {
     let (passwd, group) = match text {
         // Root needs no entry, but its home is where passwd says.
         "" => (image_file(spec, upper, "etc/passwd")?, String::new()),
@@ -140,13 +140,19 @@ fn resolve_user(text: &str, spec: &ContainerSpec, upper: &Path) -> Result<Resolv
     rcompose_runtime::users::resolve(&passwd, &group, text).map_err(|e| user_failure(spec, &e))
 }
 
+/// Whether the image knows the users and groups of a container that is not made yet.
+pub(crate) fn check_users(spec: &ContainerSpec) -> Result<(), StepFailure> {
+    let user = resolve_user(&spec.user, spec, None)?;
+    oci_user(&user, spec, None).map(drop)
+}
+
 fn user_failure(spec: &ContainerSpec, e: &UserError) -> StepFailure {
     let mut f = place(spec, "user", format!("service \"{}\": {e}", spec.service));
     f.exit_code = Some(126);
     f
 }
 
-fn oci_user(user: &ResolvedUser, spec: &ContainerSpec, upper: &Path) -> Result<User, StepFailure> {
+fn oci_user(user: &ResolvedUser, spec: &ContainerSpec, upper: Option<&Path>) -> Result<User, StepFailure> {
     let mut gids = user.additional_gids.clone();
     if !spec.groups.is_empty() {
         let group = image_file(spec, upper, "etc/group")?;

@@ -1,5 +1,7 @@
 //! A project's networks on this machine: namespaces, rules, ports and names of what runs.
 
+mod ports;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
@@ -8,10 +10,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rcompose_engine::{FailureKind, StepFailure};
-use rcompose_model::{PortProtocol, ProjectName};
+use rcompose_model::ProjectName;
 use rcompose_network::{
     Attachment, DnsServer, HostRules, HostUplink, Ipv4Net, NameTable, NetError, NetworkRules, Outlet,
-    PortHolder, Protocol, Published, UplinkPair, mac_of,
+    PortHolder, Published, UplinkPair, mac_of,
 };
 use rcompose_plan::{BoundPort, ContainerId, ContainerSpec, EndpointSpec, NetNs, NetworkSpec, PortSpec};
 
@@ -61,14 +63,6 @@ struct Held {
 
 fn failure(doing: impl std::fmt::Display, e: &NetError) -> StepFailure {
     StepFailure::environment(doing, e)
-}
-
-fn protocol(p: PortProtocol) -> Option<Protocol> {
-    match p {
-        PortProtocol::Tcp => Some(Protocol::Tcp),
-        PortProtocol::Udp => Some(Protocol::Udp),
-        PortProtocol::Sctp => None,
-    }
 }
 
 impl Networks {
@@ -198,30 +192,7 @@ impl Networks {
         endpoint: &EndpointSpec,
         before: &[Held],
     ) -> Result<Option<Held>, StepFailure> {
-        let origin = spec.attribute_origins.get(&format!("ports.{index}"));
-        let origin = origin.or_else(|| spec.attribute_origins.get("ports")).unwrap_or(&spec.origin);
-        let Some(proto) = protocol(port.protocol) else {
-            let message = format!("service \"{}\": publishing sctp ports is not supported", spec.service);
-            return Err(StepFailure::new(FailureKind::Unsupported, message).at(origin));
-        };
-        let (first, last) = port.host_port.unwrap_or((0, 0));
-        let mut refused = None;
-        let holder = (first..=last).find_map(|p| match PortHolder::bind(port.host_ip, p, proto) {
-            Ok(h) => Some(h),
-            Err(e) => {
-                refused.get_or_insert(e);
-                None
-            }
-        });
-        let Some(holder) = holder else {
-            let Some(e) = refused else { return Ok(None) };
-            let what = format!("service \"{}\": cannot publish port {first} of {}", spec.service, spec.name);
-            let mut f = failure(what, &e).at(origin);
-            if matches!(e, NetError::PortTaken { .. }) {
-                f = f.hint("end what holds the port, or publish another host port");
-            }
-            return Err(f);
-        };
+        let Some(holder) = ports::bind(&self.dirs, spec, index, port)? else { return Ok(None) };
         let inner = self.inner.borrow();
         let taken: BTreeSet<u16> = inner
             .members
@@ -346,15 +317,18 @@ impl Networks {
         self.apply_host()
     }
 
-    /// A container without a process has no ports and no name. True when rules are left that are to be
-    /// taken back by [`Networks::settle_rules`].
-    pub(crate) fn disconnect(&self, id: &ContainerId) -> bool {
-        let Some(member) = self.inner.borrow_mut().members.remove(id) else { return false };
-        let had_ports = !member.ports.is_empty();
-        let named = member.dns.is_some();
-        drop(member);
-        if named {
+    /// A container without a process has no ports and no name. When this is done, its ports can be had. True when rules
+    /// are left that are to be taken back by [`Networks::settle_rules`].
+    pub(crate) async fn disconnect(&self, id: &ContainerId) -> bool {
+        let member = self.inner.borrow_mut().members.remove(id);
+        let Some(Member { ports, dns, .. }) = member else { return false };
+        let had_ports = !ports.is_empty();
+        if dns.is_some() {
+            drop(dns);
             self.refresh_names();
+        }
+        for held in ports {
+            held.holder.close().await;
         }
         had_ports
     }
@@ -409,7 +383,7 @@ impl Networks {
             outlets: held
                 .filter_map(|h| {
                     Some(Outlet {
-                        protocol: protocol(h.bound.first()?.protocol)?,
+                        protocol: ports::protocol(h.bound.first()?.protocol)?,
                         relay_port: h.relay_port,
                         address: h.address,
                         port: h.container_port,
@@ -445,7 +419,7 @@ impl Networks {
                 Some(Published {
                     host_ip: h.host_ip,
                     host_port: h.holder.port(),
-                    protocol: protocol(h.bound.first()?.protocol)?,
+                    protocol: ports::protocol(h.bound.first()?.protocol)?,
                     inside: Self::uplink(&net.spec).inside,
                     relay_port: h.relay_port,
                 })

@@ -103,7 +103,7 @@ pub fn list_volumes(dirs: &Dirs) -> Result<Vec<VolumeSpec>, StateError> {
     Ok(out)
 }
 
-fn read_containers(
+pub(crate) fn read_containers(
     dirs: &Dirs,
     project: &ProjectName,
     alive: bool,

@@ -1,15 +1,16 @@
 //! Plans of small projects, carried out on paper.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 use rcompose_model::{
-    Dependency, DependencyCondition, HealthTest, Healthcheck, Mount, MountKind, Origin, Service, ServiceName,
-    VolumeDef, VolumeOptions,
+    Dependency, DependencyCondition, HealthTest, Healthcheck, Mount, MountKind, Origin, PortMapping, Service,
+    ServiceName, VolumeDef, VolumeOptions,
 };
 use rcompose_plan::{
-    CreateOptions, Desired, DownOptions, Intent, LocalOp, Observed, Plan, RecreatePolicy, RunOptions,
-    UpOptions, plan, render,
+    BoundPort, CreateOptions, Desired, DownOptions, Intent, LocalOp, Observed, Plan, RecreatePolicy,
+    RunOptions, UpOptions, plan, render,
 };
 use rcompose_testkit::{desired, service, simulate};
 
@@ -198,6 +199,43 @@ fn scaling() {
     let one = make(&d, &three, &scale(1));
     assert_eq!(one.steps.len(), 4);
     assert!(render(&one).contains("remove    Container p-app-3"));
+}
+
+#[test]
+fn a_port_is_given_up_before_another_service_takes_it() {
+    let publishing = |name: &str, port: u16| {
+        let mut s = service(name);
+        s.ports.push(PortMapping { published: Some((port, port)), target: 80, ..PortMapping::default() });
+        s
+    };
+    let d = desired("p", vec![publishing("a", 8001), publishing("b", 8002), publishing("c", 8003)]);
+    let mut have = simulate(&Observed::default(), &make(&d, &Observed::default(), &up()));
+    for c in have.containers.values_mut() {
+        let p = &c.spec.ports[0];
+        c.state.ports = vec![BoundPort {
+            host_ip: Ipv4Addr::UNSPECIFIED.into(),
+            host_port: p.host_port.unwrap().0,
+            container_port: 80,
+            protocol: p.protocol,
+        }];
+    }
+    let d = desired("p", vec![publishing("a", 8002), publishing("b", 8001), publishing("new", 8003)]);
+    let create = CreateOptions { remove_orphans: true, ..CreateOptions::default() };
+    let text = render(&make(&d, &have, &Intent::Up(UpOptions { create, ..UpOptions::default() })));
+    let want = "  1  stop      Container p-c-1: its service is no longer in the file
+  2  remove    Container p-c-1 (after 1): its service is no longer in the file
+  3  stop      Container p-b-1: its configuration changed
+  4  remove    Container p-b-1 (after 3): its configuration changed
+  5  stop      Container p-a-1: its configuration changed
+  6  remove    Container p-a-1 (after 5): its configuration changed
+  7  create    Container p-new-1: not there
+  8  start     Container p-new-1 (after 1, 2, 7): not there
+  9  create    Container p-b-1 (after 4): its configuration changed
+ 10  start     Container p-b-1 (after 5, 6, 9): its configuration changed
+ 11  create    Container p-a-1 (after 6): its configuration changed
+ 12  start     Container p-a-1 (after 3, 4, 11): its configuration changed
+";
+    assert_eq!(text, want);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod error;
 mod exec;
 mod finish;
 mod init;
+pub mod layers;
 mod mounts;
 mod ops;
 mod options;

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::layers::{self, Resolved};
 
 /// A user, resolved to numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,97 +94,18 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| *number <= i32::MAX as u32 && !text.starts_with('+'))
 }
 
-/// Reads a file as the overlay of these layers (top first) would show it: whiteouts (character device 0/0) and opaque
-/// directories hide what is below, symbolic links are followed inside the layers only. `None`: there is no such file.
+/// Reads a file as the overlay of these layers (top first) would show it: see [`layers::resolve`]. `None`: there is no
+/// such file.
 pub fn read_file_in_layers(
     lowers: &[PathBuf],
     upper: Option<&Path>,
     path: &str,
 ) -> io::Result<Option<String>> {
-    const MAX_LINKS: usize = 40;
-    let layers: Vec<&Path> = upper.into_iter().chain(lowers.iter().map(PathBuf::as_path)).collect();
-    let mut pending: Vec<String> = parts(Path::new(path)).into_iter().rev().collect();
-    let (mut at, mut links) = (PathBuf::new(), 0);
-    // The layers in which the directory `at` is visible.
-    let mut visible: Vec<Vec<&Path>> = vec![layers];
-    while let Some(part) = pending.pop() {
-        if part == ".." {
-            if at.pop() {
-                visible.pop();
-            }
-            continue;
-        }
-        let here = visible.last().cloned().unwrap_or_default();
-        let next = at.join(&part);
-        match look_up(&here, &next)? {
-            Found::Nothing => return Ok(None),
-            Found::Directory(layers) => {
-                at = next;
-                visible.push(layers);
-            }
-            Found::Link(target) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(io::Error::from_raw_os_error(libc::ELOOP));
-                }
-                if target.is_absolute() {
-                    at = PathBuf::new();
-                    visible.truncate(1);
-                }
-                pending.extend(parts(&target).into_iter().rev());
-            }
-            Found::File(file) if pending.is_empty() => {
-                return Ok(Some(String::from_utf8_lossy(&fs::read(file)?).into_owned()));
-            }
-            Found::File(_) => return Ok(None),
-        }
+    let all: Vec<&Path> = upper.into_iter().chain(lowers.iter().map(PathBuf::as_path)).collect();
+    match layers::resolve(&all, Path::new(path), &|_| false)? {
+        Resolved::File(file) => Ok(Some(String::from_utf8_lossy(&fs::read(file)?).into_owned())),
+        _ => Ok(None),
     }
-    Ok(None)
-}
-
-fn parts(path: &Path) -> Vec<String> {
-    path.components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-            Component::ParentDir => Some("..".to_owned()),
-            _ => None,
-        })
-        .collect()
-}
-
-enum Found<'a> {
-    Nothing,
-    File(PathBuf),
-    Link(PathBuf),
-    Directory(Vec<&'a Path>),
-}
-
-fn look_up<'a>(layers: &[&'a Path], path: &Path) -> io::Result<Found<'a>> {
-    let mut merged = Vec::new();
-    for layer in layers {
-        let full = layer.join(path);
-        let metadata = match fs::symlink_metadata(&full) {
-            Ok(metadata) => metadata,
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => continue,
-            Err(error) => return Err(error),
-        };
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            merged.push(*layer);
-            let mut value = [0u8; 1];
-            // overlayfs, "Opaque directories".
-            if rustix::fs::lgetxattr(&full, "trusted.overlay.opaque", &mut value) == Ok(1) && value == *b"y" {
-                break;
-            }
-        } else if !merged.is_empty() || (kind.is_char_device() && metadata.rdev() == 0) {
-            break;
-        } else if kind.is_symlink() {
-            return Ok(Found::Link(fs::read_link(full)?));
-        } else {
-            return Ok(if kind.is_file() { Found::File(full) } else { Found::Nothing });
-        }
-    }
-    Ok(if merged.is_empty() { Found::Nothing } else { Found::Directory(merged) })
 }
 
 #[cfg(test)]

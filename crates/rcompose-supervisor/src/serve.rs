@@ -146,7 +146,20 @@ async fn apply<H: Host + 'static>(
     let _turn = core.applying.lock().await;
     let fresh = plan.generation == core.host.generation();
     let claimed = if fresh { core.host.claim(&plan).unwrap_or(false) } else { false };
-    if !fresh || !claimed || core.host.advance().is_err() {
+    if !fresh || !claimed {
+        connection.send(&Response::Stale, &[]).await?;
+        return connection.recv().await;
+    }
+    let failures = core.host.foresee(&plan);
+    if !failures.is_empty() {
+        let skipped = plan.steps.len();
+        connection
+            .send(&Response::Applied { success: false, failures, skipped, ending: ending(core) }, &[])
+            .await?;
+        drop(_turn);
+        return connection.recv().await;
+    }
+    if core.host.advance().is_err() {
         connection.send(&Response::Stale, &[]).await?;
         return connection.recv().await;
     }
@@ -200,12 +213,11 @@ async fn apply<H: Host + 'static>(
     if let (Some(started), Some(attach)) = (started, &attach) {
         send_attached(connection, attach, &started).await?;
     }
-    let ending = core.containers.borrow().is_empty().then(|| core.host.keeper_pid());
     let applied = Response::Applied {
         success: report.failures.is_empty() && report.skipped == 0,
         failures: report.failures,
         skipped: report.skipped,
-        ending,
+        ending: ending(core),
     };
     connection.send(&applied, &[]).await?;
     drop(_turn);
@@ -229,6 +241,11 @@ async fn apply<H: Host + 'static>(
         None if listening => connection.recv().await,
         None => Ok(None),
     }
+}
+
+/// The keeper's PID when nothing of the project is left to keep.
+fn ending<H: Host + 'static>(core: &Core<H>) -> Option<i32> {
+    core.containers.borrow().is_empty().then(|| core.host.keeper_pid())
 }
 
 async fn send_attached(

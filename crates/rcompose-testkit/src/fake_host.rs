@@ -8,7 +8,7 @@ use rcompose_engine::{
     ExecSpec, FailureKind, Host, HostEvent, ProbeOutcome, SignalOutcome, Started, StepFailure,
 };
 use rcompose_model::Signal;
-use rcompose_plan::{ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan};
+use rcompose_plan::{ContainerId, ContainerSpec, ContainerState, LocalOp, Observed, Plan, StepId};
 use tokio::sync::mpsc;
 
 /// How a container's process behaves on the fake machine.
@@ -182,6 +182,10 @@ impl Host for FakeHost {
 
     fn claim(&self, _plan: &Plan) -> Result<bool, StepFailure> {
         Ok(true)
+    }
+
+    fn foresee(&self, _plan: &Plan) -> Vec<(StepId, StepFailure)> {
+        Vec::new()
     }
 
     fn generation(&self) -> u64 {

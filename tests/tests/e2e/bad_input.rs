@@ -118,6 +118,38 @@ const CASES: &[Case] = &[
         says: &["web", "no-such-program"],
     },
     Case {
+        name: "bad-path",
+        compose: "services:
+  web:
+    image: busybox:latest
+    entrypoint: /etc/passwd
+    volumes:
+      - data:/data
+  other:
+    image: busybox:latest
+    command: [sleep, '1000']
+volumes:
+  data:
+",
+        command: "up -d",
+        says: &["compose.yaml:4:", "/etc/passwd", "permission denied"],
+    },
+    Case {
+        name: "bad-two",
+        compose: "services:
+  web:
+    image: busybox:latest
+    command: /no/such/program
+  other:
+    image: busybox:latest
+    command: [sleep, '1000']
+    depends_on: [web]
+    user: nobody-here
+",
+        command: "up -d",
+        says: &["compose.yaml:4:", "/no/such/program", "compose.yaml:9:", "nobody-here"],
+    },
+    Case {
         name: "bad-user",
         compose: "services:\n  web:\n    image: busybox:latest\n    command: [id]\n    user: nobody-here\n",
         command: "up -d",
@@ -150,6 +182,7 @@ fn every_mistake_is_named_and_placed() {
         if !running.is_empty() {
             wrong.push(format!("{}: runs nevertheless: {running:?}", case.name));
         }
+        p.nothing_left(true);
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
 }
@@ -179,6 +212,65 @@ fn a_running_project_survives_a_broken_file() {
     p.file("compose.yaml", &compose);
     assert_eq!(p.property("web", "ID"), id);
     assert_eq!(p.property("web", "State"), "running");
+}
+
+#[test]
+fn what_cannot_start_replaces_nothing() {
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let web = |more: &str| format!("services:\n  web:\n    image: busybox:latest\n{more}");
+    let good = web(&format!("    command: {}\n", crate::POLITE));
+    let Some(p) = Project::new("bad-update", &good) else { return };
+    p.run("up -d").ok();
+    let id = p.property("web", "ID");
+    let bad = [
+        "    command: [no-such-program]\n".to_owned(),
+        format!("    command: {}\n    user: nobody-here\n", crate::POLITE),
+        format!("    command: {}\n    ports: ['{port}:80']\n", crate::POLITE),
+    ];
+    for more in &bad {
+        p.file("compose.yaml", &web(more));
+        p.run("up -d").code_is(1).err("compose.yaml:");
+        assert_eq!(p.property("web", "ID"), id, "after {more}");
+        assert_eq!(p.property("web", "State"), "running");
+    }
+}
+
+/// What is only brought by a mount, or by what runs before, must not be foreseen as missing.
+#[test]
+fn what_comes_later_is_not_missed() {
+    let port = rcompose_e2e::free_port().unwrap();
+    let compose = format!(
+        "services:
+  first:
+    image: busybox:latest
+    command: ['sh', '-c', 'cp /bin/busybox /tools/own && ln -sf own /tools/sleep']
+    ports: ['{port}:80']
+    volumes: ['tools:/tools']
+  second:
+    image: busybox:latest
+    command: ['/tools/sleep', '1000']
+    stop_signal: KILL
+    ports: ['{port}:80']
+    volumes: ['tools:/tools']
+    depends_on: {{first: {{condition: service_completed_successfully}}}}
+  third:
+    image: busybox:latest
+    command: [sleep, '1000']
+    stop_signal: KILL
+    environment: {{PATH: /tools}}
+    volumes: ['tools:/tools']
+    depends_on: {{first: {{condition: service_completed_successfully}}}}
+volumes:
+  tools:
+"
+    );
+    let Some(p) = Project::new("bad-later-tools", &compose) else { return };
+    p.run("up -d").ok();
+    assert_eq!(p.property("second", "State"), "running");
+    assert_eq!(p.property("third", "State"), "running");
+    p.run("up -d --force-recreate").ok();
+    assert_eq!(p.property("second", "State"), "running");
 }
 
 #[test]

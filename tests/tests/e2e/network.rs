@@ -50,11 +50,33 @@ fn taken_port_is_named() {
     ) else {
         return;
     };
-    p.run("up -d").code_is(1).err(&port.to_string()).err("web");
-    p.run("down").ok();
+    p.run("up -d").code_is(1).err("compose.yaml:2:").err(&port.to_string()).err("web");
+    p.nothing_left(true);
+    p.run("run --rm --service-ports web true").code_is(1).err(&port.to_string());
     p.nothing_left(true);
     drop(taken);
     p.run("up -d").ok();
+    let other =
+        format!("services: {{other: {{image: busybox:latest, command: {SERVE}, ports: ['{port}:80']}}}}\n");
+    let Some(q) = Project::new("net-taken-too", &other) else { return };
+    q.run("up -d").code_is(1).err("net-taken-web-1").err("rcompose -p net-taken down");
+    q.nothing_left(true);
+}
+
+#[test]
+fn a_port_goes_from_service_to_service() {
+    let port = free_port().unwrap();
+    let one = |name: &str| {
+        format!(
+            "services: {{{name}: {{image: busybox:latest, init: true, command: {SERVE}, ports: ['{port}:80']}}}}\n"
+        )
+    };
+    let Some(p) = Project::new("net-moves", &one("a")) else { return };
+    p.run("up -d").ok();
+    p.run("up -d --force-recreate").ok();
+    p.file("compose.yaml", &one("b"));
+    p.run("up -d --remove-orphans").ok();
+    assert_eq!(p.property("b", "State"), "running");
 }
 
 #[test]

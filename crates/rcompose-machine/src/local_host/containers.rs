@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcompose_engine::{FailureKind, StepFailure};
+use rcompose_model::Origin;
 use rcompose_plan::{ContainerId, ContainerSpec, MountSource, NetNs};
 use rcompose_runtime::cgroup::CgroupPath;
 
@@ -52,25 +53,37 @@ impl LocalHost {
         Ok(())
     }
 
+    /// Whether the directories and files of the host that a container wants to see are there, but for those that are
+    /// made for it.
+    pub(super) fn check_sources(&self, spec: &ContainerSpec) -> Result<(), StepFailure> {
+        for (i, m) in spec.mounts.iter().enumerate() {
+            if let MountSource::Bind { path, create: false, .. } = &m.source
+                && !path.exists()
+            {
+                let message = format!(
+                    "service \"{}\": bind source path does not exist: {}",
+                    spec.service,
+                    path.display()
+                );
+                let hint = "make it, or set bind.create_host_path: true";
+                return Err(StepFailure::new(FailureKind::Compose, message)
+                    .hint(hint)
+                    .at(volume_place(spec, i)));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn check_mounts(&self, spec: &ContainerSpec) -> Result<(), StepFailure> {
+        self.check_sources(spec)?;
         for (i, m) in spec.mounts.iter().enumerate() {
             let Some(path) = mount_path(&self.dirs, m) else { continue };
             if path.exists() {
                 continue;
             }
-            let origin = spec.attribute_origins.get(&format!("volumes.{i}"));
-            let origin = origin.or_else(|| spec.attribute_origins.get("volumes")).unwrap_or(&spec.origin);
+            let origin = volume_place(spec, i);
             match &m.source {
-                MountSource::Bind { create: true, .. } => make_dir(&path)?,
-                MountSource::Bind { .. } => {
-                    let message = format!(
-                        "service \"{}\": bind source path does not exist: {}",
-                        spec.service,
-                        path.display()
-                    );
-                    let hint = "make it, or set bind.create_host_path: true";
-                    return Err(StepFailure::new(FailureKind::Compose, message).hint(hint).at(origin));
-                }
+                MountSource::Bind { .. } => make_dir(&path)?,
                 _ => {
                     let message = format!(
                         "service \"{}\": {} is not there: {}",
@@ -121,6 +134,11 @@ impl LocalHost {
         remove_tree(&dir)?;
         Ok(())
     }
+}
+
+fn volume_place(spec: &ContainerSpec, index: usize) -> &Origin {
+    let origin = spec.attribute_origins.get(&format!("volumes.{index}"));
+    origin.or_else(|| spec.attribute_origins.get("volumes")).unwrap_or(&spec.origin)
 }
 
 /// Removes the cgroup that a container's record names. What stays is reported when the same name is made again.

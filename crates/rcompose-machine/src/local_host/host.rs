@@ -9,7 +9,7 @@ use rcompose_engine::{
     ExecSpec, FailureKind, Host, HostEvent, ProbeOutcome, SignalOutcome, Started, StepFailure,
 };
 use rcompose_model::Signal;
-use rcompose_plan::{ContainerId, ContainerSpec, ContainerState, LocalOp, NsMode, Observed, Plan};
+use rcompose_plan::{ContainerId, ContainerSpec, ContainerState, LocalOp, NsMode, Observed, Plan, StepId};
 use rcompose_runtime::cgroup::CgroupPath;
 
 use super::containers::{CgroupRecord, remove_cgroup};
@@ -93,7 +93,7 @@ impl Host for LocalHost {
 
     async fn release(&self, spec: &ContainerSpec) {
         self.running.borrow_mut().remove(&spec.id);
-        if self.networks.disconnect(&spec.id) {
+        if self.networks.disconnect(&spec.id).await {
             self.settle_rules_soon();
         }
         remove_cgroup(&self.container_dir(&spec.id));
@@ -200,6 +200,18 @@ impl Host for LocalHost {
             }
         }
         Ok(true)
+    }
+
+    fn foresee(&self, plan: &Plan) -> Vec<(StepId, StepFailure)> {
+        let failures = self.foreseen(plan);
+        if !failures.is_empty() {
+            let file = self.file.borrow();
+            let keep: Vec<_> = file.networks.values().collect();
+            if let Err(e) = claims::sweep(&self.dirs, &self.project, &keep) {
+                eprintln!("supervisor: {e}");
+            }
+        }
+        failures
     }
 
     fn generation(&self) -> u64 {

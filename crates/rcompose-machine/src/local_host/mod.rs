@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod containers;
+mod foresee;
 mod host;
 mod lives;
 mod networks;

@@ -98,6 +98,19 @@ impl PortHolder {
     }
 }
 
+impl PortHolder {
+    /// Gives the port back: when this is done, anybody can have it. Dropping alone leaves it to the relays until the
+    /// runtime comes to end them.
+    pub async fn close(mut self) {
+        let relays = std::mem::take(&mut self.relays);
+        relays.iter().for_each(JoinHandle::abort);
+        for relay in relays {
+            // It was aborted: that is its end.
+            drop(relay.await);
+        }
+    }
+}
+
 impl Drop for PortHolder {
     fn drop(&mut self) {
         self.stop();

@@ -4,6 +4,7 @@ mod address;
 mod builder;
 mod container;
 mod down;
+mod handover;
 mod hash;
 mod lifecycle;
 mod order;
@@ -35,8 +36,8 @@ pub fn plan(
         })
     };
     match intent {
-        Intent::Up(options) => up::plan(project, need()?, have, options),
-        Intent::Run(options) => run::plan(project, need()?, have, options),
+        Intent::Up(options) => up::plan(project, need()?, have, options).map(|p| handover::order(p, have)),
+        Intent::Run(options) => run::plan(project, need()?, have, options).map(|p| handover::order(p, have)),
         Intent::Down(options) => down::plan(desired, have, options),
         other => lifecycle::plan(desired, have, other),
     }
