@@ -30,6 +30,6 @@ pub use capabilities::{docker_capabilities, for_user};
 pub use create::{CreateRequest, Created, InjectedFile, create};
 pub use error::{ChildError, CreateError, Stage, Warning, read_status};
 pub use exec::{ExecRequest, Executed, exec};
-pub use process::WinSize;
+pub use process::{WinSize, send_signal};
 pub use rootfs::Rootfs;
 pub use spec::default_spec;

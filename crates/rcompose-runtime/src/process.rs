@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::{PosixRlimitType, Process};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::capabilities::Masks;
 use crate::error::{CreateError, Warning};
@@ -22,6 +23,14 @@ pub struct WinSize {
     pub rows: u16,
     /// Characters in a line.
     pub columns: u16,
+}
+
+/// Sends a signal by its number, real-time ones included (pidfd_send_signal(2)).
+pub fn send_signal(pidfd: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
+    match sys!(SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, 0, 0) {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(Errno::from_raw_os_error(errno)),
+    }
 }
 
 /// Standard streams; `None` is /dev/null.

@@ -50,6 +50,24 @@ fn up_ps_logs_exec_down() {
     p.nothing_left(true);
 }
 
+/// What systemd as PID 1 wants: a real-time signal.
+#[test]
+fn real_time_signals() {
+    let compose = "services:
+  web:
+    image: busybox:latest
+    command: ['sh', '-c', \"trap 'echo four' 38; trap 'exit 9' 37; echo up; while :; do sleep 0.05; done\"]
+    stop_signal: SIGRTMIN+3
+";
+    let Some(p) = Project::new("life-realtime", compose) else { return };
+    p.run("up -d").ok();
+    p.await_log("web", "up\n");
+    p.run("kill -s RTMIN+4").ok();
+    p.await_log("web", "four\n");
+    p.run("stop").ok().within(Duration::from_secs(5));
+    assert_eq!(p.property("web", "ExitCode"), "9");
+}
+
 #[test]
 fn second_up_changes_nothing() {
     let Some(p) = two("life-again") else { return };

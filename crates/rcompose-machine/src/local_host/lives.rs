@@ -1,10 +1,10 @@
 //! Lives of processes: connected and released, taken over, reached by signals.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use rcompose_engine::{FailureKind, HostEvent, SignalOutcome, StepFailure};
+use rcompose_engine::{HostEvent, SignalOutcome, StepFailure};
 use rcompose_model::Signal;
 use rcompose_plan::ContainerSpec;
 use tokio::net::unix::pipe::Receiver;
@@ -92,15 +92,9 @@ async fn read_to_end(fd: OwnedFd, limit: usize) -> io::Result<Vec<u8>> {
 }
 
 pub(super) fn send(pidfd: &OwnedFd, signal: Signal) -> Result<SignalOutcome, StepFailure> {
-    let fail = |e: &dyn std::error::Error| StepFailure::environment(format!("send {signal}"), e);
-    let sig = rustix::process::Signal::from_named_raw(signal.number());
-    let Some(sig) = sig else {
-        let message = format!("{signal} can't be sent");
-        return Err(StepFailure::new(FailureKind::Unsupported, message));
-    };
-    match rustix::process::pidfd_send_signal(pidfd, sig) {
+    match rcompose_runtime::send_signal(pidfd.as_fd(), signal.number()) {
         Ok(()) => Ok(SignalOutcome::Sent),
         Err(rustix::io::Errno::SRCH) => Ok(SignalOutcome::Gone),
-        Err(e) => Err(fail(&e)),
+        Err(e) => Err(StepFailure::environment(format!("send {signal}"), &e)),
     }
 }
