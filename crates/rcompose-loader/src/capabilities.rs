@@ -276,13 +276,6 @@ pub(crate) const TABLE: &[Capability] = &[
     line(Storage, "secrets.*.template_driver", Given, Ignored("the text stays as it is"), ""),
     line(
         Storage,
-        "services.*.volumes.*.bind.recursive",
-        Not(&["enabled", ""]),
-        Ignored("mounts below are mounted, too"),
-        "`bind.recursive`",
-    ),
-    line(
-        Storage,
         "services.*.volumes.*.bind.selinux",
         Given,
         Ignored("files keep their labels"),

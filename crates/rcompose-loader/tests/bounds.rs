@@ -163,7 +163,7 @@ fn sources(case: &str) -> (MemorySources, &'static str) {
         "one host with many addresses" => (
             service(&format!(
                 "    extra_hosts: {{h: [{}]}}",
-                many(80_000, |out, i| write!(out, "'{i}',").unwrap())
+                many(80_000, |out, i| write!(out, "'::{:x}:{:x}',", i >> 8, i & 255).unwrap())
             )),
             "",
         ),

@@ -137,7 +137,7 @@ fn an_included_service_can_be_extended() {
         .with("/p/compose.yaml", "include: [sub/c.yaml]\nservices: {a: {extends: inc, tty: true}}")
         .with("/p/sub/c.yaml", "services: {inc: {image: i}}");
     let loaded = load(&request(), &sources).unwrap();
-    assert_eq!(loaded.project.service("a").unwrap().image.as_deref(), Some("i"));
+    assert_eq!(loaded.project.service("a").unwrap().image.as_ref().map(|i| i.as_str()), Some("i"));
 }
 
 #[test]

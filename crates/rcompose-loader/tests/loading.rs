@@ -43,7 +43,7 @@ fn environment_from_files_shell_and_attribute() {
     req.environment.insert("BARE".into(), "shell".into());
     let l = loaded(&sources, &req);
     let a = l.project.service("a").unwrap();
-    assert_eq!(a.image.as_deref(), Some("x:fromdotenv"));
+    assert_eq!(a.image.as_ref().map(|i| i.as_str()), Some("x:fromdotenv"));
     let get = |k: &str| a.environment.get(k).cloned();
     assert_eq!(get("A"), Some(Some("1".into())));
     assert_eq!(get("B"), Some(Some("attr".into())));
@@ -100,7 +100,7 @@ fn extends_and_include() {
     assert_eq!(a.environment["A"], Some("1".into()));
     assert_eq!(a.environment["B"], Some("2".into()));
     let inc = l.project.service("inc").unwrap();
-    assert_eq!(inc.image.as_deref(), Some("y:sub"));
+    assert_eq!(inc.image.as_ref().map(|i| i.as_str()), Some("y:sub"));
     assert_eq!(inc.build.as_ref().unwrap().context, "/home/me/My.App Dir/sub");
     assert!(l.canonical.to_yaml().contains("source: /home/me/My.App Dir/base/d"));
 }

@@ -40,7 +40,12 @@ fn run(case: &Case<'_>) -> Result<Loaded, LoadError> {
 fn shown(case: &Case<'_>) -> String {
     match run(case) {
         Ok(loaded) => {
-            let image = loaded.project.service("a").and_then(|s| s.image.clone()).unwrap_or_default();
+            let image = loaded
+                .project
+                .service("a")
+                .and_then(|s| s.image.as_ref())
+                .map(ToString::to_string)
+                .unwrap_or_default();
             format!("{} {image}", loaded.project.name)
         }
         Err(e) => e.to_string(),

@@ -46,12 +46,15 @@ fn candidates() -> Vec<Json> {
         "rwm",
         "r",
         "/s2",
+        "linux/arm64",
+        "rslave",
     ];
     let lists = [
         json!(["s"]),
         json!(["c 1:3 r"]),
         json!(["seccomp=unconfined"]),
         json!(["CHOWN"]),
+        json!(["linux/arm64"]),
         json!(["80"]),
         json!(["10.0.0.1"]),
         json!(["s:s"]),

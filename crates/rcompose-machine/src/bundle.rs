@@ -13,7 +13,7 @@ use oci_spec::runtime::{
     LinuxResources, Mount, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec, User,
 };
 use rcompose_engine::{ExecSpec, FailureKind, StepFailure};
-use rcompose_model::{Resources, ServiceName};
+use rcompose_model::{Propagation, Recursive, Resources, ServiceName};
 use rcompose_plan::{ContainerSpec, MountSource, NetNs, NsMode};
 use rcompose_runtime::users::{ResolvedUser, UserError};
 use rcompose_runtime::{default_spec, for_user};
@@ -242,9 +242,15 @@ fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Vec<Mo
                 o.push(ro.to_owned());
                 out.push(mount(&m.target, "tmpfs", Path::new("tmpfs"), o));
             }
-            (MountSource::Bind { propagation, .. }, Some(path)) => {
-                let p = propagation.clone().unwrap_or_else(|| "rprivate".to_owned());
-                out.push(mount(&m.target, "bind", path, vec!["rbind".into(), p, ro.into()]));
+            (MountSource::Bind { propagation, recursive, .. }, Some(path)) => {
+                let propagation = propagation.unwrap_or(Propagation::RPrivate).as_str();
+                let bind = if *recursive == Recursive::Disabled { "bind" } else { "rbind" };
+                // What lies below is as the mount itself, unless the file says otherwise.
+                let ro = match (m.read_only, recursive) {
+                    (true, Recursive::Enabled | Recursive::ReadOnly) => "rro",
+                    _ => ro,
+                };
+                out.push(mount(&m.target, "bind", path, vec![bind.into(), propagation.into(), ro.into()]));
             }
             (MountSource::Image { layers, .. }, None) => {
                 let lower: Vec<_> = layers.iter().map(|l| l.to_string_lossy().into_owned()).collect();
@@ -342,7 +348,7 @@ fn limits(out: &mut LinuxResources, r: &Resources) {
             cpu.set_quota(r.cpu_quota).set_period(r.cpu_period);
         }
     }
-    cpu.set_cpus(r.cpuset.clone());
+    cpu.set_cpus(r.cpuset.as_ref().map(ToString::to_string));
     out.set_cpu(Some(cpu));
     if let Some(limit) = r.pids.filter(|p| *p != 0) {
         let mut pids = LinuxPids::default();

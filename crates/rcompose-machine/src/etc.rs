@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use rcompose_engine::{FailureKind, StepFailure};
+use rcompose_model::HostAddress;
 use rcompose_plan::{ContainerSpec, FileContent, NetNs};
 
 use crate::StateError;
@@ -62,10 +63,9 @@ fn hosts(
             .to_owned()
     };
     for (name, address) in &spec.extra_hosts {
-        let address = match (address.as_str(), gateway) {
-            ("host-gateway", Some(g)) => g.to_string(),
-            ("host-gateway", None) => "127.0.0.1".to_owned(),
-            (a, _) => a.to_owned(),
+        let address = match address {
+            HostAddress::Ip(ip) => *ip,
+            HostAddress::Gateway => gateway.unwrap_or(Ipv4Addr::LOCALHOST).into(),
         };
         out.push_str(&format!("{address}\t{name}\n"));
     }

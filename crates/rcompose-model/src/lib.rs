@@ -7,26 +7,37 @@
 mod address;
 mod attachment;
 mod capability;
+mod cpuset;
 mod health;
+mod host;
+mod image;
 mod mount;
 mod name;
 mod network;
 mod origin;
+mod platform;
 mod port;
 mod project;
 mod resources;
 mod security;
 mod service;
 mod signal;
+mod user;
 
 pub use address::{AddressError, Cidr, MacAddress};
 pub use attachment::{Device, DeviceRule, Exposed, Link, MountsOf, VolumesFrom};
 pub use capability::CAPABILITIES;
+pub use cpuset::{CpuSet, CpuSetError};
 pub use health::{HealthTest, Healthcheck};
-pub use mount::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
+pub use host::{HostAddress, HostAddressError};
+pub use image::{ImageName, ImageNameError};
+pub use mount::{
+    BindOptions, Mount, MountKind, Propagation, Recursive, SelinuxLabel, TmpfsOptions, VolumeOptions,
+};
 pub use name::{NameError, ProjectName, ServiceName};
 pub use network::{Ipam, IpamPool, NetworkAttachment, NetworkDef, NetworkMode, VolumeDef};
 pub use origin::Origin;
+pub use platform::{Platform, PlatformError};
 pub use port::{PortMapping, PortProtocol};
 pub use project::{FileObject, FileSource, Project};
 pub use resources::{Resources, Ulimit};
@@ -36,3 +47,4 @@ pub use service::{
     Service,
 };
 pub use signal::{Signal, SignalError};
+pub use user::{Account, User, UserError};

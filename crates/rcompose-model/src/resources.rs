@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::CpuSet;
+
 /// Limits of a service, from the service's own keys and from `deploy.resources`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
@@ -20,7 +22,7 @@ pub struct Resources {
     /// Microseconds.
     pub cpu_period: Option<u64>,
     /// CPUs to run on, e.g. `0-1`.
-    pub cpuset: Option<String>,
+    pub cpuset: Option<CpuSet>,
     /// Number of tasks; -1 is unlimited.
     pub pids: Option<i64>,
     /// Never OOM-kill (cgroup v1 only).

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Device, DeviceRule, Exposed, Healthcheck, Link, Mount, NetworkMode, Origin, PortMapping, Resources,
-    Security, ServiceName, Signal, Ulimit, VolumesFrom,
+    Device, DeviceRule, Exposed, Healthcheck, HostAddress, ImageName, Link, Mount, NetworkMode, Origin,
+    Platform, PortMapping, Resources, Security, ServiceName, Signal, Ulimit, User, VolumesFrom,
 };
 
 /// A service, every value in its final type.
@@ -20,14 +20,14 @@ pub struct Service {
     /// Where single attributes are written, by dotted path below the service
     /// (`command`, `ports.0`, `user`): for errors that come later, in the engine.
     pub attribute_origins: BTreeMap<String, Origin>,
-    /// Image reference as written, which docker can read.
-    pub image: Option<String>,
+    /// Image.
+    pub image: Option<ImageName>,
     /// How to build the image.
     pub build: Option<Build>,
     /// When to pull.
     pub pull_policy: Option<PullPolicy>,
     /// `linux/arm64`, …
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
     /// Replaces the image's CMD; `Some(vec![])` clears it.
     pub command: Option<Vec<String>>,
     /// Replaces the image's ENTRYPOINT (and clears its CMD); `Some(vec![])` clears it.
@@ -53,7 +53,7 @@ pub struct Service {
     /// What to do when it exits.
     pub restart: RestartPolicy,
     /// `user[:group]`.
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// Further groups.
     pub group_add: Vec<String>,
     /// Working directory.
@@ -91,7 +91,7 @@ pub struct Service {
     /// `security_opt`.
     pub security: Security,
     /// Lines for /etc/hosts: host name and address (`host-gateway` possible), in order.
-    pub extra_hosts: Vec<(String, String)>,
+    pub extra_hosts: Vec<(String, HostAddress)>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
     /// Search domains.
@@ -148,7 +148,7 @@ pub struct Build {
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
     /// Further names of the image.
-    pub tags: Vec<String>,
+    pub tags: Vec<ImageName>,
     /// Network of RUN: `default`, `host`, `none`.
     pub network: Option<String>,
     /// Use no cache.
@@ -156,11 +156,11 @@ pub struct Build {
     /// Pull base images.
     pub pull: bool,
     /// Lines for /etc/hosts in RUN.
-    pub extra_hosts: Vec<(String, String)>,
+    pub extra_hosts: Vec<(String, HostAddress)>,
     /// Bytes of /dev/shm in RUN.
     pub shm_size: Option<u64>,
     /// Platforms to build for.
-    pub platforms: Vec<String>,
+    pub platforms: Vec<Platform>,
     /// Named contexts.
     pub additional_contexts: BTreeMap<String, String>,
     /// Where it is written.

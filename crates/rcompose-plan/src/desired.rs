@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What should be: the project and what is known of its images.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// The project.
+    /// The project; mounted images have their layers.
     pub project: Project,
     /// The image of each service that may get a container in this plan.
     pub images: BTreeMap<ServiceName, ImageFacts>,

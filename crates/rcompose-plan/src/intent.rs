@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rcompose_model::{PortMapping, ServiceName, Signal};
+use rcompose_model::{PortMapping, ServiceName, Signal, User};
 use serde::{Deserialize, Serialize};
 
 /// What the user wants done.
@@ -115,7 +115,7 @@ pub struct RunOptions {
     /// `-l`.
     pub labels: BTreeMap<String, String>,
     /// `-u`.
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// `-w`.
     pub workdir: Option<String>,
     /// `--name`.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rcompose_model::{
-    DeviceRule, Logging, Origin, PortProtocol, Resources, RestartPolicy, Security, ServiceName, Signal,
-    Ulimit,
+    DeviceRule, HostAddress, Logging, Origin, PortProtocol, Propagation, Recursive, Resources, RestartPolicy,
+    Security, ServiceName, Signal, Ulimit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +105,7 @@ pub struct ContainerSpec {
     /// Exposed ports, for tables: `5432/tcp`.
     pub exposed: Vec<String>,
     /// Lines of /etc/hosts: name and address (or `host-gateway`).
-    pub extra_hosts: Vec<(String, String)>,
+    pub extra_hosts: Vec<(String, HostAddress)>,
     /// Resolver.
     pub dns: DnsSettings,
     /// Health check, complete; `None` without one.
@@ -198,7 +198,10 @@ pub enum MountSource {
         /// Make it as a directory when missing; else missing is an error.
         create: bool,
         /// Propagation; `rprivate` unless given.
-        propagation: Option<String>,
+        propagation: Option<Propagation>,
+        /// What becomes of mounts below it.
+        #[serde(default)]
+        recursive: Recursive,
     },
     /// A volume by its real name.
     Volume {

@@ -98,7 +98,7 @@ pub fn service(name: &str) -> Service {
         name,
         origin: Origin::default(),
         attribute_origins: BTreeMap::new(),
-        image: Some("test".into()),
+        image: "test".parse().ok(),
         build: None,
         pull_policy: None,
         platform: None,

@@ -375,9 +375,11 @@ fn extra_hosts(cx: &mut Cx<'_>, node: &mut Node) {
         Value::Map(map) => {
             for (host, item) in map {
                 match &item.value {
-                    Value::Seq(ips) => {
-                        ips.iter().filter_map(Node::scalar_text).for_each(|ip| add(host, &ip, item))
-                    }
+                    Value::Seq(ips) => ips.iter().for_each(|ip| {
+                        if let Some(text) = ip.scalar_text() {
+                            add(host, &text, ip);
+                        }
+                    }),
                     _ => match item.scalar_text() {
                         Some(ip) => add(host, &ip, item),
                         None => {

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use rcompose_model::{BindOptions, Mount, MountKind, VolumeOptions};
+use rcompose_model::{BindOptions, Mount, MountKind, Propagation, SelinuxLabel, VolumeOptions};
 
 use super::{resolved, to_map};
 use crate::code::Code;
@@ -16,8 +16,8 @@ struct Short {
     bind: bool,
     read_only: bool,
     nocopy: bool,
-    propagation: Option<String>,
-    selinux: Option<String>,
+    propagation: Option<Propagation>,
+    selinux: Option<SelinuxLabel>,
     /// Read as a Windows drive, as docker compose does.
     drive: bool,
 }
@@ -66,11 +66,11 @@ fn short(text: &str) -> Result<Short, String> {
             "ro" => out.read_only = true,
             "rw" => out.read_only = false,
             "nocopy" => out.nocopy = true,
-            "z" | "Z" => out.selinux = Some(option.into()),
-            "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" => {
-                out.propagation = Some(option.into());
+            _ => {
+                // What isn't known is left out, as docker compose does.
+                out.selinux = SelinuxLabel::parse(option).or(out.selinux);
+                out.propagation = Propagation::parse(option).or(out.propagation);
             }
-            _ => {}
         }
     }
     Ok(out)
@@ -86,8 +86,8 @@ pub fn parse_short_volume(text: &str, base: &Path) -> Result<Mount, String> {
             options: BindOptions {
                 create_host_path: true,
                 propagation: s.propagation,
-                recursive: None,
                 selinux: s.selinux,
+                ..BindOptions::default()
             },
         },
         Some(key) => MountKind::Volume { key, options: volume },
@@ -142,11 +142,11 @@ fn entry(cx: &Cx<'_>, s: &Short, span: Span, base: &Path) -> Map {
         map.insert("read_only".into(), Node::new(Value::Bool(true), span));
     }
     let mut bind = Map::new();
-    if let Some(p) = &s.propagation {
-        bind.insert("propagation".into(), Node::str(p, span));
+    if let Some(p) = s.propagation {
+        bind.insert("propagation".into(), Node::str(p.as_str(), span));
     }
-    if let Some(z) = &s.selinux {
-        bind.insert("selinux".into(), Node::str(z, span));
+    if let Some(z) = s.selinux {
+        bind.insert("selinux".into(), Node::str(z.as_str(), span));
     }
     if s.bind && !cx.interpolate {
         bind.insert("create_host_path".into(), Node::new(Value::Bool(true), span));

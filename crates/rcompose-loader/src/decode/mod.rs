@@ -1,6 +1,6 @@
 //! The canonical tree into the typed project.
 
-mod image;
+mod build;
 mod logging;
 mod mounts;
 mod network;
@@ -12,14 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rcompose_model::{
-    AddressError, Cidr, FileObject, FileSource, Ipam, IpamPool, NetworkDef, Project, ProjectName,
-    ServiceName, VolumeDef,
+    AddressError, Cidr, FileObject, FileSource, HostAddress, HostAddressError, Ipam, IpamPool, NetworkDef,
+    Project, ProjectName, ServiceName, VolumeDef,
 };
 
 use crate::cx::Cx;
 use crate::project::Setting;
-use crate::tree::{Node, Value};
-use value::{flag, opt_flag, opt_text, parsed, strings, text_map};
+use crate::tree::Node;
+use value::{flag, opt_flag, opt_text, parsed, text_map};
 
 /// Decodes everything. Errors go into `cx`; the result is only good without them.
 pub(crate) fn project(
@@ -150,12 +150,19 @@ fn file_object(cx: &mut Cx<'_>, n: &Node, key: &str) -> FileObject {
 }
 
 /// `{host: [ip]}` to pairs in order.
-fn hosts(node: Option<&Node>) -> Vec<(String, String)> {
+fn hosts(cx: &mut Cx<'_>, node: Option<&Node>) -> Vec<(String, HostAddress)> {
     let mut out = Vec::new();
     for (host, ips) in node.and_then(Node::as_map).into_iter().flatten() {
-        match &ips.value {
-            Value::Seq(_) => out.extend(strings(Some(ips)).into_iter().map(|ip| (host.clone(), ip))),
-            _ => out.extend(ips.scalar_text().map(|ip| (host.clone(), ip))),
+        for ip in ips.as_seq().unwrap_or(std::slice::from_ref(ips)) {
+            match ip.scalar_text().unwrap_or_default().parse() {
+                Ok(address) => out.push((host.clone(), address)),
+                Err(e) => {
+                    let e: HostAddressError = e;
+                    cx.error(ip.span, format!("extra_hosts: the address of {host}: {e}"))
+                        .help
+                        .push("write an address, or host-gateway for this machine".into());
+                }
+            }
         }
     }
     out

@@ -1,10 +1,14 @@
 //! What a service mounts.
 
-use rcompose_model::{BindOptions, FileMount, Mount, MountKind, TmpfsOptions, VolumeOptions};
+use rcompose_model::{
+    BindOptions, FileMount, Mount, MountKind, Propagation, Recursive, SelinuxLabel, TmpfsOptions,
+    VolumeOptions,
+};
 
-use super::service::size;
+use super::service::{image, size};
 use super::value::{flag, opt_flag, opt_int, opt_text, parsed};
-use crate::cx::Cx;
+use crate::chain::shown;
+use crate::cx::{Cx, nearest};
 use crate::tree::Node;
 use crate::units::parse_bytes;
 
@@ -20,16 +24,7 @@ pub(super) fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
         };
         let kind = match (opt_text(item, "type").as_deref(), source) {
             (Some("bind"), source) => {
-                let bind = item.get("bind");
-                MountKind::Bind {
-                    source: source.unwrap_or_default(),
-                    options: BindOptions {
-                        create_host_path: bind.and_then(|b| opt_flag(b, "create_host_path")).unwrap_or(true),
-                        propagation: bind.and_then(|b| opt_text(b, "propagation")),
-                        recursive: bind.and_then(|b| opt_text(b, "recursive")),
-                        selinux: bind.and_then(|b| opt_text(b, "selinux")),
-                    },
-                }
+                MountKind::Bind { source: source.unwrap_or_default(), options: bind(cx, item.get("bind")) }
             }
             (Some("tmpfs"), _) => {
                 let tmpfs = item.get("tmpfs");
@@ -41,8 +36,10 @@ pub(super) fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
                     },
                 }
             }
-            (Some("image"), Some(image)) => {
-                MountKind::Image { image, subpath: item.get("image").and_then(|i| opt_text(i, "subpath")) }
+            (Some("image"), Some(_)) => {
+                let Some(image) = item.get("source").and_then(|s| image(cx, s)) else { continue };
+                let subpath = item.get("image").and_then(|i| opt_text(i, "subpath"));
+                MountKind::Image { image, subpath, layers: Vec::new() }
             }
             (Some("volume"), Some(key)) => MountKind::Volume { key, options },
             (Some("volume"), None) => MountKind::Anonymous { options },
@@ -68,6 +65,35 @@ pub(super) fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
         }
     }
     out
+}
+
+fn bind(cx: &mut Cx<'_>, n: Option<&Node>) -> BindOptions {
+    let Some(n) = n else { return BindOptions { create_host_path: true, ..BindOptions::default() } };
+    BindOptions {
+        create_host_path: opt_flag(n, "create_host_path").unwrap_or(true),
+        propagation: n.get("propagation").and_then(|p| propagation(cx, p)),
+        recursive: match opt_text(n, "recursive").as_deref() {
+            Some("disabled") => Recursive::Disabled,
+            Some("writable") => Recursive::Writable,
+            Some("readonly") => Recursive::ReadOnly,
+            // The schema knows no other words.
+            _ => Recursive::Enabled,
+        },
+        selinux: opt_text(n, "selinux").and_then(|s| SelinuxLabel::parse(&s)),
+    }
+}
+
+fn propagation(cx: &mut Cx<'_>, node: &Node) -> Option<Propagation> {
+    let text = node.scalar_text().filter(|t| !t.is_empty())?;
+    let words = || Propagation::ALL.into_iter().map(Propagation::as_str);
+    let found = Propagation::parse(&text);
+    if found.is_none() {
+        let near = nearest(&text, words());
+        let d = cx.error(node.span, format!("bind.propagation {} isn't known", shown(&text)));
+        d.help.push(format!("valid values: {}", words().collect::<Vec<_>>().join(", ")));
+        d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+    }
+    found
 }
 
 /// `PATH[:option,…]`.

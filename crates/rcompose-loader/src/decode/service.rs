@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use rcompose_model::{
-    Build, CAPABILITIES, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Link, MountsOf,
-    NamespaceMode, PullPolicy, Resources, RestartPolicy, Service, ServiceName, Signal, VolumesFrom,
+    CAPABILITIES, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, ImageName,
+    ImageNameError, Link, MountsOf, NamespaceMode, Platform, PullPolicy, Resources, RestartPolicy, Service,
+    ServiceName, Signal, User, VolumesFrom,
 };
 
+use super::build::build;
 use super::hosts;
 use super::logging::logging;
 use super::mounts::{file_mounts, mounts};
@@ -13,6 +17,7 @@ use super::network::{network_mode, ports};
 use super::security::{device_rules, security, ulimits};
 use super::value::{each, flag, opt_flag, opt_float, opt_int, opt_text, opt_text_map, strings, text_map};
 use crate::canonical::exposed_ports;
+use crate::chain::shown;
 use crate::cx::{Cx, nearest};
 use crate::tree::Node;
 use crate::units::{parse_bytes, parse_duration};
@@ -23,10 +28,10 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
     Some(Service {
         origin: cx.origin(n.key_span),
         attribute_origins: origins(cx, n),
-        image: image(cx, n),
+        image: n.get("image").and_then(|i| image(cx, i)),
         build,
         pull_policy: pull_policy(cx, n),
-        platform: opt_text(n, "platform"),
+        platform: n.get("platform").and_then(|p| platform(cx, p)),
         command: words(n, "command"),
         entrypoint: words(n, "entrypoint"),
         environment: opt_text_map(n.get("environment")),
@@ -39,7 +44,7 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         links: each(cx, n, "links", link),
         healthcheck,
         restart: restart(cx, n),
-        user: opt_text(n, "user"),
+        user: user(cx, n),
         group_add: strings(n.get("group_add")),
         working_dir: opt_text(n, "working_dir"),
         hostname: opt_text(n, "hostname"),
@@ -51,14 +56,14 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         profiles: strings(n.get("profiles")),
         stop_signal: stop_signal(cx, n),
         stop_grace_period: duration(cx, n, "stop_grace_period"),
-        resources: resources(n),
+        resources: resources(cx, n),
         ulimits: ulimits(cx, n),
         read_only: flag(n, "read_only"),
         cap_add: capabilities(cx, n, "cap_add"),
         cap_drop: capabilities(cx, n, "cap_drop"),
         privileged: flag(n, "privileged"),
         security: security(cx, n),
-        extra_hosts: hosts(n.get("extra_hosts")),
+        extra_hosts: hosts(cx, n.get("extra_hosts")),
         dns: each(cx, n, "dns", |text| {
             text.parse().map_err(|_| format!("dns: {text:?} isn't an IP address"))
         }),
@@ -120,13 +125,36 @@ pub(super) fn size(n: &Node, key: &str) -> Option<u64> {
     parse_bytes(&text).ok().and_then(|b| u64::try_from(b).ok()).filter(|b| *b > 0)
 }
 
-fn image(cx: &mut Cx<'_>, n: &Node) -> Option<String> {
-    let node = n.get("image")?;
+/// A text in its own type, which says itself what is wrong; an empty one is none.
+fn read<T: FromStr<Err: Display>>(cx: &mut Cx<'_>, node: &Node, what: &str) -> Option<T> {
     let text = node.scalar_text().filter(|t| !t.is_empty())?;
-    if let Err(why) = super::image::check(&text) {
-        cx.error(node.span, why);
+    let read = text.parse::<T>();
+    if let Err(e) = &read {
+        cx.error(node.span, format!("{what}: {e}"));
     }
-    Some(text)
+    read.ok()
+}
+
+pub(super) fn image(cx: &mut Cx<'_>, node: &Node) -> Option<ImageName> {
+    let text = node.scalar_text().filter(|t| !t.is_empty())?;
+    let named = text.parse::<ImageName>();
+    named
+        .map_err(|e| {
+            let d = cx.error(node.span, format!("invalid image reference {}: {e}", shown(&text)));
+            if let ImageNameError::UpperCase(name) = e {
+                d.help.push(format!("write {}", shown(&text.replace(&name, &name.to_lowercase()))));
+            }
+        })
+        .ok()
+}
+
+pub(super) fn platform(cx: &mut Cx<'_>, node: &Node) -> Option<Platform> {
+    read(cx, node, "platform")
+}
+
+fn user(cx: &mut Cx<'_>, n: &Node) -> Option<User> {
+    let node = n.get("user")?;
+    read(cx, node, "user")
 }
 
 fn container_name(cx: &mut Cx<'_>, n: &Node) -> Option<String> {
@@ -318,7 +346,7 @@ fn healthcheck(cx: &mut Cx<'_>, n: &Node) -> Healthcheck {
     }
 }
 
-fn resources(n: &Node) -> Resources {
+fn resources(cx: &mut Cx<'_>, n: &Node) -> Resources {
     let deploy = n.get("deploy").and_then(|d| d.get("resources"));
     let limits = deploy.and_then(|r| r.get("limits"));
     let reserved = deploy.and_then(|r| r.get("reservations"));
@@ -332,7 +360,7 @@ fn resources(n: &Node) -> Resources {
         cpu_shares: opt_int(n, "cpu_shares").and_then(|s| u64::try_from(s).ok()),
         cpu_quota: opt_int(n, "cpu_quota").filter(|q| *q != 0),
         cpu_period: opt_int(n, "cpu_period").and_then(|s| u64::try_from(s).ok()).filter(|p| *p > 0),
-        cpuset: opt_text(n, "cpuset").filter(|c| !c.is_empty()),
+        cpuset: n.get("cpuset").and_then(|c| read(cx, c, "cpuset")),
         pids: opt_int(n, "pids_limit")
             .or_else(|| limits.and_then(|l| opt_int(l, "pids")))
             .filter(|p| *p != 0),
@@ -350,32 +378,4 @@ fn devices(n: &Node) -> Vec<Device> {
             Device { source: part("source"), target: part("target"), permissions: part("permissions") }
         })
         .collect()
-}
-
-fn build(cx: &Cx<'_>, n: &Node) -> Build {
-    let args = opt_text_map(n.get("args"))
-        .into_iter()
-        .map(|(k, v)| {
-            // A bare name takes the shell's value.
-            let value = v.or_else(|| cx.env.get(&k).cloned());
-            (k, value)
-        })
-        .collect();
-    Build {
-        context: opt_text(n, "context").unwrap_or_default(),
-        dockerfile: opt_text(n, "dockerfile"),
-        dockerfile_inline: opt_text(n, "dockerfile_inline"),
-        args,
-        target: opt_text(n, "target"),
-        labels: text_map(n.get("labels")),
-        tags: strings(n.get("tags")),
-        network: opt_text(n, "network"),
-        no_cache: flag(n, "no_cache"),
-        pull: flag(n, "pull"),
-        extra_hosts: hosts(n.get("extra_hosts")),
-        shm_size: size(n, "shm_size"),
-        platforms: strings(n.get("platforms")),
-        additional_contexts: text_map(n.get("additional_contexts")),
-        origin: cx.origin(if n.key_span.line > 0 { n.key_span } else { n.span }),
-    }
 }

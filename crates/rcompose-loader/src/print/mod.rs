@@ -208,6 +208,11 @@ impl Canonical {
         out
     }
 
+    /// A service's image as it is written, even if nobody can pull it.
+    pub fn image(&self, service: &str) -> Option<String> {
+        Some(self.tree().get("services")?.get(service)?.get("image")?.as_str()?.to_owned())
+    }
+
     /// The images of a service's `pre_start` steps.
     pub fn step_images(&self, service: &str) -> Vec<String> {
         let service = self.tree().get("services").and_then(|s| s.get(service));

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use rcompose_engine::{FailureKind, StepFailure};
-use rcompose_model::{Origin, Resources, RestartPolicy, ServiceName, Signal};
+use rcompose_model::{Origin, Recursive, Resources, RestartPolicy, ServiceName, Signal};
 use rcompose_plan::{
     ContainerId, ContainerSpec, DnsSettings, ImageRef, MountSource, MountSpec, NetNs, NsMode,
 };
@@ -91,7 +92,7 @@ fn run_in(
     files: &Path,
     cgroup: &CgroupPath,
 ) -> Result<Option<i32>, StepFailure> {
-    write_files(step, files)?;
+    write_files(step, files, net.map(BuildNet::gateway))?;
     let spec = container(step)?;
     let places = Places {
         upper: step.upper.clone(),
@@ -190,11 +191,18 @@ fn stdin(step: &BuildStep, files: &Path) -> Result<Option<OwnedFd>, StepFailure>
     Ok(Some(file.into()))
 }
 
-fn write_files(step: &BuildStep, files: &Path) -> Result<(), StepFailure> {
+fn write_files(step: &BuildStep, files: &Path, gateway: Option<Ipv4Addr>) -> Result<(), StepFailure> {
     make_dir(files)?;
     let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
     for (name, address) in &step.extra_hosts {
-        hosts.push_str(&format!("{address}\t{name}\n"));
+        match address.as_str() {
+            // This machine, as the step sees it.
+            "host-gateway" => {
+                let gateway = gateway.filter(|_| step.network == BuildNetwork::Default);
+                hosts.push_str(&format!("{}\t{name}\n", gateway.unwrap_or(Ipv4Addr::LOCALHOST)));
+            }
+            address => hosts.push_str(&format!("{address}\t{name}\n")),
+        }
     }
     if step.network == BuildNetwork::Host {
         hosts.push_str(&crate::etc::host_file("/etc/hosts")?);
@@ -260,7 +268,12 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
     let service = ServiceName::new("build").map_err(|e| StepFailure::environment("name a build step", &e))?;
     let mounts = step.mounts.iter().map(|m| MountSpec {
         source: match &m.source {
-            Some(path) => MountSource::Bind { path: path.clone(), create: false, propagation: None },
+            Some(path) => MountSource::Bind {
+                path: path.clone(),
+                create: false,
+                propagation: None,
+                recursive: Recursive::Enabled,
+            },
             None => MountSource::Tmpfs { size: m.size, mode: None, options: vec!["exec".into()] },
         },
         target: m.target.clone(),

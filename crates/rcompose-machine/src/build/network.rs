@@ -97,6 +97,11 @@ impl BuildNet {
         Ok(())
     }
 
+    /// This machine, as a step sees it.
+    pub(super) fn gateway(&self) -> Ipv4Addr {
+        self.kernel.gateway
+    }
+
     /// Connects a step's namespace.
     pub(super) fn connect(&self, netns: &OwnedFd) -> Result<(), StepFailure> {
         let Some(handle) = &self.handle else { return Ok(()) };

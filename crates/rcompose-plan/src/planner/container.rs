@@ -3,8 +3,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rcompose_model::{
-    FileMount, FileObject, FileSource, HealthTest, Mount, MountKind, NamespaceMode, NetworkMode, Project,
-    Service, Signal,
+    FileMount, FileObject, FileSource, HealthTest, HostAddress, Mount, MountKind, NamespaceMode, NetworkMode,
+    Project, Service, Signal,
 };
 
 use crate::planner::order::DEPENDS_ON;
@@ -18,7 +18,10 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Name that a built service's image gets, unless the file names it.
 pub fn image_key(project: &Project, service: &Service) -> String {
-    service.image.clone().unwrap_or_else(|| format!("{}-{}", project.name, service.name))
+    match &service.image {
+        Some(image) => image.to_string(),
+        None => format!("{}-{}", project.name, service.name),
+    }
 }
 
 /// Who a container is.
@@ -70,7 +73,7 @@ pub(crate) fn spec(
     files.extend(file_specs(&service.secrets, &project.secrets, true, service)?);
     files.extend(file_specs(&service.configs, &project.configs, false, service)?);
     let mut extra_hosts = service.extra_hosts.clone();
-    extra_hosts.extend(around.links.iter().map(|(n, a)| (n.clone(), a.to_string())));
+    extra_hosts.extend(around.links.iter().map(|(n, a)| (n.clone(), HostAddress::Ip((*a).into()))));
     let labels = labels(service, image, &who, project);
     let container = ContainerSpec {
         id: who.id,
@@ -87,7 +90,7 @@ pub(crate) fn spec(
         },
         argv,
         env: environment(service, d),
-        user: service.user.clone().unwrap_or_else(|| d.user.clone()),
+        user: service.user.as_ref().map_or_else(|| d.user.clone(), ToString::to_string),
         groups: service.group_add.clone(),
         cwd: service.working_dir.clone().unwrap_or_else(|| d.working_dir.clone()),
         hostname: service.hostname.clone().unwrap_or_default(),
@@ -252,7 +255,7 @@ fn mounts(
     let mut anonymous = Vec::new();
     let mut out: Vec<MountSpec> = Vec::new();
     for m in &service.mounts {
-        out.push(mount(m, service, who, around, &mut anonymous));
+        out.push(mount(m, who, around, &mut anonymous));
     }
     for m in &around.borrowed {
         if !out.iter().any(|o| o.target == m.target) {
@@ -272,18 +275,13 @@ fn mounts(
     (out, anonymous)
 }
 
-fn mount(
-    m: &Mount,
-    service: &Service,
-    who: &Identity,
-    around: &Surroundings<'_>,
-    anonymous: &mut Vec<VolumeSpec>,
-) -> MountSpec {
+fn mount(m: &Mount, who: &Identity, around: &Surroundings<'_>, anonymous: &mut Vec<VolumeSpec>) -> MountSpec {
     let source = match &m.kind {
         MountKind::Bind { source, options } => MountSource::Bind {
             path: source.into(),
             create: options.create_host_path,
-            propagation: options.propagation.clone(),
+            propagation: options.propagation,
+            recursive: options.recursive,
         },
         MountKind::Volume { key, options } => MountSource::Volume {
             name: around.project.volumes.get(key).map_or_else(|| key.clone(), |v| v.name.clone()),
@@ -296,18 +294,11 @@ fn mount(
         MountKind::Tmpfs { options } => {
             MountSource::Tmpfs { size: options.size, mode: options.mode, options: options.options.clone() }
         }
-        MountKind::Image { image, subpath } => MountSource::Image {
-            // The command line has resolved it under the mount's own name.
-            layers: image_layers(service, image),
-            subpath: subpath.clone(),
-        },
+        MountKind::Image { subpath, layers, .. } => {
+            MountSource::Image { layers: layers.clone(), subpath: subpath.clone() }
+        }
     };
     MountSpec { source, target: m.target.clone(), read_only: m.read_only }
-}
-
-/// Image mounts are resolved by the caller, who puts the layers' directories there, separated by colons.
-fn image_layers(_service: &Service, image: &str) -> Vec<std::path::PathBuf> {
-    image.split(':').filter(|p| p.starts_with('/')).map(Into::into).collect()
 }
 
 fn anonymous_volume(

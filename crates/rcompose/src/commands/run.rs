@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rcompose_model::{ProjectName, ServiceName, Signal};
+use rcompose_model::{ProjectName, ServiceName, Signal, UserError};
 use rcompose_plan::{
     ContainerId, ContainerStatus, CreateOptions, Desired, Intent, Plan, RecreatePolicy, RunOptions,
     ScopeOptions, needed_services,
@@ -129,7 +129,12 @@ fn options(
         entrypoint: entrypoint.transpose().map_err(Failure::user)?,
         env: environment(cx, args)?,
         labels: labels(&args.label),
-        user: args.user.clone(),
+        user: args
+            .user
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|e: UserError| Failure::user(e.to_string()))?,
         workdir: args.workdir.clone(),
         name: args.name.clone(),
         publish,

@@ -146,13 +146,10 @@ fn service_request(
             .hint("clone it and give its directory"));
     }
     let platform = build.platforms.first().or(service.platform.as_ref());
-    let platform = match platform {
-        Some(p) => Some(p.parse().map_err(|e: rcompose_image::PlatformError| Failure::user(e.to_string()))?),
-        None => None,
-    };
+    let platform = platform.map(super::pulling::platform).transpose()?;
     let mut tags = vec![parse_reference(&image_key(project, service))?];
     for tag in &build.tags {
-        tags.push(parse_reference(tag)?);
+        tags.push(parse_reference(tag.as_str())?);
     }
     let mut args = build.args.clone();
     args.extend(options.args.clone());
@@ -180,7 +177,7 @@ fn service_request(
         no_cache: build.no_cache || options.no_cache,
         pull: build.pull || options.pull,
         network: network(build.network.as_deref())?,
-        extra_hosts: build.extra_hosts.clone(),
+        extra_hosts: build.extra_hosts.iter().map(|(name, a)| (name.clone(), a.to_string())).collect(),
         shm_size: build.shm_size,
         additional_contexts: contexts,
         secrets: BTreeMap::new(),

@@ -196,23 +196,31 @@ pub(crate) fn desired(
     policy: &Policy,
 ) -> Result<rcompose_plan::Desired, Failure> {
     let images = ensure(cx, project, services, policy)?;
+    let keys: BTreeMap<String, String> =
+        project.services.iter().map(|(name, s)| (name.to_string(), image_key(project, s))).collect();
     let mut project = project.clone();
     for name in services {
         if let Some(service) = project.services.get_mut(name) {
-            mounted_images(cx, service)?;
+            mounted_images(cx, service, &keys)?;
         }
     }
     Ok(rcompose_plan::Desired { project, images })
 }
 
-/// The planner takes the layers of a mounted image in place of its name, separated by colons.
-fn mounted_images(cx: &Context, service: &mut Service) -> Result<(), Failure> {
+/// Finds or pulls the images that a service mounts. A service's name stands for its image, which `keys` has.
+fn mounted_images(
+    cx: &Context,
+    service: &mut Service,
+    keys: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
     let mut mounts = std::mem::take(&mut service.mounts);
     for mount in &mut mounts {
-        let rcompose_model::MountKind::Image { image: name, .. } = &mut mount.kind else { continue };
+        let rcompose_model::MountKind::Image { image: name, layers, .. } = &mut mount.kind else { continue };
+        let name = keys.get(name.as_str()).map_or(name.as_str(), String::as_str);
         let store = Store::open(&cx.dirs.images())?;
         let image = match store.find(name)? {
             Some(image) => image,
+            None if cx.dry_run() => continue,
             None => {
                 let wanted = Wanted {
                     reference: parse_reference(name)?,
@@ -223,9 +231,7 @@ fn mounted_images(cx: &Context, service: &mut Service) -> Result<(), Failure> {
                 pulled.pop().ok_or_else(|| Failure::user(format!("no such image: {name}")))?
             }
         };
-        let layers: Vec<String> =
-            store.layer_paths(&image)?.iter().map(|p| p.display().to_string()).collect();
-        *name = layers.join(":");
+        *layers = store.layer_paths(&image)?;
     }
     service.mounts = mounts;
     Ok(())

@@ -28,12 +28,8 @@ impl Wanted {
     pub(crate) fn of(project: &Project, service: &Service) -> Result<Self, Failure> {
         let key = image_key(project, service);
         let reference = parse_reference(&key).map_err(|f| at_image(f, service))?;
-        let platform = match service.platform.as_deref() {
-            Some(text) => Some(text.parse().map_err(|e: rcompose_image::PlatformError| {
-                at_image(Failure::new(FailureKind::Compose, e.to_string()), service)
-            })?),
-            None => None,
-        };
+        let place = service.attribute_origins.get("platform").unwrap_or(&service.origin);
+        let platform = service.platform.as_ref().map(platform).transpose().map_err(|f| f.at(place))?;
         Ok(Self { reference, platform, service: Some(Box::new(service.clone())) })
     }
 
@@ -43,6 +39,14 @@ impl Wanted {
             None => failure,
         }
     }
+}
+
+/// A platform in the image room's words.
+pub(crate) fn platform(platform: &rcompose_model::Platform) -> Result<Platform, Failure> {
+    platform
+        .as_str()
+        .parse()
+        .map_err(|e: rcompose_image::PlatformError| Failure::new(FailureKind::Compose, e.to_string()))
 }
 
 /// A reference as typed.

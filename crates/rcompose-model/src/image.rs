@@ -1,8 +1,75 @@
-//! Image references as docker reads them (distribution/reference, `regexp.go`).
+use std::fmt;
+use std::str::FromStr;
 
-/// Says what is wrong with a reference, if anything is.
-pub(crate) fn check(text: &str) -> Result<(), String> {
-    let bad = |why: &str| Err(format!("invalid image reference {}: {why}", crate::chain::shown(text)));
+use serde::{Deserialize, Serialize};
+
+/// Why a text names no image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageNameError {
+    /// Nothing stands where the repository belongs.
+    #[error("the repository's name is missing")]
+    Missing,
+    /// Upper case in the repository.
+    #[error("the repository's name {0} must be in lower case")]
+    UpperCase(String),
+    /// A letter that names don't have.
+    #[error("a name has letters and digits, with . _ __ or - between them")]
+    Name,
+    /// An id where a name belongs.
+    #[error("64 hexadecimal digits are an image's id, not its name")]
+    Id,
+    /// Too long.
+    #[error("a name has at most 255 characters")]
+    TooLong,
+    /// Behind the colon.
+    #[error("a tag has letters, digits, _ . and -, at most 128, and begins with none of . and -")]
+    Tag,
+    /// Behind the at sign.
+    #[error("a digest is sha256: and 64 hexadecimal digits")]
+    Digest,
+}
+
+/// The name of an image as it is written, which docker can read (distribution/reference, `regexp.go`): `nginx`,
+/// `ghcr.io/a/b:1@sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageName(String);
+
+impl ImageName {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = ImageNameError;
+    fn from_str(text: &str) -> Result<Self, ImageNameError> {
+        check(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ImageName {
+    type Error = ImageNameError;
+    fn try_from(text: String) -> Result<Self, ImageNameError> {
+        check(&text).map(|()| Self(text))
+    }
+}
+
+impl From<ImageName> for String {
+    fn from(name: ImageName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check(text: &str) -> Result<(), ImageNameError> {
+    use ImageNameError as E;
     let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
     // What stands behind the last colon is a tag, unless it is a registry's port with a path behind it.
     let (name, tag) = match rest.rsplit_once(':') {
@@ -14,26 +81,26 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         _ => (None, name),
     };
     if path.is_empty() {
-        return bad("the repository's name is missing");
+        return Err(E::Missing);
     }
     if path.chars().any(|c| c.is_ascii_uppercase()) {
-        return bad(&format!("the repository's name {path} must be in lower case"));
+        return Err(E::UpperCase(path.to_owned()));
     }
     if !path.split('/').all(is_component) {
-        return bad("a name has letters and digits, with . _ __ or - between them");
+        return Err(E::Name);
     }
     if domain.is_none() && digest.is_none() && path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit())
     {
-        return bad("64 hexadecimal digits are an image's id, not its name");
+        return Err(E::Id);
     }
     if domain.map_or(0, |d| d.len() + 1) + path.len() > 255 {
-        return bad("a name has at most 255 characters");
+        return Err(E::TooLong);
     }
     if tag.is_some_and(|tag| !is_tag(tag)) {
-        return bad("a tag has letters, digits, _ . and -, at most 128, and begins with none of . and -");
+        return Err(E::Tag);
     }
     if digest.is_some_and(|digest| !is_digest(digest)) {
-        return bad("a digest is sha256: and 64 hexadecimal digits");
+        return Err(E::Digest);
     }
     Ok(())
 }
@@ -121,7 +188,7 @@ mod tests {
             (&id, "an image's id"),
             (&long, "255"),
         ] {
-            let got = check(bad).unwrap_err();
+            let got = check(bad).unwrap_err().to_string();
             assert!(got.contains(why), "{bad}: {got}");
         }
     }

@@ -1,0 +1,41 @@
+//! How an image is built.
+
+use rcompose_model::Build;
+
+use super::hosts;
+use super::service::{image, platform, size};
+use super::value::{flag, opt_text, opt_text_map, text_map};
+use crate::cx::Cx;
+use crate::tree::Node;
+
+fn items<'n>(n: &'n Node, key: &str) -> &'n [Node] {
+    n.get(key).and_then(Node::as_seq).unwrap_or_default()
+}
+
+pub(super) fn build(cx: &mut Cx<'_>, n: &Node) -> Build {
+    let args = opt_text_map(n.get("args"))
+        .into_iter()
+        .map(|(k, v)| {
+            // A bare name takes the shell's value.
+            let value = v.or_else(|| cx.env.get(&k).cloned());
+            (k, value)
+        })
+        .collect();
+    Build {
+        context: opt_text(n, "context").unwrap_or_default(),
+        dockerfile: opt_text(n, "dockerfile"),
+        dockerfile_inline: opt_text(n, "dockerfile_inline"),
+        args,
+        target: opt_text(n, "target"),
+        labels: text_map(n.get("labels")),
+        tags: items(n, "tags").iter().filter_map(|t| image(cx, t)).collect(),
+        network: opt_text(n, "network"),
+        no_cache: flag(n, "no_cache"),
+        pull: flag(n, "pull"),
+        extra_hosts: hosts(cx, n.get("extra_hosts")),
+        shm_size: size(n, "shm_size"),
+        platforms: items(n, "platforms").iter().filter_map(|p| platform(cx, p)).collect(),
+        additional_contexts: text_map(n.get("additional_contexts")),
+        origin: cx.origin(if n.key_span.line > 0 { n.key_span } else { n.span }),
+    }
+}
