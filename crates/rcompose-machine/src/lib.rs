@@ -31,3 +31,4 @@ pub use reach::handles_signal;
 pub use records::{
     ProjectMeta, ProjectRecord, images_in_use, list_projects, list_volumes, read_project, read_volume,
 };
+pub use volumes::{create as create_volume, remove as remove_volume};

@@ -13,7 +13,9 @@ use crate::files::{make_dir, remove_tree, write_json};
 use crate::{Dirs, StateError};
 
 /// Makes a volume; one that is there is left alone.
-pub(crate) fn create(dirs: &Dirs, spec: &VolumeSpec) -> Result<(), StepFailure> {
+///
+/// Errors: a driver or options that can't be honoured, the disk.
+pub fn create(dirs: &Dirs, spec: &VolumeSpec) -> Result<(), StepFailure> {
     let dir = dirs.volume(&spec.name);
     if dir.join("volume.json").exists() {
         return Ok(());
@@ -58,7 +60,7 @@ fn bind_device(spec: &VolumeSpec) -> Result<Option<PathBuf>, StepFailure> {
 /// Removes a volume and what is in it; none there is fine. A bound directory itself stays.
 ///
 /// Its data goes at once: after a crash the volume is either whole, or [`half_removed`].
-pub(crate) fn remove(dirs: &Dirs, name: &str) -> Result<(), StateError> {
+pub fn remove(dirs: &Dirs, name: &str) -> Result<(), StateError> {
     let dir = dirs.volume(name);
     let data = dir.join("_data");
     if data.is_symlink() {

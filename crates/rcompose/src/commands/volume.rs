@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 
 use rcompose_plan::{MountSource, VolumeSpec};
 use serde_json::{Value, json};
@@ -146,14 +145,7 @@ fn create(cx: &Context, name: &str, labels: &[String]) -> Result<(), Failure> {
         labels: labels.iter().map(split).collect(),
         anonymous: false,
     };
-    let dir = cx.dirs.volume(name);
-    let failed = |e: io::Error| Failure::io(format_args!("make the volume {name}"), &e);
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(dir.join("_data")).map_err(failed)?;
-    // The record comes last, whole: a directory without one is made again.
-    let temporary = dir.join(format!(".volume.json.{}", std::process::id()));
-    let bytes = serde_json::to_vec(&spec).map_err(|e| failed(e.into()))?;
-    fs::write(&temporary, bytes).map_err(failed)?;
-    fs::rename(&temporary, dir.join("volume.json")).map_err(failed)
+    Ok(rcompose_machine::create_volume(&cx.dirs, &spec)?)
 }
 
 /// Names of containers by the volumes that they use.
@@ -205,16 +197,7 @@ fn remove_one(
         return Err(Failure::user(format!("volume {name} is in use by {}", list.join(", ")))
             .hint("remove these containers first"));
     }
-    let dir = cx.dirs.volume(name);
-    let gone = |path: &Path, result: io::Result<()>| match result {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::io(format_args!("remove {}", path.display()), &e))
-        }
-        _ => Ok(()),
-    };
-    // The record goes first: what a crash leaves is no volume any more. A bound directory (a symbolic link) stays.
-    gone(&dir, fs::remove_file(dir.join("volume.json")))?;
-    gone(&dir, fs::remove_dir_all(&dir))
+    Ok(rcompose_machine::remove_volume(&cx.dirs, name)?)
 }
 
 #[cfg(test)]
