@@ -1,6 +1,6 @@
 //! The seams: what a build needs from outside, and what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +38,10 @@ pub struct RunStep {
     pub mounts: Vec<StepMount>,
     /// Standard input, e.g. a heredoc for an interpreter.
     pub stdin: Option<Vec<u8>>,
+    /// Resource limits: name without `RLIMIT_` in lower case, soft, hard; -1 is unlimited.
+    pub ulimits: Vec<(String, i64, i64)>,
+    /// `--security=insecure`: all capabilities, no filter of system calls, the host's devices.
+    pub insecure: bool,
 }
 
 /// Network of a RUN.
@@ -53,12 +57,22 @@ pub enum RunNetwork {
 }
 
 /// A mount of a RUN.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StepMount {
     /// Absolute path in the container.
     pub target: String,
     /// Directory or file of the host; `None` is memory.
     pub source: Option<PathBuf>,
+    /// A file with these bytes, kept in memory only. `source` is `None` then.
+    pub content: Option<Vec<u8>>,
+    /// A socket in the container whose connections go to this unix socket of the host. `source` is `None` then.
+    pub agent: Option<PathBuf>,
+    /// Owner of `content` and `agent`.
+    pub uid: u32,
+    /// Group of `content` and `agent`.
+    pub gid: u32,
+    /// Permission bits of `content` and `agent`.
+    pub mode: u32,
     /// Read-only.
     pub read_only: bool,
     /// Bytes, of memory.
@@ -168,7 +182,7 @@ pub enum BuildEvent<'a> {
 }
 
 /// Where the Dockerfile is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileSource {
     /// A file; absolute, or relative to the context.
     Path(PathBuf),
@@ -176,8 +190,23 @@ pub enum DockerfileSource {
     Inline(String),
 }
 
+impl Default for DockerfileSource {
+    fn default() -> Self {
+        Self::Path("Dockerfile".into())
+    }
+}
+
+/// Where a secret's content is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In a file.
+    File(PathBuf),
+    /// Here.
+    Value(Vec<u8>),
+}
+
 /// What to build.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct BuildRequest {
     /// The context directory.
     pub context: PathBuf,
@@ -203,8 +232,16 @@ pub struct BuildRequest {
     pub shm_size: Option<u64>,
     /// Directories by name for `--from` and FROM, `docker-image://…` as well.
     pub additional_contexts: BTreeMap<String, String>,
-    /// Secrets by id: files that `RUN --mount=type=secret` shows.
-    pub secrets: BTreeMap<String, PathBuf>,
+    /// Secrets by id, for `RUN --mount=type=secret`.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// Resource limits of RUN: name without `RLIMIT_` in lower case, soft, hard; -1 is unlimited.
+    pub ulimits: Vec<(String, i64, i64)>,
+    /// What RUN may ask for beyond the usual: `network.host`, `security.insecure`.
+    pub allow: BTreeSet<String>,
+    /// Stages whose steps all run.
+    pub no_cache_filter: BTreeSet<String>,
     /// The platform; the host's by default.
     pub platform: Option<Platform>,
     /// Where step records, file digests and cache mounts are kept.

@@ -71,8 +71,8 @@ fn kind(head: &[u8]) -> Option<Packing> {
     }
 }
 
-/// Members that would leave `to` are refused by the tar crate.
-pub(crate) fn unpack(archive: &Path, to: &Path) -> Result<(), BuildError> {
+/// Unpacks a tar archive, compressed or not, into a directory. Members that would leave it are refused by the tar crate.
+pub fn unpack(archive: &Path, to: &Path) -> Result<(), BuildError> {
     let failed = |e| BuildError::io("unpack", archive, e);
     let mut file = BufReader::new(File::open(archive).map_err(failed)?);
     let mut head = Vec::new();

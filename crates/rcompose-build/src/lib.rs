@@ -24,7 +24,8 @@ mod view;
 
 pub use api::{
     BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
-    OutsideError, RunNetwork, RunStep, StagedLayer, StepMount, StepRunner, Stream,
+    OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepRunner, Stream,
 };
+pub use archive::unpack;
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use solve::build;

@@ -15,7 +15,9 @@ use crate::select::{normal, select};
 use crate::solve::is_proxy;
 use crate::stage::{Done, Stage};
 use crate::view::{Found, View};
-use crate::{BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, StagedLayer, StepMount, Stream};
+use crate::{
+    BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, Stream,
+};
 
 /// Bytes of output kept for the error.
 const TAIL: usize = 16 * 1024;
@@ -45,6 +47,7 @@ impl Stage<'_> {
             Some("none") => RunNetwork::None,
             _ => solve.req.network,
         };
+        self.entitled(run, network)?;
         let config = &self.state.image.config;
         key.part(format!("{} {} {network:?} {:?}", config.user, config.working_dir, run.security));
         mounts.key.iter().for_each(|k| key.part(k));
@@ -69,6 +72,8 @@ impl Stage<'_> {
             extra_hosts: solve.req.extra_hosts.clone(),
             shm_size: solve.req.shm_size,
             mounts: std::mem::take(&mut mounts.mounts),
+            ulimits: solve.req.ulimits.clone(),
+            insecure: run.security.as_deref() == Some("insecure"),
             ..RunStep::default()
         };
         self.cached(&key.finish(), shown, |stage, staged| {
@@ -79,6 +84,20 @@ impl Stage<'_> {
             stage.drop_mount_points(&request, staged)?;
             Ok(true)
         })
+    }
+
+    /// What a RUN asks for beyond the usual must have been allowed.
+    fn entitled(&self, run: &Run, network: RunNetwork) -> Result<(), BuildError> {
+        let allow = &self.solve.req.allow;
+        let asked = [
+            ("security.insecure", run.security.as_deref() == Some("insecure")),
+            ("network.host", network == RunNetwork::Host && self.solve.req.network != RunNetwork::Host),
+        ];
+        match asked.iter().find(|(name, asked)| *asked && !allow.contains(*name)) {
+            None => Ok(()),
+            Some((name, _)) => Err(BuildError::input(format!("{name} is not allowed"))
+                .help(format!("allow it by `--allow {name}`, or by `entitlements: [{name}]` of the build"))),
+        }
     }
 
     fn execute(&self, request: &RunStep, step: usize) -> Result<(), BuildError> {
@@ -157,7 +176,7 @@ impl Stage<'_> {
                     let size = get(&["size"]).map(|s| s.parse()).transpose();
                     let size =
                         size.map_err(|_| BuildError::input(format!("wrong size in `--mount={text}`")))?;
-                    all.mounts.push(StepMount { target: needed()?, source: None, read_only: false, size });
+                    all.mounts.push(StepMount { target: needed()?, size, ..StepMount::default() });
                     all.key.push(text.clone());
                 }
                 "cache" => {
@@ -166,7 +185,12 @@ impl Stage<'_> {
                     let locked = get(&["sharing"]).unwrap_or("shared");
                     let source = self.cache_mount(&mut all, id, locked, &get)?;
                     let read_only = get(&["ro", "readonly"]) == Some("true");
-                    all.mounts.push(StepMount { target, source: Some(source), read_only, size: None });
+                    all.mounts.push(StepMount {
+                        target,
+                        source: Some(source),
+                        read_only,
+                        ..StepMount::default()
+                    });
                     all.key.push(text.clone());
                 }
                 "bind" => {
@@ -175,7 +199,7 @@ impl Stage<'_> {
                     }
                 }
                 "secret" => self.secret(&mut all, target.as_deref(), &text, &get)?,
-                "ssh" if get(&["required"]) != Some("true") => all.key.push(text.clone()),
+                "ssh" => self.ssh(&mut all, target, &text, &get)?,
                 _ => {
                     return Err(BuildError::input(format!(
                         "`--mount={text}`: the type `{kind}` can't be mounted"
@@ -265,7 +289,7 @@ impl Stage<'_> {
         layer.finish()?;
         let read_only = !["rw", "readwrite"].iter().any(|n| get(&[n]) == Some("true"));
         let source = Some(scratch.path().join("mount"));
-        all.mounts.push(StepMount { target: target.to_owned(), source, read_only, size: None });
+        all.mounts.push(StepMount { target: target.to_owned(), source, read_only, ..StepMount::default() });
         all.scratch.push(scratch);
         Ok(true)
     }
@@ -281,23 +305,74 @@ impl Stage<'_> {
         let from_target = target.and_then(|t| Path::new(t).file_name()).and_then(|n| n.to_str());
         let id = get(&["id"]).or(from_target).unwrap_or_default().to_owned();
         all.key.push(text.to_owned());
-        let Some(file) = self.solve.req.secrets.get(&id) else {
+        let Some(secret) = self.solve.req.secrets.get(&id) else {
             if get(&["required"]) == Some("true") {
                 return Err(BuildError::input(format!("the secret `{id}` isn't given"))
                     .help(format!("give it by `--secret id={id},src=<file>`")));
             }
             return Ok(());
         };
+        let content = match secret {
+            SecretSource::Value(bytes) => bytes.clone(),
+            SecretSource::File(file) => {
+                fs::read(file).map_err(|e| BuildError::io("read the secret in", file, e))?
+            }
+        };
         if let Some(name) = get(&["env"]) {
-            let value =
-                fs::read_to_string(file).map_err(|e| BuildError::io("read the secret in", file, e))?;
+            let value = String::from_utf8(content.clone()).map_err(|_| {
+                BuildError::input(format!(
+                    "the secret `{id}` isn't text, so it can't be the variable `{name}`"
+                ))
+            })?;
             all.env.push((name.to_owned(), value));
             if target.is_none() {
                 return Ok(());
             }
         }
         let target = target.map_or_else(|| format!("/run/secrets/{id}"), str::to_owned);
-        all.mounts.push(StepMount { target, source: Some(file.clone()), read_only: true, size: None });
+        let (uid, gid, mode) = owner(get, 0o400);
+        let mount = StepMount {
+            target,
+            content: Some(content),
+            read_only: true,
+            uid,
+            gid,
+            mode,
+            ..StepMount::default()
+        };
+        all.mounts.push(mount);
+        Ok(())
+    }
+
+    fn ssh<'t>(
+        &self,
+        all: &mut Mounts,
+        target: Option<String>,
+        text: &str,
+        get: &dyn Fn(&[&str]) -> Option<&'t str>,
+    ) -> Result<(), BuildError> {
+        let id = get(&["id"]).unwrap_or("default");
+        all.key.push(text.to_owned());
+        let Some(agent) = self.solve.req.ssh.get(id) else {
+            if get(&["required"]) == Some("true") {
+                return Err(BuildError::input(format!("the SSH agent `{id}` isn't given")).help(format!(
+                    "give it by `--ssh {id}`, with an agent in SSH_AUTH_SOCK, or `--ssh {id}=<socket or key>`"
+                )));
+            }
+            return Ok(());
+        };
+        let number = all.mounts.iter().filter(|m| m.agent.is_some()).count();
+        let target = target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{number}"));
+        all.env.push(("SSH_AUTH_SOCK".to_owned(), target.clone()));
+        let (uid, gid, mode) = owner(get, 0o600);
+        all.mounts.push(StepMount {
+            target,
+            agent: Some(agent.clone()),
+            uid,
+            gid,
+            mode,
+            ..StepMount::default()
+        });
         Ok(())
     }
 
@@ -321,6 +396,13 @@ impl Stage<'_> {
         }
         Ok(())
     }
+}
+
+/// `uid`, `gid` and `mode` of a mount.
+fn owner<'t>(get: &dyn Fn(&[&str]) -> Option<&'t str>, mode: u32) -> (u32, u32, u32) {
+    let number = |name: &str| get(&[name]).and_then(|v| v.parse().ok()).unwrap_or(0);
+    let mode = get(&["mode"]).and_then(|m| u32::from_str_radix(m, 8).ok()).unwrap_or(mode);
+    (number("uid"), number("gid"), mode)
 }
 
 fn remove_if_empty(path: &Path) -> io::Result<bool> {

@@ -147,7 +147,7 @@ impl Stage<'_> {
         make: impl FnOnce(&Self, &dyn StagedLayer) -> Result<bool, BuildError>,
     ) -> Result<Done, BuildError> {
         let solve = self.solve;
-        if !solve.req.no_cache
+        if !self.ignores_cache()
             && let Some((layer, created)) = solve.steps.get(key)
             && let Some(path) = self.present(layer)?
         {
@@ -171,6 +171,15 @@ impl Stage<'_> {
             .map_err(|e| BuildError::io("write the build cache in", &solve.req.cache_root, e))?;
         self.push(layer.zip(path), created, shown);
         Ok(Done::Layer { cached: false })
+    }
+
+    fn ignores_cache(&self) -> bool {
+        let filter = &self.solve.req.no_cache_filter;
+        let name = self.solve.file.stages[self.number].from.name.as_deref();
+        self.solve.req.no_cache
+            || filter
+                .iter()
+                .any(|f| name.is_some_and(|n| n.eq_ignore_ascii_case(f)) || *f == self.number.to_string())
     }
 
     /// `None`: the layer isn't in the store any more; `Some(None)`: there is no layer to look for.

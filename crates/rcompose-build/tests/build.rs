@@ -141,20 +141,9 @@ impl World {
         BuildRequest {
             context: self.temp.path().join("ctx"),
             dockerfile: DockerfileSource::Inline(dockerfile.to_owned()),
-            target: None,
-            args: BTreeMap::new(),
-            labels: BTreeMap::new(),
             tags: vec!["app".parse().unwrap()],
-            no_cache: false,
-            pull: false,
-            network: RunNetwork::Default,
-            extra_hosts: Vec::new(),
-            shm_size: None,
-            additional_contexts: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            platform: None,
             cache_root: self.temp.path().join("cache"),
-            source_date_epoch: None,
+            ..BuildRequest::default()
         }
     }
 

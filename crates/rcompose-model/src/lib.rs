@@ -43,8 +43,8 @@ pub use project::{FileObject, FileSource, Project};
 pub use resources::{Resources, Ulimit};
 pub use security::{Seccomp, SeccompArg, SeccompProfile, SeccompRule, SeccompWhen, Security};
 pub use service::{
-    Build, Dependency, DependencyCondition, FileMount, Logging, NamespaceMode, PullPolicy, RestartPolicy,
-    Service,
+    Build, BuildSecret, Dependency, DependencyCondition, FileMount, Logging, NamespaceMode, PullPolicy,
+    RestartPolicy, Service,
 };
 pub use signal::{Signal, SignalError};
 pub use user::{Account, User, UserError};

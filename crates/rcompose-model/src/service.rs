@@ -163,8 +163,37 @@ pub struct Build {
     pub platforms: Vec<Platform>,
     /// Named contexts.
     pub additional_contexts: BTreeMap<String, String>,
+    /// SSH agents by id: a socket or a key file; `None` is the agent of the environment.
+    pub ssh: BTreeMap<String, Option<String>>,
+    /// Caches to read from, as `type=…,…` or an image.
+    pub cache_from: Vec<String>,
+    /// Caches to write to.
+    pub cache_to: Vec<String>,
+    /// Stages whose steps all run.
+    pub no_cache_filter: Vec<String>,
+    /// Secrets that RUN may mount.
+    pub secrets: Vec<BuildSecret>,
+    /// Resource limits of RUN.
+    pub ulimits: Vec<Ulimit>,
+    /// RUN may ask for `--security=insecure`.
+    pub privileged: bool,
+    /// What RUN may ask for: `network.host`, `security.insecure`.
+    pub entitlements: Vec<String>,
+    /// Provenance attestation, as written: a truth, or `mode=max`.
+    pub provenance: Option<String>,
+    /// Bill of materials, as written: a truth, or `generator=…`.
+    pub sbom: Option<String>,
     /// Where it is written.
     pub origin: Origin,
+}
+
+/// A secret of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSecret {
+    /// Key of the top-level section.
+    pub source: String,
+    /// The id that RUN names.
+    pub id: String,
 }
 
 /// One edge of `depends_on`.

@@ -4,6 +4,7 @@
 mod attached;
 mod bad_input;
 mod build;
+mod build_inputs;
 mod chaos;
 mod confine;
 mod data;

@@ -1,10 +1,11 @@
 //! How an image is built.
 
-use rcompose_model::Build;
+use rcompose_model::{Build, BuildSecret};
 
 use super::hosts;
+use super::security::ulimits;
 use super::service::{image, platform, size};
-use super::value::{flag, opt_text, opt_text_map, text_map};
+use super::value::{flag, opt_text, opt_text_map, strings, text_map};
 use crate::cx::Cx;
 use crate::tree::Node;
 
@@ -36,6 +37,22 @@ pub(super) fn build(cx: &mut Cx<'_>, n: &Node) -> Build {
         shm_size: size(n, "shm_size"),
         platforms: items(n, "platforms").iter().filter_map(|p| platform(cx, p)).collect(),
         additional_contexts: text_map(n.get("additional_contexts")),
+        ssh: opt_text_map(n.get("ssh")).into_iter().map(|(k, v)| (k, v.filter(|v| !v.is_empty()))).collect(),
+        cache_from: strings(n.get("cache_from")),
+        cache_to: strings(n.get("cache_to")),
+        no_cache_filter: strings(n.get("no_cache_filter")),
+        secrets: items(n, "secrets").iter().filter_map(secret).collect(),
+        ulimits: ulimits(cx, n),
+        privileged: flag(n, "privileged"),
+        entitlements: strings(n.get("entitlements")),
+        provenance: opt_text(n, "provenance"),
+        sbom: opt_text(n, "sbom"),
         origin: cx.origin(if n.key_span.line > 0 { n.key_span } else { n.span }),
     }
+}
+
+fn secret(item: &Node) -> Option<BuildSecret> {
+    let source = opt_text(item, "source")?;
+    let id = opt_text(item, "target").filter(|t| !t.is_empty()).unwrap_or_else(|| source.clone());
+    Some(BuildSecret { source, id })
 }

@@ -3,7 +3,8 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcompose_engine::{FailureKind, StepFailure};
@@ -12,9 +13,9 @@ use rcompose_plan::{
     ContainerId, ContainerSpec, DnsSettings, ImageRef, MountSource, MountSpec, NetNs, NsMode,
 };
 use rcompose_runtime::cgroup::CgroupPath;
-use rcompose_runtime::seccomp::Filter;
 use rcompose_runtime::{CreateError, CreateRequest, InjectedFile, Rootfs, read_status};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, unmount};
 
 use super::network::{BuildNet, resolv_conf};
 use super::wire::{Kind, send};
@@ -38,6 +39,7 @@ pub fn build_helper_main(dirs: &Dirs) -> i32 {
 fn serve(dirs: &Dirs) -> io::Result<()> {
     // Ctrl-C is the builder's to handle: it closes our input.
     drop(rustix::process::setsid().map_err(io::Error::from));
+    private_mounts()?;
     let mut net = None;
     let mut input = io::stdin().lock();
     let mut number = 0u64;
@@ -61,6 +63,15 @@ fn serve(dirs: &Dirs) -> io::Result<()> {
     }
 }
 
+/// What is mounted from now on goes with this process, however it ends.
+fn private_mounts() -> io::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+    // The host's later mounts still arrive: a cache may be on one.
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", slave)?;
+    Ok(())
+}
+
 /// Runs one step. `None`: the builder has gone, the step was killed.
 fn run(
     dirs: &Dirs,
@@ -75,7 +86,10 @@ fn run(
     let files = dirs.run.join("build-files").join(format!("{}-{number}", std::process::id()));
     let cgroup =
         CgroupPath::new(&name).map_err(|e| StepFailure::environment("find a build step's cgroup", &e))?;
-    let result = run_in(step, net.as_ref(), &files, &cgroup);
+    let result = memory(&files).and_then(|()| run_in(step, net.as_ref(), &files, &cgroup));
+    if let Err(e) = unmount(&files, UnmountFlags::DETACH) {
+        eprintln!("build: failed to unmount {}: {e}", files.display());
+    }
     if let Err(e) = cgroup.kill() {
         eprintln!("build: {e}");
     }
@@ -84,6 +98,14 @@ fn run(
     }
     remove_tree(&files)?;
     result
+}
+
+/// What a step gets to see of secrets isn't written to a disk.
+fn memory(files: &Path) -> Result<(), StepFailure> {
+    make_dir(files)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("rcompose", files, "tmpfs", flags, Some(c"mode=700"))
+        .map_err(|e| StepFailure::environment("make a place for a build step's files", &e))
 }
 
 fn run_in(
@@ -96,7 +118,7 @@ fn run_in(
     let spec = container(step)?;
     let places = Places {
         upper: step.upper.clone(),
-        mounts: step.mounts.iter().map(|m| m.source.clone()).collect(),
+        mounts: contents(step, files)?,
         files: Vec::new(),
         joined: Vec::new(),
     };
@@ -106,7 +128,7 @@ fn run_in(
     let stdin = stdin(step, files)?;
     let (out_read, out_write) = pipe(user).map_err(fail)?;
     let (err_read, err_write) = pipe(user).map_err(fail)?;
-    let filter = Filter::docker_default(&bundle::capabilities(&spec)?);
+    let filter = bundle::filter(&spec, false)?;
     let rootfs =
         Rootfs::Overlay { lowers: step.lowers.clone(), upper: step.upper.clone(), work: step.work.clone() };
     let request = CreateRequest {
@@ -122,7 +144,7 @@ fn run_in(
         files: ["hosts", "resolv.conf"]
             .map(|f| InjectedFile { path: Path::new("/etc").join(f), source: files.join(f) })
             .to_vec(),
-        seccomp: Some(&filter),
+        seccomp: filter.as_ref(),
         pdeathsig: true,
     };
     let created = match rcompose_runtime::create(&request) {
@@ -191,8 +213,25 @@ fn stdin(step: &BuildStep, files: &Path) -> Result<Option<OwnedFd>, StepFailure>
     Ok(Some(file.into()))
 }
 
+/// The sources of the mounts.
+fn contents(step: &BuildStep, files: &Path) -> Result<Vec<Option<PathBuf>>, StepFailure> {
+    let mut sources = Vec::new();
+    for (number, m) in step.mounts.iter().enumerate() {
+        let Some(bytes) = &m.content else {
+            sources.push(m.source.clone());
+            continue;
+        };
+        let path = files.join(format!("content{number}"));
+        write_atomic(&path, bytes, 0o600)?;
+        let set = std::os::unix::fs::chown(&path, Some(m.uid), Some(m.gid))
+            .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(m.mode)));
+        set.map_err(|e| crate::StateError::write(&path, e))?;
+        sources.push(Some(path));
+    }
+    Ok(sources)
+}
+
 fn write_files(step: &BuildStep, files: &Path, gateway: Option<Ipv4Addr>) -> Result<(), StepFailure> {
-    make_dir(files)?;
     let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
     for (name, address) in &step.extra_hosts {
         match address.as_str() {
@@ -266,14 +305,16 @@ fn relay(pidfd: &OwnedFd, pipes: [OwnedFd; 2]) -> io::Result<bool> {
 
 fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
     let service = ServiceName::new("build").map_err(|e| StepFailure::environment("name a build step", &e))?;
+    let bind = |path: &Path| MountSource::Bind {
+        path: path.to_owned(),
+        create: false,
+        propagation: None,
+        recursive: Recursive::Enabled,
+    };
     let mounts = step.mounts.iter().map(|m| MountSpec {
         source: match &m.source {
-            Some(path) => MountSource::Bind {
-                path: path.clone(),
-                create: false,
-                propagation: None,
-                recursive: Recursive::Enabled,
-            },
+            None if m.content.is_some() => bind(Path::new("")),
+            Some(path) => bind(path),
             None => MountSource::Tmpfs { size: m.size, mode: None, options: vec!["exec".into()] },
         },
         target: m.target.clone(),
@@ -310,11 +351,15 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         stop_signal: Signal::TERM,
         stop_grace: Duration::ZERO,
         resources: Resources::default(),
-        ulimits: Vec::new(),
+        ulimits: step
+            .ulimits
+            .iter()
+            .map(|(name, soft, hard)| rcompose_model::Ulimit { name: name.clone(), soft: *soft, hard: *hard })
+            .collect(),
         read_only: false,
         cap_add: Vec::new(),
         cap_drop: Vec::new(),
-        privileged: false,
+        privileged: step.insecure,
         security: rcompose_model::Security::default(),
         logging: rcompose_model::Logging::Nothing,
         shm_size: step.shm_size.unwrap_or(0),

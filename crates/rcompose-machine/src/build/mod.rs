@@ -1,5 +1,6 @@
 //! Running a build's steps: a helper process with one thread makes the containers, since a builder has many.
 
+mod agent;
 mod helper;
 mod network;
 mod runner;
@@ -39,6 +40,10 @@ pub struct BuildStep {
     pub mounts: Vec<BuildMount>,
     /// Standard input, e.g. a heredoc for an interpreter.
     pub stdin: Option<Vec<u8>>,
+    /// Resource limits: name without `RLIMIT_` in lower case, soft, hard; -1 is unlimited.
+    pub ulimits: Vec<(String, i64, i64)>,
+    /// All capabilities, no filter of system calls, the host's devices.
+    pub insecure: bool,
 }
 
 /// Network of a RUN.
@@ -54,12 +59,22 @@ pub enum BuildNetwork {
 }
 
 /// A mount of a RUN.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BuildMount {
     /// Absolute path in the container.
     pub target: String,
-    /// Directory or file of the host; `None` is memory.
+    /// Directory, file or socket of the host; `None` is memory.
     pub source: Option<PathBuf>,
+    /// A file with these bytes, kept in memory only. `source` is `None` then.
+    pub content: Option<Vec<u8>>,
+    /// A socket in the container whose connections go to this unix socket of the host. `source` is `None` then.
+    pub agent: Option<PathBuf>,
+    /// Owner of `content` and `agent`.
+    pub uid: u32,
+    /// Group of `content` and `agent`.
+    pub gid: u32,
+    /// Permission bits of `content` and `agent`.
+    pub mode: u32,
     /// Read-only.
     pub read_only: bool,
     /// Bytes, of memory.

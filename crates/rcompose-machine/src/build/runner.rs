@@ -6,12 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use rcompose_engine::{FailureKind, StepFailure};
 
 use super::wire::{Kind, recv};
-use super::{BuildStep, BuildStream};
+use super::{BuildStep, BuildStream, agent};
+use crate::Dirs;
 
 /// Runs steps in helper processes, as many at once as there are callers. Dropped, it waits for their end.
 #[derive(Debug)]
 pub struct ProcessStepRunner {
     exe: PathBuf,
+    dirs: Dirs,
     idle: Mutex<Vec<Helper>>,
 }
 
@@ -24,8 +26,8 @@ struct Helper {
 
 impl ProcessStepRunner {
     /// `exe` is this program; its hidden verb `__build-helper` runs [`super::build_helper_main`].
-    pub fn new(exe: &Path) -> Self {
-        Self { exe: exe.to_owned(), idle: Mutex::default() }
+    pub fn new(dirs: &Dirs, exe: &Path) -> Self {
+        Self { exe: exe.to_owned(), dirs: dirs.clone(), idle: Mutex::default() }
     }
 
     /// Runs one step to its end; the command's status.
@@ -35,11 +37,13 @@ impl ProcessStepRunner {
         output: &mut dyn FnMut(BuildStream, &[u8]),
     ) -> Result<i32, StepFailure> {
         let lost = |e: &io::Error| StepFailure::environment("run a build step", e);
+        let mut step = step.clone();
+        let _agents = agent::forward(&self.dirs, &mut step)?;
         let mut helper = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             Some(h) => h,
             None => Helper::start(&self.exe).map_err(|e| lost(&e))?,
         };
-        let result = helper.run(step, output);
+        let result = helper.run(&step, output);
         match result {
             Ok(done) => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(helper);

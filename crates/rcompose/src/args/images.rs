@@ -1,30 +1,10 @@
-//! Flags of the verbs that build and pull, and the verbs of images and volumes.
+//! Flags of the verb that pulls, and the verbs of images and volumes.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct BuildArgs {
-    /// Set build-time variables
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) build_arg: Vec<String>,
-    /// Do not use the cache
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-    /// Always attempt to pull a newer version of base images
-    #[arg(long)]
-    pub(crate) pull: bool,
-    /// Suppress the build output
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Build dependencies, too
-    #[arg(long)]
-    pub(crate) with_dependencies: bool,
-    /// Services
-    #[arg(value_name = "SERVICE")]
-    pub(crate) services: Vec<String>,
-}
+use super::build::ImageBuildArgs;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PullArgs {
@@ -146,39 +126,6 @@ pub(crate) enum ImageVerb {
         #[arg(short, long)]
         force: bool,
     },
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ImageBuildArgs {
-    /// Names of the image
-    #[arg(short, long)]
-    pub(crate) tag: Vec<String>,
-    /// Dockerfile
-    #[arg(short, long)]
-    pub(crate) file: Option<PathBuf>,
-    /// Stage to build
-    #[arg(long)]
-    pub(crate) target: Option<String>,
-    /// Build-time variables
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) build_arg: Vec<String>,
-    /// Labels
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) label: Vec<String>,
-    /// Do not use the cache
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-    /// Pull base images
-    #[arg(long)]
-    pub(crate) pull: bool,
-    /// Suppress the output, print the image's id
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Network of RUN
-    #[arg(long)]
-    pub(crate) network: Option<String>,
-    /// Build context
-    pub(crate) context: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

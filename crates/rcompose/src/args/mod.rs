@@ -1,5 +1,6 @@
 //! The command line: docker compose's words, flags and meanings.
 
+mod build;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -9,7 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::images::{BuildArgs, ImageBuildArgs, ImageVerb, PullArgs, VolumeVerb};
+pub(crate) use self::build::{BuildArgs, ImageBuildArgs};
+pub(crate) use self::images::{ImageVerb, PullArgs, VolumeVerb};
 pub(crate) use self::inspect::{
     CheckArgs, ConfigArgs, EventsArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, VersionArgs,
     VolumesArgs,
@@ -73,7 +75,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Build or rebuild services
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// Check the project's files: everything that is wrong or doubtful, at once
     Check(CheckArgs),
     /// Parse, resolve and render the project in canonical form

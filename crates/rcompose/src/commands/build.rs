@@ -1,5 +1,7 @@
 //! `build`: the images of services that have a `build`.
 
+use std::collections::BTreeMap;
+
 use rcompose_image::Store;
 use rcompose_model::Service;
 use rcompose_plan::needed_services;
@@ -7,9 +9,9 @@ use rcompose_plan::needed_services;
 use crate::args::BuildArgs;
 use crate::context::{Context, print, service_names};
 use crate::failure::Failure;
-use crate::pictures::{BuildOptions, build_services};
+use crate::pictures::{BakeOptions, BuildOptions, bake, build_services, with_used};
 
-pub(crate) fn run(cx: &Context, args: BuildArgs) -> Result<u8, Failure> {
+pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     let project = cx.load(&args.services)?.project;
     let selected = service_names(&args.services)?;
     let all = needed_services(&project, &selected, !args.with_dependencies)?;
@@ -19,6 +21,23 @@ pub(crate) fn run(cx: &Context, args: BuildArgs) -> Result<u8, Failure> {
         cx.warn("no services to build");
         return Ok(0);
     }
+    let services = with_used(&project, &services)?;
+    let options = BuildOptions {
+        args: pairs(&args.build_arg),
+        no_cache: args.no_cache,
+        pull: args.pull,
+        quiet: args.quiet,
+        ssh: pairs(&args.ssh),
+    };
+    if args.print {
+        let more = BakeOptions {
+            push: args.push,
+            provenance: args.provenance.as_deref(),
+            sbom: args.sbom.as_deref(),
+        };
+        let file = bake(cx, &project, &services, &options, &more);
+        return print(&format!("{file:#}\n")).map(|()| 0);
+    }
     if cx.dry_run() {
         for s in &services {
             print(&format!("build {}\n", rcompose_plan::image_key(&project, s)))?;
@@ -26,13 +45,16 @@ pub(crate) fn run(cx: &Context, args: BuildArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     cx.need_root()?;
-    let pairs = args.build_arg.iter().map(|a| match a.split_once('=') {
-        Some((k, v)) => (k.to_owned(), Some(v.to_owned())),
-        None => (a.clone(), None),
-    });
-    let options =
-        BuildOptions { args: pairs.collect(), no_cache: args.no_cache, pull: args.pull, quiet: args.quiet };
     let store = Store::open(&cx.dirs.images())?;
     build_services(cx, &store, &project, &services, &options)?;
     Ok(0)
+}
+
+/// `NAME` or `NAME=VALUE`, each.
+pub(crate) fn pairs(all: &[String]) -> BTreeMap<String, Option<String>> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.clone(), None),
+    };
+    all.iter().map(pair).collect()
 }

@@ -1,6 +1,6 @@
 //! One file for each verb.
 
-mod build;
+pub(crate) mod build;
 mod check;
 mod common;
 mod config;
@@ -39,7 +39,7 @@ use crate::failure::Failure;
 /// Does what the command line says; the exit status.
 pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
     match verb {
-        Verb::Build(args) => build::run(cx, args),
+        Verb::Build(args) => build::run(cx, &args),
         Verb::Check(args) => check::run(cx, args),
         Verb::Config(args) => config::run(cx, args),
         Verb::Create(args) => create::run(cx, args),

@@ -97,11 +97,18 @@ impl StepRunner for Runner {
                 .map(|m| BuildMount {
                     target: m.target.clone(),
                     source: m.source.clone(),
+                    content: m.content.clone(),
+                    agent: m.agent.clone(),
+                    uid: m.uid,
+                    gid: m.gid,
+                    mode: m.mode,
                     read_only: m.read_only,
                     size: m.size,
                 })
                 .collect(),
             stdin: step.stdin.clone(),
+            ulimits: step.ulimits.clone(),
+            insecure: step.insecure,
         };
         let code = self.0.run(&step, &mut |stream, bytes| {
             let stream = match stream {

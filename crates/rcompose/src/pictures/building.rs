@@ -1,18 +1,19 @@
 //! Images from Dockerfiles.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use rcompose_build::{BuildRequest, Built, DockerfileSource, RunNetwork};
+use rcompose_build::{BuildRequest, Built};
 use rcompose_engine::FailureKind;
 use rcompose_image::Store;
 use rcompose_machine::ProcessStepRunner;
-use rcompose_model::{Build, Project, Service, ServiceName};
+use rcompose_model::{Project, Service, ServiceName};
 use rcompose_plan::image_key;
 
 use super::adapters::{Bases, Layers, Runner};
+use super::inputs::Inputs;
 use super::output::{BuildOutput, Output};
-use super::pulling::parse_reference;
+use super::request::service_requests;
 use crate::context::{Context, ProgressMode};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -28,9 +29,23 @@ pub(crate) struct BuildOptions {
     pub(crate) pull: bool,
     /// No output.
     pub(crate) quiet: bool,
+    /// `--ssh`: sockets or keys by id; `None` is the environment's agent.
+    pub(crate) ssh: BTreeMap<String, Option<String>>,
 }
 
-/// Builds the images of services: at once, but after those that they take files from.
+/// A build that one or several services want.
+struct Job<'a> {
+    /// Those that want exactly this; the first gives it its name.
+    services: Vec<&'a Service>,
+    requests: Vec<BuildRequest>,
+    _inputs: Inputs,
+}
+
+/// How the jobs stand: `None` while one is at work, then whether it has worked.
+type Ends = Mutex<BTreeMap<ServiceName, bool>>;
+
+/// Builds the images of services: at once, but each after those whose images it uses. What several services want alike
+/// is built once.
 pub(crate) fn build_services(
     cx: &Context,
     store: &Store,
@@ -38,43 +53,62 @@ pub(crate) fn build_services(
     services: &[&Service],
     options: &BuildOptions,
 ) -> Result<(), Failure> {
-    let output = Output::new(cx, options.quiet);
-    let mut left: Vec<&Service> = services.to_vec();
-    let mut done: BTreeSet<ServiceName> = BTreeSet::new();
-    while !left.is_empty() {
-        let names: BTreeSet<ServiceName> = left.iter().map(|s| s.name.clone()).collect();
-        let waits = |s: &&Service| {
-            used_services(s).iter().any(|u| u.as_str() != s.name.as_str() && names.contains(u.as_str()))
-        };
-        let (later, now): (Vec<&Service>, Vec<&Service>) = left.into_iter().partition(waits);
-        if now.is_empty() {
-            let names: Vec<&str> = later.iter().map(|s| s.name.as_str()).collect();
-            let message = format!("the builds of these services need each other: {}", names.join(", "));
-            return Err(Failure::new(FailureKind::Compose, message));
-        }
-        let mut failed: Option<Failure> = None;
-        std::thread::scope(|scope| {
-            let builds: Vec<_> = now
-                .iter()
-                .map(|s| (s, scope.spawn(|| build_service(cx, store, project, s, options, &output))))
-                .collect();
-            for (s, build) in builds {
-                let result = build.join().unwrap_or_else(|_| {
-                    Err(Failure::new(FailureKind::Internal, format!("the build of \"{}\" broke off", s.name)))
-                });
-                if let Err(f) = result {
-                    failed = Some(match failed.take() {
-                        Some(first) => first.and(f),
-                        None => f,
-                    });
+    let services = with_used(project, services)?;
+    let mut jobs: Vec<Job<'_>> = Vec::new();
+    for service in &services {
+        let Some(build) = &service.build else { continue };
+        let mut inputs = Inputs::default();
+        let requests = service_requests(cx, store, project, service, build, options, &mut inputs)
+            .map_err(|f| f.context(format!("service \"{}\"", service.name)).at(&build.origin))?;
+        match jobs.iter_mut().find(|j| same(&j.requests, &requests)) {
+            Some(job) => {
+                let names = requests.into_iter().next().map(|r| r.tags).unwrap_or_default();
+                if let Some(first) = job.requests.first_mut() {
+                    first.tags.extend(names);
                 }
+                job.services.push(service);
             }
-        });
-        if let Some(f) = failed {
-            return Err(f);
+            None => jobs.push(Job { services: vec![service], requests, _inputs: inputs }),
         }
-        done.extend(now.iter().map(|s| s.name.clone()));
-        left = later;
+    }
+    let names = jobs_of(&services);
+    let output = Output::new(cx, options.quiet);
+    let (ends, change): (Ends, Condvar) = Default::default();
+    let mut failed: Option<Failure> = None;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                let (names, ends, change, output) = (&names, &ends, &change, &output);
+                let work = move || {
+                    let result = match wait(job, names, ends, change) {
+                        true => build_job(cx, store, job, output),
+                        // The other build says why.
+                        false => Err(Failure::silent(1)),
+                    };
+                    let mut ended = ends.lock().unwrap_or_else(PoisonError::into_inner);
+                    ended.extend(job.services.iter().map(|s| (s.name.clone(), result.is_ok())));
+                    change.notify_all();
+                    result
+                };
+                (job, scope.spawn(work))
+            })
+            .collect();
+        for (job, build) in all {
+            let result = build.join().unwrap_or_else(|_| {
+                let name = &job.services[0].name;
+                Err(Failure::new(FailureKind::Internal, format!("the build of \"{name}\" broke off")))
+            });
+            if let Err(f) = result {
+                failed = Some(match failed.take() {
+                    Some(first) => first.and(f),
+                    None => f,
+                });
+            }
+        }
+    });
+    if let Some(f) = failed {
+        return Err(f);
     }
     let mut progress = Progress::new(cx, "build");
     if !options.quiet {
@@ -86,27 +120,98 @@ pub(crate) fn build_services(
     Ok(())
 }
 
+/// Equal but for their names and the label that names the service.
+fn same(a: &[BuildRequest], b: &[BuildRequest]) -> bool {
+    let bare = |r: &BuildRequest| {
+        let mut r = r.clone();
+        r.tags.clear();
+        r.labels.remove("com.docker.compose.service");
+        r
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| bare(a) == bare(b))
+}
+
+fn jobs_of(services: &[&Service]) -> BTreeSet<ServiceName> {
+    services.iter().map(|s| s.name.clone()).collect()
+}
+
+/// Waits for the builds whose images a job uses; false when one of them failed.
+fn wait(job: &Job<'_>, all: &BTreeSet<ServiceName>, ends: &Ends, change: &Condvar) -> bool {
+    let needs: Vec<String> = job.services.iter().flat_map(|s| used_services(s)).collect();
+    let mut ended = ends.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let mut open = false;
+        for need in all.iter().filter(|n| needs.iter().any(|x| x == n.as_str())) {
+            match ended.get(need) {
+                Some(true) => {}
+                Some(false) => return false,
+                None => open = true,
+            }
+        }
+        if !open {
+            return true;
+        }
+        ended = change.wait(ended).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// The services, those whose images their builds use before them.
+pub(crate) fn with_used<'a>(
+    project: &'a Project,
+    services: &[&'a Service],
+) -> Result<Vec<&'a Service>, Failure> {
+    fn visit<'a>(
+        project: &'a Project,
+        service: &'a Service,
+        open: &mut Vec<&'a str>,
+        out: &mut Vec<&'a Service>,
+    ) -> Result<(), Failure> {
+        let name = service.name.as_str();
+        if out.iter().any(|s| s.name == service.name) {
+            return Ok(());
+        }
+        if let Some(at) = open.iter().position(|o| *o == name) {
+            let names = open[at..].join(", ");
+            let message = format!("the builds of these services need each other: {names}");
+            return Err(Failure::new(FailureKind::Compose, message));
+        }
+        open.push(name);
+        for used in used_services(service) {
+            if let Some(used) = project.services.get(used.as_str()).filter(|s| s.build.is_some()) {
+                visit(project, used, open, out)?;
+            }
+        }
+        open.pop();
+        out.push(service);
+        Ok(())
+    }
+    let mut out = Vec::new();
+    for service in services {
+        visit(project, service, &mut Vec::new(), &mut out)?;
+    }
+    Ok(out)
+}
+
 /// Services whose images a build uses (`additional_contexts: {x: service:NAME}`).
 fn used_services(service: &Service) -> Vec<String> {
     let contexts = service.build.iter().flat_map(|b| b.additional_contexts.values());
     contexts.filter_map(|v| v.strip_prefix("service:")).map(str::to_owned).collect()
 }
 
-fn build_service(
-    cx: &Context,
-    store: &Store,
-    project: &Project,
-    service: &Service,
-    options: &BuildOptions,
-    output: &Output,
-) -> Result<(), Failure> {
-    let Some(build) = &service.build else { return Ok(()) };
-    let in_service = |f: Failure| f.context(format!("service \"{}\"", service.name)).at(&build.origin);
-    let request = service_request(cx, project, service, build, options).map_err(in_service)?;
-    let label = service.name.to_string();
-    run(cx, store, &request, output, label)
-        .map(drop)
-        .map_err(|f| f.context(format!("failed to build service \"{}\"", service.name)).at(&build.origin))
+fn build_job(cx: &Context, store: &Store, job: &Job<'_>, output: &Output) -> Result<(), Failure> {
+    let service = job.services[0];
+    let several = job.requests.len() > 1;
+    for request in &job.requests {
+        let label = match (&request.platform, several) {
+            (Some(platform), true) => format!("{} {platform}", service.name),
+            _ => service.name.to_string(),
+        };
+        run(cx, store, request, output, label).map(drop).map_err(|f| {
+            let f = f.context(format!("failed to build service \"{}\"", service.name));
+            service.build.iter().fold(f, |f, b| f.at(&b.origin))
+        })?;
+    }
+    Ok(())
 }
 
 fn run(
@@ -117,7 +222,7 @@ fn run(
     label: String,
 ) -> Result<Built, Failure> {
     let layers = Layers::new(store)?;
-    let runner = Runner(ProcessStepRunner::new(&cx.exe()?));
+    let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
     let events = BuildOutput { all: output, label };
     Ok(rcompose_build::build(&layers, request, &runner, &Bases { cx, store }, &events)?)
 }
@@ -132,68 +237,4 @@ pub(crate) fn build_request(
     cx.need_root()?;
     let quiet = quiet || cx.out.progress == ProgressMode::Quiet;
     run(cx, store, request, &Output::new(cx, quiet), String::new())
-}
-
-fn service_request(
-    cx: &Context,
-    project: &Project,
-    service: &Service,
-    build: &Build,
-    options: &BuildOptions,
-) -> Result<BuildRequest, Failure> {
-    if build.context.contains("://") || build.context.starts_with("git@") {
-        return Err(Failure::unsupported(format!("build context {} is not on this machine", build.context))
-            .hint("clone it and give its directory"));
-    }
-    let platform = build.platforms.first().or(service.platform.as_ref());
-    let platform = platform.map(super::pulling::platform).transpose()?;
-    let mut tags = vec![parse_reference(&image_key(project, service))?];
-    for tag in &build.tags {
-        tags.push(parse_reference(tag.as_str())?);
-    }
-    let mut args = build.args.clone();
-    args.extend(options.args.clone());
-    for (name, value) in &mut args {
-        if value.is_none() {
-            *value = cx.env.all.get(name).cloned();
-        }
-    }
-    let mut contexts = build.additional_contexts.clone();
-    for value in contexts.values_mut() {
-        if let Some(other) = value.strip_prefix("service:").and_then(|n| project.services.get(n)) {
-            *value = format!("docker-image://{}", image_key(project, other));
-        }
-    }
-    Ok(BuildRequest {
-        context: PathBuf::from(&build.context),
-        dockerfile: match &build.dockerfile_inline {
-            Some(text) => DockerfileSource::Inline(text.clone()),
-            None => DockerfileSource::Path(build.dockerfile.as_deref().unwrap_or("Dockerfile").into()),
-        },
-        target: build.target.clone(),
-        args,
-        labels: build.labels.clone(),
-        tags,
-        no_cache: build.no_cache || options.no_cache,
-        pull: build.pull || options.pull,
-        network: network(build.network.as_deref())?,
-        extra_hosts: build.extra_hosts.iter().map(|(name, a)| (name.clone(), a.to_string())).collect(),
-        shm_size: build.shm_size,
-        additional_contexts: contexts,
-        secrets: BTreeMap::new(),
-        platform,
-        cache_root: cx.dirs.build_cache(),
-        source_date_epoch: cx.env.source_date_epoch(),
-    })
-}
-
-/// `build.network`, `--network`.
-pub(crate) fn network(name: Option<&str>) -> Result<RunNetwork, Failure> {
-    match name {
-        None | Some("" | "default" | "bridge") => Ok(RunNetwork::Default),
-        Some("host") => Ok(RunNetwork::Host),
-        Some("none") => Ok(RunNetwork::None),
-        Some(other) => Err(Failure::unsupported(format!("a build can't use the network \"{other}\""))
-            .hint("its network is default, host or none")),
-    }
 }

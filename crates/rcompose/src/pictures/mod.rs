@@ -1,11 +1,14 @@
 //! The images of services: there already, built, or pulled; and as facts for the planner.
 
 mod adapters;
+mod bake;
 mod building;
 mod facts;
 mod fetch;
+mod inputs;
 mod output;
 mod pulling;
+mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -17,10 +20,13 @@ use rcompose_plan::{ImageFacts, image_key};
 use crate::context::Context;
 use crate::failure::Failure;
 
-pub(crate) use building::{BuildOptions, build_request, build_services, network as build_network};
+pub(crate) use bake::{BakeOptions, bake};
+pub(crate) use building::{BuildOptions, build_request, build_services, with_used};
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, digest, digest_of};
+pub(crate) use inputs::{Inputs, secret};
 pub(crate) use pulling::{Wanted, parse_reference, pull_all};
+pub(crate) use request::{context_place, network as build_network};
 
 /// Whether images are built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rcompose_loader::{FetchError, FsSources, Remote, Sources};
+use rcompose_loader::{FetchError, FsSources, GitRemote, Remote, Sources};
 
 /// Default names of a Compose file, best first.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -27,6 +27,17 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn new(cache: PathBuf, docker_config: Option<PathBuf>, git: git::Variables) -> Self {
         Self { cache, docker_config, git, known: RefCell::default() }
+    }
+
+    /// The files of a commit, or the part of them that is asked for. Links may not lead out of it.
+    pub(crate) fn checkout(&self, remote: &GitRemote) -> Result<PathBuf, FetchError> {
+        let root = self.root(&Remote::Git(remote.clone()))?;
+        let Some(part) = &remote.path else { return Ok(root) };
+        let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir());
+        match (real(&root.join(part)), real(&root)) {
+            (Some(at), Some(root)) if at.starts_with(&root) => Ok(at),
+            _ => Err(FetchError::new(format!("{} has no directory {part}", remote.repository))),
+        }
     }
 
     /// The directory of a remote project.

@@ -1,96 +1,176 @@
 //! `image build`: an image from a Dockerfile, with docker build's flags.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use rcompose_build::{BuildRequest, DockerfileSource};
-use rcompose_image::Store;
+use rcompose_image::{Platform, Store};
 
 use crate::args::ImageBuildArgs;
+use crate::commands::build::pairs;
 use crate::context::{Context, print};
 use crate::failure::Failure;
-use crate::pictures::{build_network, build_request, parse_reference};
+use crate::pictures::{
+    Inputs, build_network, build_request, context_place, parse_reference, secret as build_secret,
+};
 
 pub(super) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
-    let from_stdin = |path: &Path| path.as_os_str() == "-";
-    if args.context.to_string_lossy().contains("://") {
-        let message = format!("build context {} is not on this machine", args.context.display());
-        return Err(Failure::unsupported(message).hint("clone it and give its directory"));
-    }
-    let empty;
-    let (context, dockerfile) = if from_stdin(&args.context) {
-        empty = Empty::new()?;
-        (empty.0.clone(), DockerfileSource::Inline(stdin()?))
-    } else {
-        let dockerfile = match &args.file {
-            Some(file) if from_stdin(file) => DockerfileSource::Inline(stdin()?),
-            Some(file) => DockerfileSource::Path(cx.env.cwd.join(file)),
-            None => DockerfileSource::Path("Dockerfile".into()),
-        };
-        (cx.env.cwd.join(&args.context), dockerfile)
-    };
-    if !from_stdin(&args.context) && !context.is_dir() {
-        return Err(Failure::user(format!("build context {} is not a directory", context.display())));
-    }
-    let own = |name: &str| cx.env.all.get(name).cloned();
-    let build_args = args.build_arg.iter().map(|a| match a.split_once('=') {
-        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (a.clone(), own(a)),
-    });
-    let labels = args.label.iter().map(|l| match l.split_once('=') {
-        Some((name, value)) => (name.to_owned(), value.to_owned()),
-        None => (l.clone(), String::new()),
-    });
-    let request = BuildRequest {
-        context,
-        dockerfile,
-        target: args.target.clone(),
-        args: build_args.collect(),
-        labels: labels.collect(),
-        tags: args.tag.iter().map(|t| parse_reference(t)).collect::<Result<_, _>>()?,
-        no_cache: args.no_cache,
-        pull: args.pull,
-        network: build_network(args.network.as_deref())?,
-        extra_hosts: Vec::new(),
-        shm_size: None,
-        additional_contexts: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        platform: None,
-        cache_root: cx.dirs.build_cache(),
-        source_date_epoch: cx.env.source_date_epoch(),
-    };
+    let mut inputs = Inputs::default();
+    let request = request(cx, store, args, &mut inputs)?;
     let built = build_request(cx, store, &request, args.quiet)?;
+    if let Some(path) = &args.iidfile {
+        let path = cx.env.cwd.join(path);
+        std::fs::write(&path, built.image.to_string())
+            .map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))?;
+    }
     if args.quiet {
         print(&format!("{}\n", built.image))?;
     }
     Ok(())
 }
 
-/// An empty directory: the context of a Dockerfile that comes alone.
-struct Empty(PathBuf);
-
-impl Empty {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("rcompose-context-{}", std::process::id()));
-        std::fs::create_dir(&path)
-            .map_err(|e| Failure::io(format_args!("make the directory {}", path.display()), &e))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Empty {
-    fn drop(&mut self) {
-        if std::fs::remove_dir(&self.0).is_err() {
-            // It is in the directory for temporary files: somebody else's broom takes it.
+fn request(
+    cx: &Context,
+    store: &Store,
+    args: &ImageBuildArgs,
+    inputs: &mut Inputs,
+) -> Result<BuildRequest, Failure> {
+    let (context, dockerfile) = context(cx, args, inputs)?;
+    let mut build_args = pairs(&args.build_arg);
+    for (name, value) in &mut build_args {
+        if value.is_none() {
+            *value = cx.env.all.get(name).cloned();
         }
     }
+    let labels = pairs(&args.label).into_iter().map(|(name, value)| (name, value.unwrap_or_default()));
+    let mut contexts = BTreeMap::new();
+    for text in &args.build_context {
+        let (name, place) = text.split_once('=').ok_or_else(|| {
+            Failure::user(format!("invalid value `{text}` for --build-context")).hint("write NAME=PATH")
+        })?;
+        contexts.insert(name.to_owned(), context_place(cx, store, place, inputs)?);
+    }
+    let mut ssh = BTreeMap::new();
+    for (id, path) in pairs(&args.ssh) {
+        ssh.insert(id.clone(), inputs.agent(cx, &id, path.as_deref())?);
+    }
+    let platform = match args.platform.as_slice() {
+        [] => cx.env.get("DOCKER_DEFAULT_PLATFORM"),
+        [one] => Some(one.as_str()),
+        _ => {
+            return Err(
+                Failure::unsupported("several platforms can't be built at once").hint("build one by one")
+            );
+        }
+    };
+    let platform =
+        platform.map(|p| p.parse::<Platform>().map_err(|e| Failure::user(e.to_string()))).transpose()?;
+    Ok(BuildRequest {
+        context,
+        dockerfile,
+        target: args.target.clone(),
+        args: build_args,
+        labels: labels.collect(),
+        tags: args.tag.iter().map(|t| parse_reference(t)).collect::<Result<_, _>>()?,
+        no_cache: args.no_cache,
+        no_cache_filter: args.no_cache_filter.iter().cloned().collect(),
+        pull: args.pull,
+        network: build_network(args.network.as_deref())?,
+        extra_hosts: args.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
+        shm_size: args.shm_size.as_deref().map(bytes).transpose()?,
+        ulimits: args.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
+        additional_contexts: contexts,
+        secrets: args.secret.iter().map(|s| build_secret(cx, s)).collect::<Result<_, _>>()?,
+        ssh,
+        allow: args.allow.iter().cloned().collect(),
+        platform,
+        cache_root: cx.dirs.build_cache(),
+        source_date_epoch: cx.env.source_date_epoch(),
+    })
 }
 
-fn stdin() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::io("read the Dockerfile from standard input", &e))?;
-    Ok(text)
+/// The context's directory, and the Dockerfile.
+fn context(
+    cx: &Context,
+    args: &ImageBuildArgs,
+    inputs: &mut Inputs,
+) -> Result<(PathBuf, DockerfileSource), Failure> {
+    let is_stdin = |path: &Path| path.as_os_str() == "-";
+    let file_from_stdin = args.file.as_deref().is_some_and(is_stdin);
+    if is_stdin(&args.context) {
+        if file_from_stdin {
+            return Err(Failure::user("the build context and the Dockerfile can't both be standard input"));
+        }
+        let mut input = BufReader::new(std::io::stdin());
+        let mut head = Vec::new();
+        let read = |e: std::io::Error| Failure::io("read the build context from standard input", &e);
+        input.by_ref().take(512).read_to_end(&mut head).map_err(read)?;
+        if is_archive(&head) {
+            let dockerfile = args.file.clone().unwrap_or_else(|| "Dockerfile".into());
+            let context = inputs.archive(cx, head.as_slice().chain(input))?;
+            return Ok((context, DockerfileSource::Path(dockerfile)));
+        }
+        let mut text = head;
+        input.read_to_end(&mut text).map_err(read)?;
+        return Ok((inputs.directory(cx)?, DockerfileSource::Inline(utf8(text)?)));
+    }
+    let place = args.context.to_string_lossy();
+    let remote = place.contains("://") || place.starts_with("git@") || place.starts_with("github.com/");
+    let context = inputs.context(cx, &place)?;
+    if !context.is_dir() {
+        return Err(Failure::user(format!("build context {} is not a directory", context.display())));
+    }
+    let dockerfile = match &args.file {
+        Some(_) if file_from_stdin => {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|e| Failure::io("read the Dockerfile from standard input", &e))?;
+            DockerfileSource::Inline(utf8(text)?)
+        }
+        Some(file) if remote => DockerfileSource::Path(file.clone()),
+        Some(file) => DockerfileSource::Path(cx.env.cwd.join(file)),
+        None => DockerfileSource::default(),
+    };
+    Ok((context, dockerfile))
+}
+
+/// A tar archive, plain or compressed by gzip, bzip2, xz or zstd.
+fn is_archive(head: &[u8]) -> bool {
+    let magics: [&[u8]; 4] =
+        [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
+    magics.iter().any(|m| head.starts_with(m)) || head.get(257..262) == Some(b"ustar")
+}
+
+fn utf8(text: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(text).map_err(|_| Failure::user("the Dockerfile on standard input isn't UTF-8"))
+}
+
+/// `HOST:IP` or `HOST=IP`.
+fn host(text: &str) -> Result<(String, String), Failure> {
+    let (name, address) = text.split_once('=').or_else(|| text.split_once(':')).unwrap_or((text, ""));
+    let bare = address.trim_start_matches('[').trim_end_matches(']');
+    if name.is_empty() || (bare != "host-gateway" && bare.parse::<std::net::IpAddr>().is_err()) {
+        return Err(Failure::user(format!("invalid value `{text}` for --add-host"))
+            .hint("write HOST:IP or HOST:host-gateway"));
+    }
+    Ok((name.to_owned(), bare.to_owned()))
+}
+
+fn bytes(text: &str) -> Result<u64, Failure> {
+    let bytes = rcompose_loader::parse_bytes(text).map_err(Failure::user)?;
+    u64::try_from(bytes).map_err(|_| Failure::user(format!("invalid size `{text}`")))
+}
+
+/// `NAME=SOFT[:HARD]`.
+fn ulimit(text: &str) -> Result<(String, i64, i64), Failure> {
+    let wrong = || {
+        Failure::user(format!("invalid value `{text}` for --ulimit"))
+            .hint("write NAME=SOFT:HARD, like nofile=1024:2048")
+    };
+    let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |n: &str| n.parse::<i64>().map_err(|_| wrong());
+    Ok((name.to_ascii_lowercase(), number(soft)?, number(hard)?))
 }

@@ -1,7 +1,5 @@
 //! `image import`: an image of one layer from a tarball of a root file system.
 
-use std::collections::BTreeMap;
-
 use rcompose_build::{BuildRequest, DockerfileSource, RunNetwork};
 use rcompose_image::{Digest, Image, ImageConfig, ImageError, ImportOptions, Platform, RemoveOptions, Store};
 
@@ -65,20 +63,11 @@ fn change(cx: &Context, store: &Store, image: &Image, changes: &[String]) -> Res
     let request = BuildRequest {
         context: cx.env.cwd.clone(),
         dockerfile: DockerfileSource::Inline(format!("FROM {}\n{}\n", image.id.hex(), changes.join("\n"))),
-        target: None,
-        args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        tags: Vec::new(),
         no_cache: true,
-        pull: false,
         network: RunNetwork::None,
-        extra_hosts: Vec::new(),
-        shm_size: None,
-        additional_contexts: BTreeMap::new(),
-        secrets: BTreeMap::new(),
         platform: Some(Platform::host()),
         cache_root: cx.dirs.build_cache(),
-        source_date_epoch: None,
+        ..BuildRequest::default()
     };
     let built = build_request(cx, store, &request, true)?;
     if built.image != image.id {

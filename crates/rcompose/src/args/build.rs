@@ -1,0 +1,119 @@
+//! Flags of the verbs that build.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// `build`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct BuildArgs {
+    /// Set build-time variables for services
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) build_arg: Vec<String>,
+    /// Accepted for compatibility: there is one builder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+    /// Accepted for compatibility: builds have no limit of memory, as with BuildKit
+    #[arg(short, long, value_name = "BYTES")]
+    pub(crate) memory: Option<String>,
+    /// Do not use the cache
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Print the equivalent bake file
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Add a provenance attestation
+    #[arg(long, value_name = "MODE")]
+    pub(crate) provenance: Option<String>,
+    /// Always attempt to pull a newer version of base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Push the images
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Suppress the build output
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Add an SBOM attestation
+    #[arg(long, value_name = "GENERATOR")]
+    pub(crate) sbom: Option<String>,
+    /// SSH agents for the builds: default, or ID=SOCKET or KEY
+    #[arg(long, value_name = "ID[=PATH]")]
+    pub(crate) ssh: Vec<String>,
+    /// Build dependencies, too
+    #[arg(long)]
+    pub(crate) with_dependencies: bool,
+    /// Services
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+}
+
+/// `image build`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageBuildArgs {
+    /// Lines for /etc/hosts of RUN
+    #[arg(long, value_name = "HOST:IP")]
+    pub(crate) add_host: Vec<String>,
+    /// What RUN may ask for beyond the usual: network.host, security.insecure
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub(crate) allow: Vec<String>,
+    /// Build-time variables
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) build_arg: Vec<String>,
+    /// Additional contexts
+    #[arg(long, value_name = "NAME=PATH")]
+    pub(crate) build_context: Vec<String>,
+    /// Accepted for compatibility: there is one builder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+    /// Dockerfile
+    #[arg(short, long)]
+    pub(crate) file: Option<PathBuf>,
+    /// Write the image's id to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Labels
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// Keep the image in the store: what happens without --output
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// Network of RUN: default, host or none
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// Do not use the cache
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Stages not to use the cache for
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// Platforms to build for
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+    /// Pull base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Suppress the output, print the image's id
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Secrets: id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<String>,
+    /// Size of /dev/shm of RUN
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) shm_size: Option<String>,
+    /// SSH agents: default, or ID=SOCKET or KEY
+    #[arg(long, value_name = "ID[=PATH]")]
+    pub(crate) ssh: Vec<String>,
+    /// Names of the image
+    #[arg(short, long)]
+    pub(crate) tag: Vec<String>,
+    /// Stage to build
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Resource limits of RUN
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<String>,
+    /// Build context: a directory, a URL, or - for standard input
+    pub(crate) context: PathBuf,
+}

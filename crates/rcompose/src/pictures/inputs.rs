@@ -1,0 +1,276 @@
+//! What a build takes from outside its files: secrets, SSH agents, contexts from elsewhere. What had to be made for it goes
+//! with [`Inputs`].
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rcompose_build::SecretSource;
+use rcompose_image::Store;
+use rcompose_loader::Remote;
+use rcompose_model::FileSource;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// More than this isn't a secret (BuildKit, session/secrets).
+const SECRET_LIMIT: usize = 500 * 1024;
+
+/// Directories and agents that a build needs while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    directories: Vec<PathBuf>,
+    agents: Vec<Child>,
+}
+
+impl Inputs {
+    /// A directory of its own, below the installation's.
+    pub(crate) fn directory(&mut self, cx: &Context) -> Result<PathBuf, Failure> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let base = cx.dirs.build_cache().join("contexts");
+        let failed =
+            |e: std::io::Error| Failure::io(format_args!("make a directory in {}", base.display()), &e);
+        std::fs::create_dir_all(&base).map_err(failed)?;
+        sweep(&base);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = base.join(format!("{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).map_err(failed)?;
+        self.directories.push(path.clone());
+        Ok(path)
+    }
+
+    /// A build context, or an additional one: a directory as it is, a repository checked out, an archive unpacked.
+    pub(crate) fn context(&mut self, cx: &Context, place: &str) -> Result<PathBuf, Failure> {
+        match Remote::parse(place).map_err(fetch_failure)? {
+            Some(Remote::Git(git)) => cx.sources().checkout(&git).map_err(fetch_failure),
+            _ if place.contains("://") => Err(Failure::unsupported(format!(
+                "the build context {place} isn't a directory or a git repository"
+            ))
+            .hint("download it and give its directory")),
+            _ => Ok(cx.env.cwd.join(place)),
+        }
+    }
+
+    /// The context in a tar archive, perhaps compressed.
+    pub(crate) fn archive(&mut self, cx: &Context, mut archive: impl Read) -> Result<PathBuf, Failure> {
+        let base = self.directory(cx)?;
+        let (file, context) = (base.join("archive"), base.join("context"));
+        let failed = |e: std::io::Error| Failure::io("keep the archive with the build context", &e);
+        std::fs::create_dir(&context).map_err(failed)?;
+        let mut copy = std::fs::File::create(&file).map_err(failed)?;
+        std::io::copy(&mut archive, &mut copy).map_err(failed)?;
+        rcompose_build::unpack(&file, &context)?;
+        std::fs::remove_file(&file).map_err(failed)?;
+        Ok(context)
+    }
+
+    /// `oci-layout://DIRECTORY[:TAG]`: the image's id, once it is in the store.
+    pub(crate) fn layout(&mut self, cx: &Context, store: &Store, place: &str) -> Result<String, Failure> {
+        let bare = place.split('@').next().unwrap_or(place);
+        let directory = match bare.rsplit_once(':') {
+            Some((directory, tag)) if !tag.contains('/') => directory,
+            _ => bare,
+        };
+        let path = cx.env.cwd.join(directory);
+        let (read, write) = std::io::pipe().map_err(|e| Failure::io("read the OCI layout", &e))?;
+        let from = path.clone();
+        let writer = std::thread::spawn(move || {
+            let mut tar = tar::Builder::new(std::io::BufWriter::new(write));
+            tar.append_dir_all(".", from)?;
+            tar.into_inner()?.flush()
+        });
+        let loaded = store.load(read, &rcompose_image::Platform::host());
+        let written = writer.join();
+        let loaded = loaded.map_err(|e| Failure::from(e).context(format!("oci-layout://{place}")))?;
+        if let Ok(Err(e)) = written {
+            return Err(Failure::io(format_args!("read the OCI layout {}", path.display()), &e));
+        }
+        let first =
+            loaded.first().ok_or_else(|| Failure::user(format!("oci-layout://{place} has no image")))?;
+        Ok(first.image.id.hex())
+    }
+
+    /// `--ssh` and `build.ssh`: the socket of an agent. Key files get an agent of their own.
+    pub(crate) fn agent(&mut self, cx: &Context, id: &str, path: Option<&str>) -> Result<PathBuf, Failure> {
+        let Some(path) = path else {
+            return match cx.env.get("SSH_AUTH_SOCK") {
+                Some(socket) => Ok(socket.into()),
+                None => Err(Failure::user(format!("no SSH agent for `{id}`: SSH_AUTH_SOCK isn't set"))
+                    .hint("start one by ssh-agent, or name a socket or a key: ID=PATH")),
+            };
+        };
+        let paths: Vec<PathBuf> = path.split(',').map(|p| cx.env.cwd.join(p)).collect();
+        let is_socket = |p: &PathBuf| {
+            use std::os::unix::fs::FileTypeExt;
+            std::fs::metadata(p).map(|m| m.file_type().is_socket())
+        };
+        for p in &paths {
+            match is_socket(p) {
+                Ok(true) if paths.len() == 1 => return Ok(p.clone()),
+                Ok(_) => {}
+                Err(e) => return Err(Failure::io(format_args!("read the SSH key {}", p.display()), &e)),
+            }
+        }
+        self.agent_with(cx, &paths)
+    }
+
+    fn agent_with(&mut self, cx: &Context, keys: &[PathBuf]) -> Result<PathBuf, Failure> {
+        let failed = |what: &str, e: &std::io::Error| {
+            let f = Failure::io(format_args!("run {what}"), e);
+            match e.kind() {
+                std::io::ErrorKind::NotFound => f.hint("install OpenSSH's client, or give an agent's socket"),
+                _ => f,
+            }
+        };
+        let socket = self.directory(cx)?.join("agent");
+        let mut agent = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| failed("ssh-agent", &e))?;
+        // It says where it listens once it does.
+        let mut said = [0u8; 1];
+        let listens = agent.stdout.as_mut().map(|o| o.read_exact(&mut said));
+        self.agents.push(agent);
+        if !matches!(listens, Some(Ok(()))) {
+            return Err(Failure::user("ssh-agent ended without listening"));
+        }
+        let out = Command::new("ssh-add")
+            .arg("-q")
+            .args(keys)
+            .env("SSH_AUTH_SOCK", &socket)
+            .env("SSH_ASKPASS_REQUIRE", "never")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| failed("ssh-add", &e))?;
+        match out.status.success() {
+            true => Ok(socket),
+            false => {
+                let said = String::from_utf8_lossy(&out.stderr).trim().replace('\n', "; ");
+                Err(Failure::user(format!("ssh-add can't use the key: {said}"))
+                    .hint("a key with a passphrase must be in an agent: ssh-add it, and give the agent"))
+            }
+        }
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        for agent in &mut self.agents {
+            if agent.kill().and_then(|()| agent.wait()).is_err() {
+                // It has ended already.
+            }
+        }
+        for path in &self.directories {
+            if std::fs::remove_dir_all(path).is_err() {
+                // The next build sweeps it.
+            }
+        }
+    }
+}
+
+/// Directories of builds that were killed.
+fn sweep(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|n| n.split('-').next()).and_then(|p| p.parse::<u32>().ok());
+        let dead = pid.is_some_and(|p| !std::fs::exists(format!("/proc/{p}")).unwrap_or(true));
+        if dead && std::fs::remove_dir_all(entry.path()).is_err() {
+            // Another build is faster with it.
+        }
+    }
+}
+
+fn fetch_failure(e: rcompose_loader::FetchError) -> Failure {
+    e.help.iter().fold(Failure::user(e.message.clone()), |f, h| f.hint(h.clone()))
+}
+
+/// `--secret id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]`.
+pub(crate) fn secret(cx: &Context, text: &str) -> Result<(String, SecretSource), Failure> {
+    let wrong = |why: &str| {
+        Failure::user(format!("--secret {text}: {why}"))
+            .hint("write id=NAME,src=FILE or id=NAME,env=VARIABLE")
+    };
+    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(|| wrong(&format!("`{field}` has no value")))?;
+        let key = match key.to_ascii_lowercase().as_str() {
+            "id" => "id",
+            "src" | "source" => "src",
+            "env" => "env",
+            "type" => "type",
+            _ => return Err(wrong(&format!("unexpected key `{key}`"))),
+        };
+        fields.insert(key, value);
+    }
+    let id = fields.get("id").filter(|i| !i.is_empty()).ok_or_else(|| wrong("it has no id"))?;
+    let (mut src, mut env) = (fields.get("src").copied(), fields.get("env").copied());
+    match fields.get("type").copied() {
+        Some("env") if env.is_none() => env = src.take().or(Some(id)),
+        None | Some("file" | "env") => {}
+        Some(other) => return Err(wrong(&format!("unsupported type `{other}`"))),
+    }
+    if src.is_none() && env.is_none() {
+        match cx.env.all.contains_key(*id) {
+            true => env = Some(id),
+            false => src = Some(id),
+        }
+    }
+    let source = match (env, src) {
+        (Some(name), _) => SecretSource::Value(
+            cx.env
+                .all
+                .get(name)
+                .ok_or_else(|| wrong(&format!("the variable {name} isn't set")))?
+                .clone()
+                .into(),
+        ),
+        (None, src) => SecretSource::File(cx.env.cwd.join(src.unwrap_or(id))),
+    };
+    check(id, &source)?;
+    Ok(((*id).to_owned(), source))
+}
+
+/// A secret of the project.
+pub(super) fn project_secret(id: &str, source: &FileSource) -> Result<SecretSource, Failure> {
+    let source = match source {
+        FileSource::File(path) => SecretSource::File(path.clone()),
+        FileSource::Environment { value: Some(value), .. } => SecretSource::Value(value.clone().into()),
+        FileSource::Environment { variable, value: None } => {
+            return Err(Failure::user(format!("secret \"{id}\": the variable {variable} isn't set")));
+        }
+        FileSource::Content(text) => SecretSource::Value(text.clone().into()),
+        _ => {
+            return Err(Failure::unsupported(format!(
+                "secret \"{id}\" is external, which a build can't see"
+            )));
+        }
+    };
+    check(id, &source)?;
+    Ok(source)
+}
+
+fn check(id: &str, source: &SecretSource) -> Result<(), Failure> {
+    let size = match source {
+        SecretSource::Value(bytes) => bytes.len() as u64,
+        SecretSource::File(path) => {
+            let failed = |e| Failure::io(format_args!("read the secret `{id}` in {}", path.display()), &e);
+            let meta = std::fs::metadata(path).map_err(failed)?;
+            if !meta.is_file() {
+                return Err(Failure::user(format!("secret `{id}`: {} isn't a file", path.display())));
+            }
+            meta.len()
+        }
+    };
+    match size > SECRET_LIMIT as u64 {
+        true => {
+            Err(Failure::user(format!("secret `{id}` has {size} bytes, at most {SECRET_LIMIT} are allowed")))
+        }
+        false => Ok(()),
+    }
+}

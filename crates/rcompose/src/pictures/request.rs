@@ -1,0 +1,156 @@
+//! `build` of a service as a request to the builder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rcompose_build::{BuildRequest, DockerfileSource, RunNetwork};
+use rcompose_image::{Platform, Store};
+use rcompose_model::{Build, Project, Service};
+use rcompose_plan::image_key;
+
+use super::building::BuildOptions;
+use super::inputs::{Inputs, project_secret};
+use super::pulling::{parse_reference, platform};
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// The requests, one for each platform; the first one gets the names.
+pub(super) fn service_requests(
+    cx: &Context,
+    store: &Store,
+    project: &Project,
+    service: &Service,
+    build: &Build,
+    options: &BuildOptions,
+    inputs: &mut Inputs,
+) -> Result<Vec<BuildRequest>, Failure> {
+    let mut tags = vec![parse_reference(&image_key(project, service))?];
+    for tag in &build.tags {
+        let tag = parse_reference(tag.as_str())?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    let mut args = build.args.clone();
+    args.extend(options.args.clone());
+    for (name, value) in &mut args {
+        if value.is_none() {
+            *value = cx.env.all.get(name).cloned();
+        }
+    }
+    let mut secrets = BTreeMap::new();
+    for secret in &build.secrets {
+        let object = project.secrets.get(&secret.source).ok_or_else(|| {
+            Failure::user(format!("the build refers to the undefined secret \"{}\"", secret.source))
+        })?;
+        secrets.insert(secret.id.clone(), project_secret(&secret.source, &object.source)?);
+    }
+    let mut ssh = BTreeMap::new();
+    let given = options.ssh.iter().map(|(k, v)| (k, v.as_deref()));
+    for (id, path) in build.ssh.iter().map(|(k, v)| (k, v.as_deref())).chain(given) {
+        ssh.insert(id.clone(), inputs.agent(cx, id, path)?);
+    }
+    let mut allow: BTreeSet<String> = build.entitlements.iter().cloned().collect();
+    if build.privileged {
+        allow.insert("security.insecure".into());
+    }
+    let mut contexts = BTreeMap::new();
+    for (name, place) in &build.additional_contexts {
+        let place = match place.strip_prefix("service:") {
+            Some(other) => match project.services.get(other) {
+                Some(other) => format!("docker-image://{}", image_key(project, other)),
+                None => {
+                    return Err(Failure::user(format!(
+                        "additional context \"{name}\": no such service: {other}"
+                    )));
+                }
+            },
+            None => context_place(cx, store, place, inputs)?,
+        };
+        contexts.insert(name.clone(), place);
+    }
+    let request = BuildRequest {
+        context: inputs.context(cx, &build.context)?,
+        dockerfile: match &build.dockerfile_inline {
+            Some(text) => DockerfileSource::Inline(text.clone()),
+            None => DockerfileSource::Path(build.dockerfile.as_deref().unwrap_or("Dockerfile").into()),
+        },
+        target: build.target.clone(),
+        args,
+        labels: labels(project, service, build),
+        tags,
+        no_cache: build.no_cache || options.no_cache,
+        no_cache_filter: build.no_cache_filter.iter().cloned().collect(),
+        pull: build.pull || options.pull,
+        network: network(build.network.as_deref())?,
+        extra_hosts: build.extra_hosts.iter().map(|(name, a)| (name.clone(), a.to_string())).collect(),
+        shm_size: build.shm_size,
+        ulimits: build.ulimits.iter().map(|u| (u.name.clone(), u.soft, u.hard)).collect(),
+        additional_contexts: contexts,
+        secrets,
+        ssh,
+        allow,
+        cache_root: cx.dirs.build_cache(),
+        source_date_epoch: cx.env.source_date_epoch(),
+        ..BuildRequest::default()
+    };
+    Ok(platforms(build, service)?
+        .into_iter()
+        .enumerate()
+        .map(|(n, platform)| BuildRequest {
+            platform,
+            tags: if n == 0 { request.tags.clone() } else { Vec::new() },
+            ..request.clone()
+        })
+        .collect())
+}
+
+/// The image's labels, docker compose's among them.
+pub(super) fn labels(project: &Project, service: &Service, build: &Build) -> BTreeMap<String, String> {
+    let own = [
+        ("project", project.name.as_str()),
+        ("service", service.name.as_str()),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
+    let own = own.map(|(key, value)| (format!("com.docker.compose.{key}"), value.to_owned()));
+    own.into_iter().chain(build.labels.clone()).collect()
+}
+
+/// An additional context as the builder takes it.
+pub(crate) fn context_place(
+    cx: &Context,
+    store: &Store,
+    place: &str,
+    inputs: &mut Inputs,
+) -> Result<String, Failure> {
+    if place.starts_with("docker-image://") {
+        return Ok(place.to_owned());
+    }
+    if let Some(layout) = place.strip_prefix("oci-layout://") {
+        return Ok(format!("docker-image://{}", inputs.layout(cx, store, layout)?));
+    }
+    Ok(inputs.context(cx, place)?.display().to_string())
+}
+
+/// The service's own platform, or the machine's, comes first if it is among them.
+fn platforms(build: &Build, service: &Service) -> Result<Vec<Option<Platform>>, Failure> {
+    let own = service.platform.as_ref().map(platform).transpose()?;
+    let mut all = build.platforms.iter().map(platform).collect::<Result<Vec<_>, _>>()?;
+    let first = own.clone().unwrap_or_else(Platform::host);
+    match all.iter().position(|p| first.accepts(p)) {
+        Some(n) => all[..=n].rotate_right(1),
+        None if all.is_empty() => return Ok(vec![own]),
+        None => {}
+    }
+    Ok(all.into_iter().map(Some).collect())
+}
+
+/// `build.network`, `--network`.
+pub(crate) fn network(name: Option<&str>) -> Result<RunNetwork, Failure> {
+    match name {
+        None | Some("" | "default" | "bridge") => Ok(RunNetwork::Default),
+        Some("host") => Ok(RunNetwork::Host),
+        Some("none") => Ok(RunNetwork::None),
+        Some(other) => Err(Failure::unsupported(format!("a build can't use the network \"{other}\""))
+            .hint("its network is default, host or none")),
+    }
+}

@@ -1,0 +1,133 @@
+//! What builds take from outside their files: secrets, agents, other services' images; and what is printed of them.
+
+use std::path::Path;
+use std::process::Command;
+
+use rcompose_e2e::Project;
+
+fn mentions(directory: &Path, needle: &str) -> bool {
+    let found = Command::new("grep").args(["-rlF", needle]).arg(directory).output().unwrap();
+    !found.stdout.is_empty()
+}
+
+#[test]
+fn secrets_are_seen_by_their_step_and_kept_nowhere() {
+    let Some(p) = Project::new(
+        "build-secrets",
+        "services:
+  box:
+    build:
+      dockerfile_inline: |
+        FROM busybox:latest
+        RUN --mount=type=secret,id=one --mount=type=secret,id=two,target=/two,mode=0440,uid=5 \
+          md5sum /run/secrets/one /two > /sums; stat -c '%a %u' /run/secrets/one /two >> /sums
+        RUN --mount=type=secret,id=one,env=TOKEN echo -n \"$$TOKEN\" | wc -c >> /sums
+        RUN test ! -e /run/secrets/one && test ! -e /two
+        CMD cat /sums
+      secrets: [one, {source: other, target: two}]
+secrets:
+  one: {file: ./one}
+  other: {environment: OTHER}
+",
+    ) else {
+        return;
+    };
+    let p = p.env("OTHER", "a-secret-of-a-variable");
+    p.file("one", "a-secret-of-a-file");
+    let built = p.run("build").ok();
+    p.run("run --rm -T box").ok().out("400 0\n440 5\n18\n");
+    for secret in ["a-secret-of-a-file", "a-secret-of-a-variable"] {
+        assert!(!mentions(p.root(), secret), "{secret} is in the store");
+        assert!(!format!("{}{}", built.stdout, built.stderr).contains(secret));
+    }
+    // Its content is no part of the cache's key, as in BuildKit.
+    p.file("one", "another");
+    let again = p.run("build").ok();
+    assert!(again.stderr.contains("CACHED"), "{}", again.describe());
+    p.run("down --rmi all").ok();
+}
+
+#[test]
+fn limits_hosts_and_entitlements() {
+    let Some(p) = Project::new(
+        "build-limits",
+        "services:
+  box:
+    build:
+      dockerfile_inline: |
+        FROM busybox:latest
+        RUN (ulimit -Sn; ulimit -Hn; grep example /etc/hosts; df -k /dev/shm | tail -1 | awk '{print $$2}') > /seen
+        CMD cat /seen
+      ulimits: {nofile: {soft: 10, hard: 20}}
+      shm_size: 1m
+      extra_hosts: [\"example=1.2.3.4\"]
+  free:
+    build:
+      dockerfile_inline: |
+        FROM busybox:latest
+        RUN --security=insecure true
+",
+    ) else {
+        return;
+    };
+    p.run("build box").ok();
+    p.run("run --rm -T box").ok().out("10\n20\n1.2.3.4\texample\n1024\n");
+    p.run("build free").code_is(1).err("security.insecure is not allowed");
+    p.run("down --rmi all").ok();
+}
+
+#[test]
+fn equal_builds_are_one_and_used_images_come_first() {
+    let Some(p) = Project::new(
+        "build-equal",
+        "services:
+  a: {build: .}
+  b: {build: .}
+  user:
+    build:
+      dockerfile_inline: |
+        FROM base
+        RUN cat /made
+      additional_contexts: {base: \"service:b\"}
+",
+    ) else {
+        return;
+    };
+    p.file("Dockerfile", "FROM busybox:latest\nRUN echo once; echo made > /made\nCMD cat /made\n");
+    let done = p.run("build user").ok();
+    assert!(done.stderr.contains("made"), "{}", done.describe());
+    p.run("build --no-cache").ok();
+    let done = p.run("build --no-cache a b").ok();
+    assert_eq!(done.stderr.matches(" once\n").count(), 1, "{}", done.describe());
+    p.run("run --rm -T a").ok().out("made\n");
+    p.run("run --rm -T b").ok().out("made\n");
+    p.run("down --rmi all").ok();
+}
+
+#[test]
+fn prints_what_bake_takes() {
+    let Some(p) = Project::new(
+        "build-print",
+        "services:
+  a:
+    build: {context: ctx, args: {A: \"1\", B: null}, ulimits: {nproc: 5}, privileged: true, no_cache_filter: x}
+    image: img/a
+",
+    ) else {
+        return;
+    };
+    let done = p.run("build --print --pull").ok();
+    for part in [
+        "\"no-cache-filter\": [\n        \"x\"",
+        "\"nproc=5\"",
+        "\"security.insecure\"",
+        "\"img/a\"",
+        "\"A\": \"1\"",
+        "\"pull\": true",
+        "/ctx/Dockerfile\"",
+        "\"type=docker\"",
+    ] {
+        assert!(done.stdout.contains(part), "{part}: {}", done.stdout);
+    }
+    assert!(!done.stdout.contains("\"B\""));
+}
