@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcompose_build::{
     BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource,
-    LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer, StepRunner, Stream, build,
+    LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
 };
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 

@@ -77,6 +77,8 @@ const SWARM: &str = "it is ignored: it only means something in a swarm";
 const GPU: &str = "it is ignored: the container gets no such device";
 const CACHE: &str = "it is ignored: the cache of this machine is used";
 
+const MOUNT: &str = "it is ignored: the `--mount` of a RUN says it";
+
 const UNCONFINED: [&str; 4] =
     ["apparmor=unconfined", "apparmor:unconfined", "label=disable", "label:disable"];
 
@@ -196,6 +198,9 @@ pub(crate) const TABLE: &[Capability] = &[
     ),
     line(Builds, "services.*.build.provenance", Given, Ignored("there is none"), "`provenance`"),
     line(Builds, "services.*.build.sbom", Given, Ignored("there is none"), "`sbom`"),
+    line(Builds, "services.*.build.secrets.*.gid", Given, Ignored(MOUNT), ""),
+    line(Builds, "services.*.build.secrets.*.mode", Given, Ignored(MOUNT), ""),
+    line(Builds, "services.*.build.secrets.*.uid", Given, Ignored(MOUNT), ""),
     line(
         Networks,
         "networks.*.driver",
