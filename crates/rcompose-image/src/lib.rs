@@ -6,27 +6,33 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod credentials;
 mod digest;
 mod error;
 mod extract;
 mod layer_tar;
 mod platform;
 mod pull;
+mod push;
 mod record;
 mod reference;
+mod registry;
 mod store;
 mod stream;
 mod time;
 
 pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
+pub use credentials::{AuthSource, Credential, CredentialError, DockerConfig, Stored};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use platform::{Platform, PlatformError};
 pub use pull::{
-    ArtifactBlob, AuthSource, LayerProgress, LayerState, NoProgress, PullError, PullOptions, PullProgress,
-    artifact, digest, pull,
+    ArtifactBlob, LayerProgress, LayerState, NoProgress, PullOptions, PullProgress, artifact, digest, pull,
+    tags,
 };
+pub use push::{Pushed, push};
 pub use reference::{Reference, ReferenceError};
+pub use registry::{Answer, LoggedIn, RegistryError, RegistryOptions, RegistrySettings, Trouble, login};
 pub use store::{
     Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,
     history_json, inspect_json,

@@ -103,6 +103,11 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The same repository with another tag, if that is one.
+    pub fn with_tag(&self, tag: &str) -> Option<Self> {
+        valid_tag(tag).then(|| Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+    }
+
     /// Whether both name the same repository.
     pub fn same_repository(&self, other: &Self) -> bool {
         self.domain == other.domain && self.path == other.path

@@ -101,7 +101,7 @@ impl Context {
             (None, false) => self.env.cache().unwrap_or_else(|| self.dirs.remote()),
             _ => self.dirs.remote(),
         };
-        Files::new(cache, self.env.docker_config(), self.env.git())
+        Files::new(cache, self.env.registries(), self.env.git())
     }
 
     /// The request to the loader, as the command line and the environment have it.

@@ -8,6 +8,7 @@
 //! | `COMPOSE_REMOVE_ORPHANS`, `COMPOSE_IGNORE_ORPHANS` | defaults of `--remove-orphans`; no warning of orphans |
 //! | `NO_COLOR` | no colours |
 //! | `DOCKER_CONFIG` | directory of the registries' credentials; `~/.docker` unless set |
+//! | `RCOMPOSE_REGISTRY_CONFIG` | directory of `daemon.json` and `certs.d`; `/etc/docker` and `~/.config/docker` unless set |
 //! | `SOURCE_DATE_EPOCH` | seconds since 1970 that builds date everything with |
 //! | `XDG_CACHE_HOME` | where remote projects are kept for who isn't root; `~/.cache` unless set |
 //! | `GIT_TERMINAL_PROMPT`, `GIT_SSH`, `GIT_SSH_COMMAND` | whether and how git may ask, where it fetches projects |
@@ -25,6 +26,15 @@ pub(crate) struct Env {
     pub(crate) all: BTreeMap<String, String>,
     /// Working directory.
     pub(crate) cwd: PathBuf,
+}
+
+/// Where it is written how to speak to registries.
+#[derive(Debug, Clone)]
+pub(crate) struct Registries {
+    /// Directory of the credentials.
+    pub(crate) docker_config: Option<PathBuf>,
+    /// Directories such as `/etc/docker`.
+    pub(crate) settings: Vec<PathBuf>,
 }
 
 impl Env {
@@ -77,6 +87,20 @@ impl Env {
             Some(d) => Some(d.into()),
             None => self.get("HOME").map(|h| PathBuf::from(h).join(".docker")),
         }
+    }
+
+    /// Who we are to registries, and what is said of them.
+    pub(crate) fn registries(&self) -> Registries {
+        let settings = match self.get("RCOMPOSE_REGISTRY_CONFIG") {
+            Some(dir) => vec![self.cwd.join(dir)],
+            None => {
+                let home = self.get("XDG_CONFIG_HOME").map(PathBuf::from);
+                let home = home.or_else(|| self.get("HOME").map(|h| PathBuf::from(h).join(".config")));
+                // The second is where docker's rootless daemon looks.
+                ["/etc".into()].into_iter().chain(home).map(|dir: PathBuf| dir.join("docker")).collect()
+            }
+        };
+        Registries { docker_config: self.docker_config(), settings }
     }
 
     /// What builds date everything with.

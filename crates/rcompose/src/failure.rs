@@ -259,7 +259,28 @@ impl From<ClientError> for Failure {
 
 impl From<ImageError> for Failure {
     fn from(e: ImageError) -> Self {
-        Self::new(FailureKind::Environment, with_causes(&e))
+        let (kind, hint) = match &e {
+            ImageError::NotFound(_) => (FailureKind::User, None),
+            ImageError::Ambiguous { .. } => (FailureKind::User, Some("write more of the id")),
+            ImageError::InUse(_) => {
+                (FailureKind::User, Some("remove the container first, or force it with -f"))
+            }
+            ImageError::SeveralNames { .. } => {
+                (FailureKind::User, Some("name one of them, or force it with -f"))
+            }
+            ImageError::DiskFull { .. } => (
+                FailureKind::Environment,
+                Some(
+                    "make room, for example with `rcompose image prune -a`, and try again: nothing half-made is left",
+                ),
+            ),
+            _ => (FailureKind::Environment, None),
+        };
+        let failure = Self::new(kind, with_causes(&e));
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 }
 

@@ -80,6 +80,13 @@ impl Progress {
         self.change(id, text, Phase::Working);
     }
 
+    /// The end of something that had no line of its own before.
+    pub(crate) fn say_done(&mut self, id: &str, text: &str) {
+        if self.out.progress != ProgressMode::Plain {
+            self.change(id, text, Phase::Done);
+        }
+    }
+
     /// A line for the user that stays.
     pub(crate) fn note(&mut self, id: &str, text: &str) {
         match self.out.progress {

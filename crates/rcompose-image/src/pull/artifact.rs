@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::registry::Registry;
-use super::{PullError, PullOptions};
+use crate::registry::{Registry, RegistryError, RegistryOptions};
 use crate::{Digest, Reference};
 
 /// Longest list of blobs taken: each is one request.
@@ -44,30 +43,52 @@ struct Descriptor {
 }
 
 /// The digest that a reference has in its registry now. Needs a tokio runtime with I/O and time.
-pub async fn digest(reference: &Reference, options: &PullOptions) -> Result<Digest, PullError> {
-    let registry = Registry::connect(reference, options).await?;
-    Ok(registry.manifest(None).await?.1)
+pub async fn digest(reference: &Reference, options: &RegistryOptions) -> Result<Digest, RegistryError> {
+    Ok(Registry::open(reference, options).await?.1.digest)
+}
+
+#[derive(Debug, Deserialize)]
+struct Tags {
+    tags: Option<Vec<String>>,
+}
+
+/// All tags of a reference's repository. Needs a tokio runtime with I/O and time.
+pub async fn tags(reference: &Reference, options: &RegistryOptions) -> Result<Vec<String>, RegistryError> {
+    let registry = Registry::open_repository(reference, options).await?;
+    let mut all = Vec::new();
+    let mut page = registry.url("tags/list");
+    for _ in 0..MOST {
+        let (bytes, next) = registry.page(&page).await?;
+        let tags: Tags = serde_json::from_slice(&bytes)
+            .map_err(|e| registry.about.malformed(format!("its list of tags is malformed: {e}")))?;
+        all.extend(tags.tags.unwrap_or_default());
+        match next {
+            Some(next) => page = next,
+            None => break,
+        }
+    }
+    Ok(all)
 }
 
 /// The blobs of an artifact of type `wanted`; of an index, the first manifest of that type. Older artifacts say the
 /// type only by their configuration's media type, `config`.
 pub async fn artifact(
     reference: &Reference,
-    options: &PullOptions,
+    options: &RegistryOptions,
     wanted: &str,
     config: &str,
-) -> Result<Vec<ArtifactBlob>, PullError> {
-    let registry = Registry::connect(reference, options).await?;
-    let read = |bytes: &[u8]| -> Result<Document, PullError> {
+) -> Result<Vec<ArtifactBlob>, RegistryError> {
+    let (registry, first) = Registry::open(reference, options).await?;
+    let read = |bytes: &[u8]| -> Result<Document, RegistryError> {
         serde_json::from_slice(bytes)
             .map_err(|e| registry.about.malformed(format!("its manifest is malformed: {e}")))
     };
-    let mut document = read(&registry.manifest(None).await?.0)?;
+    let mut document = read(&first.bytes)?;
     if let Some(manifests) = &document.manifests {
         let found = manifests.iter().find(|m| m.artifact_type.as_deref() == Some(wanted));
         let digest =
             found.map(|m| m.digest).ok_or_else(|| registry.about.malformed(format!("it has no {wanted}")))?;
-        document = read(&registry.manifest(Some(digest)).await?.0)?;
+        document = read(&registry.manifest(&digest.to_string()).await?.bytes)?;
     }
     let is_wanted = match &document.artifact_type {
         Some(kind) => kind == wanted,

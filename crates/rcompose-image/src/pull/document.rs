@@ -3,18 +3,10 @@
 
 use serde::Deserialize;
 
-use super::PullError;
-use super::error::About;
 use super::layer::Blob;
+use crate::registry::{About, RegistryError};
 use crate::store::LayerId;
 use crate::{Digest, ImageConfig, Platform};
-
-pub(super) const MANIFESTS: &[&str] = &[
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,7 +18,10 @@ struct Document {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Descriptor {
+    #[serde(default)]
+    media_type: String,
     digest: Digest,
     size: u64,
     platform: Option<Platform>,
@@ -37,11 +32,11 @@ struct Descriptor {
 pub(super) enum Parsed {
     /// The manifest of the platform.
     Index(Digest),
-    /// The configuration and the layers' blobs, bottom first, with lengths.
-    Manifest(Digest, Vec<(Digest, u64)>),
+    /// The configuration and the layers' blobs, bottom first, with lengths and types.
+    Manifest(Digest, Vec<(Digest, u64, String)>),
 }
 
-pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<Parsed, PullError> {
+pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<Parsed, RegistryError> {
     let document: Document = serde_json::from_slice(bytes)
         .map_err(|e| about.malformed(format!("its manifest is malformed: {e}")))?;
     match document {
@@ -49,7 +44,10 @@ pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<
             choose(&manifests, platform, about).map(Parsed::Index)
         }
         Document { schema_version: 2, config: Some(config), layers: Some(layers), .. } => {
-            Ok(Parsed::Manifest(config.digest, layers.iter().map(|l| (l.digest, l.size)).collect()))
+            Ok(Parsed::Manifest(
+                config.digest,
+                layers.into_iter().map(|l| (l.digest, l.size, l.media_type)).collect(),
+            ))
         }
         Document { schema_version: 1, .. } => {
             Err(about.malformed("its manifest is of schema 1, obsolete since 2015"))
@@ -59,7 +57,7 @@ pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<
 }
 
 /// The exact variant before one that will do.
-fn choose(manifests: &[Descriptor], platform: &Platform, about: &About) -> Result<Digest, PullError> {
+fn choose(manifests: &[Descriptor], platform: &Platform, about: &About) -> Result<Digest, RegistryError> {
     let normal = |p: &Platform| p.to_string().parse().unwrap_or_else(|_| p.clone());
     let exact = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| normal(p) == *platform);
     let accepted = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| platform.accepts(p));
@@ -67,7 +65,7 @@ fn choose(manifests: &[Descriptor], platform: &Platform, about: &About) -> Resul
     let found = manifests.iter().find(exact).or_else(|| manifests.iter().find(accepted)).or_else(only);
     // Attestations stand in an index as `unknown/unknown`.
     let there = manifests.iter().filter_map(|d| d.platform.as_ref()).filter(|p| p.os != "unknown");
-    found.map(|d| d.digest).ok_or_else(|| PullError::Platform {
+    found.map(|d| d.digest).ok_or_else(|| RegistryError::Platform {
         image: about.image.clone(),
         wanted: platform.clone(),
         available: there.map(Platform::to_string).collect(),
@@ -76,26 +74,27 @@ fn choose(manifests: &[Descriptor], platform: &Platform, about: &About) -> Resul
 
 /// Blobs with the layers that they are of.
 pub(super) fn layers(
-    blobs: &[(Digest, u64)],
+    blobs: &[(Digest, u64, String)],
     config: &ImageConfig,
     platform: &Platform,
     about: &About,
-) -> Result<Vec<Blob>, PullError> {
+) -> Result<Vec<Blob>, RegistryError> {
     let diff_ids = &config.rootfs.diff_ids;
     if blobs.len() != diff_ids.len() {
         let why = format!("its manifest has {} layers, its configuration {}", blobs.len(), diff_ids.len());
         return Err(about.malformed(why));
     }
     if !config.os.is_empty() && config.os != platform.os {
-        return Err(PullError::Platform {
+        return Err(RegistryError::Platform {
             image: about.image.clone(),
             wanted: platform.clone(),
             available: vec![config.platform().to_string()],
         });
     }
-    let blob = |((digest, size), diff): (&(Digest, u64), &Digest)| Blob {
+    let blob = |((digest, size, media_type), diff): (&(Digest, u64, String), &Digest)| Blob {
         digest: *digest,
         size: *size,
+        media_type: media_type.clone(),
         layer: LayerId(*diff),
     };
     Ok(blobs.iter().zip(diff_ids).map(blob).collect())
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn platforms() {
-        let about = About { image: "i".into(), host: "h".into() };
+        let about = About { image: "i".into(), host: "h".into(), logged_in: false };
         let there = index(&[
             "linux/amd64/v3",
             "linux/amd64",

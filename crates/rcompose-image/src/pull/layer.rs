@@ -3,14 +3,11 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use oci_client::client::{BlobResponse, SizedStream};
-use oci_client::errors::OciDistributionError;
+use reqwest::Response;
 use tokio::sync::mpsc;
 
-use super::error::About;
-use super::registry::Registry;
-use super::{LayerProgress, LayerState, PullError, PullProgress};
+use super::{LayerProgress, LayerState, PullProgress};
+use crate::registry::{Failed, Registry, RegistryError};
 use crate::store::{LayerId, Store, Unpacked};
 use crate::{Digest, Hasher, ImageError};
 
@@ -22,6 +19,7 @@ const QUEUE: usize = 32;
 pub(super) struct Blob {
     pub(super) digest: Digest,
     pub(super) size: u64,
+    pub(super) media_type: String,
     pub(super) layer: LayerId,
 }
 
@@ -44,7 +42,7 @@ pub(super) async fn fetch(
     blob: &Blob,
     progress: &dyn PullProgress,
     running: mpsc::Sender<()>,
-) -> Result<Unpacked, PullError> {
+) -> Result<Unpacked, RegistryError> {
     let (to_unpacker, chunks) = mpsc::channel(QUEUE);
     let (store, layer) = (store.clone(), blob.layer);
     let unpacker = tokio::task::spawn_blocking(move || {
@@ -64,16 +62,12 @@ pub(super) async fn fetch(
     downloaded?;
     let unpacked = unpacked.map_err(|e| match e {
         ImageError::Mismatch { expected, actual, .. } => {
-            mismatch(&registry.about, "a layer's content", expected, actual)
+            registry.about.mismatch("a layer's content", expected, actual)
         }
-        e => PullError::Store(e),
+        e => RegistryError::Store(e),
     })?;
     progress.layer(&blob.progress(LayerState::Done, blob.size));
     Ok(unpacked)
-}
-
-pub(super) fn mismatch(about: &About, what: &str, expected: Digest, actual: Digest) -> PullError {
-    PullError::Mismatch { what: what.to_owned(), image: about.image.clone(), expected, actual }
 }
 
 async fn download(
@@ -81,59 +75,59 @@ async fn download(
     blob: &Blob,
     progress: &dyn PullProgress,
     to: mpsc::Sender<Message>,
-) -> Result<(), PullError> {
+) -> Result<(), RegistryError> {
     let about = &registry.about;
     let mut hasher = Hasher::new();
     let mut tries = registry.tries();
     loop {
-        let error = match from(registry, blob, hasher.bytes()).await {
+        let before = hasher.bytes();
+        let failed = match registry.blob_from(blob.digest, before).await {
+            Err(Failed::Answer(a)) if a.status == 416 => {
+                let why =
+                    format!("its registry has only {before} of {} bytes of layer {}", blob.size, blob.digest);
+                return Err(about.malformed(why));
+            }
             Err(e) => e,
-            Ok((stream, skip)) => match chunks(stream, skip, blob, progress, &mut hasher, &to).await {
-                // An error behind the last byte is the client's own check of the digest.
+            Ok((answer, skip)) => match chunks(answer, skip, blob, progress, &mut hasher, &to).await {
                 _ if hasher.bytes() >= blob.size => {
                     let actual = hasher.finish();
                     if actual != blob.digest {
-                        return Err(mismatch(about, "a layer", blob.digest, actual));
+                        return Err(about.mismatch("a layer", blob.digest, actual));
                     }
                     // Unpacking that ended early has an error of its own.
                     let _ = to.send(Message::End).await;
                     return Ok(());
                 }
-                Ok(()) => OciDistributionError::IoError(io::ErrorKind::UnexpectedEof.into()),
-                Err(e) => OciDistributionError::IoError(e),
+                Ok(()) => Failed::Body(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!(
+                        "{} of {} bytes of layer {} came",
+                        hasher.bytes(),
+                        blob.size,
+                        blob.digest.short()
+                    ),
+                )),
+                Err(e) => Failed::Body(e),
             },
         };
-        tries.again(error).await.map_err(|e| about.error(e))?;
-    }
-}
-
-/// The blob from an offset on: a stream, and how many of its bytes are known already.
-async fn from(
-    registry: &Registry,
-    blob: &Blob,
-    offset: u64,
-) -> Result<(SizedStream, u64), OciDistributionError> {
-    let digest = blob.digest.to_string();
-    if offset == 0 {
-        return Ok((registry.client.pull_blob_stream(&registry.image, digest.as_str()).await?, 0));
-    }
-    match registry.client.pull_blob_stream_partial(&registry.image, digest.as_str(), offset, None).await? {
-        BlobResponse::Full(stream) => Ok((stream, offset)),
-        BlobResponse::Partial(stream) => Ok((stream, 0)),
+        if hasher.bytes() > before {
+            // A long layer over a bad line may break more often than a short one.
+            tries = registry.tries();
+        }
+        tries.again(failed).await.map_err(|e| about.error(e))?;
     }
 }
 
 /// Passes chunks on until the stream ends, breaks, or is longer than it should be.
 async fn chunks(
-    mut stream: SizedStream,
+    mut answer: Response,
     mut skip: u64,
     blob: &Blob,
     progress: &dyn PullProgress,
     hasher: &mut Hasher,
     to: &mpsc::Sender<Message>,
 ) -> io::Result<()> {
-    while let Some(chunk) = stream.stream.next().await {
-        let mut chunk = chunk?;
+    while let Some(mut chunk) = answer.chunk().await.map_err(io::Error::other)? {
         let known = skip.min(chunk.len() as u64);
         skip -= known;
         chunk = chunk.slice(known as usize..);

@@ -1,50 +1,34 @@
 //! Images from registries.
 
 mod artifact;
-mod auth;
 mod document;
-mod error;
-mod identity;
 mod layer;
-mod registry;
 
-pub use artifact::{ArtifactBlob, artifact, digest};
-pub use auth::AuthSource;
-pub use error::PullError;
+pub use artifact::{ArtifactBlob, artifact, digest, tags};
 
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::store::{Image, LayerId, NewImage, Store};
+use crate::registry::{Registry, RegistryError, RegistryOptions};
+use crate::store::{Image, KnownBlob, KnownManifest, LayerId, NewImage, Store};
 use crate::{Digest, ImageConfig, Platform, Reference};
 use document::Parsed;
 use layer::Blob;
-use registry::Registry;
 
 /// How to pull.
 #[derive(Debug, Clone)]
 pub struct PullOptions {
     /// Which image of an index.
     pub platform: Platform,
-    /// Who we are.
-    pub auth: AuthSource,
-    /// Accept any certificate and plain HTTP. Registries on loopback may always speak plain HTTP.
-    pub insecure: bool,
+    /// How to speak to its registry.
+    pub registry: RegistryOptions,
     /// Layers at once.
     pub parallel: usize,
-    /// How often to take up a broken transfer again.
-    pub retries: u32,
 }
 
 impl Default for PullOptions {
     fn default() -> Self {
-        Self {
-            platform: Platform::host(),
-            auth: AuthSource::Anonymous,
-            insecure: false,
-            parallel: 3,
-            retries: 5,
-        }
+        Self { platform: Platform::host(), registry: RegistryOptions::default(), parallel: 3 }
     }
 }
 
@@ -72,11 +56,15 @@ pub enum LayerState {
     Present,
     /// It is downloaded and unpacked.
     Downloading,
-    /// It is unpacked.
+    /// It is read, compressed and sent.
+    Uploading,
+    /// The registry takes it from another repository of its own.
+    Mounted,
+    /// It is unpacked, or the registry has it.
     Done,
 }
 
-/// Hears how far a pull is; called for every piece that arrives.
+/// Hears how far a pull or a push is; called for every piece that is carried.
 pub trait PullProgress: Send + Sync {
     /// A layer has got further.
     fn layer(&self, progress: &LayerProgress);
@@ -97,20 +85,26 @@ pub async fn pull(
     reference: &Reference,
     options: &PullOptions,
     progress: &dyn PullProgress,
-) -> Result<Image, PullError> {
-    let registry = Registry::connect(reference, options).await?;
-    let (mut bytes, digest) = registry.manifest(None).await?;
-    if let Parsed::Index(manifest) = document::parse(&bytes, &options.platform, &registry.about)? {
-        bytes = registry.manifest(Some(manifest)).await?.0;
+) -> Result<Image, RegistryError> {
+    let (registry, mut manifest) = Registry::open(reference, &options.registry).await?;
+    let digest = manifest.digest;
+    let about = &registry.about;
+    if let Parsed::Index(chosen) = document::parse(&manifest.bytes, &options.platform, about)? {
+        manifest = registry.manifest(&chosen.to_string()).await?;
     }
-    let Parsed::Manifest(config_digest, blobs) = document::parse(&bytes, &options.platform, &registry.about)?
+    let Parsed::Manifest(config_digest, blobs) = document::parse(&manifest.bytes, &options.platform, about)?
     else {
-        return Err(registry.about.malformed("its index leads to another index"));
+        return Err(about.malformed("its index leads to another index"));
     };
     let config_bytes = registry.blob(config_digest).await?;
     let config: ImageConfig = serde_json::from_slice(&config_bytes)
-        .map_err(|e| registry.about.malformed(format!("its configuration is malformed: {e}")))?;
-    let blobs = document::layers(&blobs, &config, &options.platform, &registry.about)?;
+        .map_err(|e| about.malformed(format!("its configuration is malformed: {e}")))?;
+    let blobs = document::layers(&blobs, &config, &options.platform, about)?;
+    let repository = format!("{}/{}", reference.domain(), reference.path());
+    let known: Vec<(LayerId, KnownBlob)> = blobs
+        .iter()
+        .map(|b| (b.layer, KnownBlob::new(b.digest, b.size, &b.media_type, &repository)))
+        .collect();
 
     let hold = store.hold()?;
     let mut wanted: Vec<Blob> = Vec::new();
@@ -123,7 +117,7 @@ pub async fn pull(
         }
     }
     let (running, mut all_done) = mpsc::channel(1);
-    let fetched: Result<Vec<_>, PullError> = futures_util::stream::iter(wanted)
+    let fetched: Result<Vec<_>, RegistryError> = futures_util::stream::iter(wanted)
         .map(|blob| {
             let (registry, running) = (&registry, running.clone());
             async move { layer::fetch(registry, store, &blob, progress, running).await }
@@ -138,10 +132,19 @@ pub async fn pull(
     let (store, names) = (store.clone(), vec![reference.clone()]);
     let add = move || {
         let _hold = hold;
-        store.add(&NewImage { config: &config_bytes, layers: &layers, names: &names, manifest: Some(digest) })
+        let image = store.add(&NewImage {
+            config: &config_bytes,
+            layers: &layers,
+            names: &names,
+            manifest: Some(digest),
+        })?;
+        let text = String::from_utf8(manifest.bytes).ok();
+        let manifest = text.map(|text| KnownManifest { media_type: manifest.media_type, text });
+        store.remember(&image.id, manifest, known)?;
+        Ok::<_, RegistryError>(image)
     };
     match tokio::task::spawn_blocking(add).await {
-        Ok(image) => Ok(image?),
+        Ok(image) => image,
         Err(e) => match e.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(registry.about.malformed("adding it was cancelled")),

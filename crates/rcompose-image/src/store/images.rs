@@ -207,6 +207,12 @@ impl Store {
         Ok(files::read_json::<Summary>(&self.summary_path(id))?.map(|s| s.layers).unwrap_or_default())
     }
 
+    /// An image's configuration, byte for byte.
+    pub(crate) fn config_bytes(&self, image: &Image) -> Result<Vec<u8>> {
+        let path = self.config_path(&image.id);
+        files::read(&path)?.ok_or_else(|| ImageError::NotFound(image.id.to_string()))
+    }
+
     pub(super) fn config_path(&self, id: &Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(id.hex())
     }

@@ -12,6 +12,7 @@
 //! Several processes use it at once. Order of writing is layers, configuration, image, name, and of removing the other
 //! way round, so whatever moment a process is killed at, what can be found is whole.
 
+mod distribution;
 mod files;
 mod images;
 mod import;
@@ -24,6 +25,7 @@ mod save;
 mod sound;
 mod temp;
 
+pub(crate) use distribution::{KnownBlob, KnownManifest};
 pub use images::Image;
 pub(crate) use images::NewImage;
 pub use import::ImportOptions;

@@ -126,6 +126,7 @@ impl Store {
     /// Removes an image without names. The caller holds the store's lock alone.
     fn delete(&self, image: &Image, temp: &Temp, removed: &mut Removed) -> Result<()> {
         files::remove(&self.summary_path(&image.id))?;
+        files::remove(&self.manifest_path(&image.id))?;
         files::remove(&self.config_path(&image.id))?;
         removed.deleted = Some(image.id);
         let kept = self.kept()?;

@@ -3,7 +3,9 @@
 mod archive;
 mod common;
 mod faults;
+mod proxy;
 mod pull;
+mod push;
 mod registry;
 mod store;
 mod unpack;

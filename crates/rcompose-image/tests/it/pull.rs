@@ -4,25 +4,37 @@ use std::fs;
 use std::future::Future;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rcompose_image::{
-    AuthSource, Digest, Image, ImportOptions, LayerProgress, LayerState, NoProgress, PullError, PullOptions,
-    PullProgress, pull,
+    AuthSource, Digest, Image, ImportOptions, LayerProgress, LayerState, NoProgress, PullOptions,
+    PullProgress, RegistryError, RegistryOptions, RegistrySettings, pull,
 };
 
 use crate::common::{Room, Tar, reference, stream};
-use crate::registry::{Parrot, Proxy, Registry, http};
+use crate::proxy::{Fault, Parrot, Proxy, http};
+use crate::registry::Registry;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn attempt(room: &Room, name: &str, options: &PullOptions) -> Result<Image, PullError> {
+fn attempt(room: &Room, name: &str, options: &PullOptions) -> Result<Image, RegistryError> {
     run(pull(&room.store, &reference(name), options, &NoProgress))
 }
 
 fn once() -> PullOptions {
-    PullOptions { retries: 1, ..PullOptions::default() }
+    PullOptions {
+        registry: RegistryOptions { retries: 1, ..RegistryOptions::default() },
+        ..PullOptions::default()
+    }
+}
+
+fn with_auth(auth: AuthSource) -> PullOptions {
+    PullOptions {
+        registry: RegistryOptions { retries: 1, auth, ..RegistryOptions::default() },
+        ..PullOptions::default()
+    }
 }
 
 /// Bytes that don't compress.
@@ -103,11 +115,11 @@ fn damaged_on_the_server() {
     bad[good.len() / 2] ^= 1;
     fs::write(file, bad).unwrap();
     let error = attempt(&room, &name, &once()).unwrap_err();
-    assert!(matches!(error, PullError::Mismatch { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Mismatch { .. }), "{error:?}");
     nothing_left(&room);
     fs::write(file, &good[..good.len() / 2]).unwrap();
     let error = attempt(&room, &name, &once()).unwrap_err();
-    assert!(matches!(error, PullError::Registry { .. } | PullError::Mismatch { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Malformed { .. } | RegistryError::Mismatch { .. }), "{error:?}");
     nothing_left(&room);
     fs::write(file, good).unwrap();
     attempt(&room, &name, &once()).unwrap();
@@ -119,11 +131,80 @@ fn broken_connections_are_taken_up_again() {
     let source = Room::new();
     let image = three_layers(&source);
     registry.fill_from(&source, &image, "app:1");
-    let proxy = Proxy::start(&registry, 1_000_000);
+    // More often than there are retries: what counts is that it goes on.
+    let proxy = Proxy::start(&registry, Fault::Cut { times: 4, after: 600_000 });
     let room = Room::new();
     let pulled = attempt(&room, &format!("{}/app:1", proxy.address), &once()).unwrap();
-    assert!(proxy.broke.load(Ordering::SeqCst));
+    assert_eq!(proxy.done.load(Ordering::SeqCst), 4);
     assert_eq!(pulled.layers, image.layers);
+    assert!(room.leftovers().is_empty());
+}
+
+#[test]
+fn an_unkind_line() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    registry.fill_from(&source, &three_layers(&source), "app:1");
+    let room = Room::new();
+    let through = |fault| {
+        let proxy = Proxy::start(&registry, fault);
+        attempt(&room, &format!("{}/app:1", proxy.address), &once())
+    };
+    let error = through(Fault::Corrupt { at: 900_000 }).unwrap_err();
+    assert!(matches!(error, RegistryError::Mismatch { .. }), "{error:?}");
+    nothing_left(&room);
+    // It never stops: then it is told.
+    let error = through(Fault::Cut { times: usize::MAX, after: 0 }).unwrap_err();
+    assert!(matches!(error, RegistryError::Unreachable { .. } | RegistryError::Broken { .. }), "{error:?}");
+    nothing_left(&room);
+    through(Fault::Slow { wait: Duration::from_millis(1) }).unwrap();
+}
+
+#[test]
+fn who_is_busy_is_asked_again() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    registry.fill_from(&source, &three_layers(&source), "app:1");
+    let through = |status, headers| {
+        let proxy = Proxy::start(&registry, Fault::Busy { times: 1, status, headers });
+        let begun = Instant::now();
+        let result = attempt(&Room::new(), &format!("{}/app:1", proxy.address), &once());
+        (result, begun.elapsed())
+    };
+    let (result, took) = through("429 Too Many Requests", "Retry-After: 2\r\n");
+    result.unwrap();
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    through("503 Service Unavailable", "").0.unwrap();
+    // Nobody waits for an hour.
+    let (result, took) = through("429 Too Many Requests", "Retry-After: 3600\r\n");
+    let error = result.unwrap_err();
+    assert!(error.to_string().contains("try again in 3600 seconds"), "{error}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn mirrors_come_first_and_may_fail() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    let image = three_layers(&source);
+    registry.fill_from(&source, &image, "library/app:1");
+    let broken = Parrot::start(|_| http("500 Internal Server Error", "", ""));
+    let dir = tempfile::tempdir().unwrap();
+    let json =
+        format!(r#"{{"registry-mirrors":["http://{}/","http://{}"]}}"#, broken.address, registry.address);
+    fs::write(dir.path().join("daemon.json"), json).unwrap();
+    let options = PullOptions {
+        registry: RegistryOptions {
+            retries: 0,
+            settings: RegistrySettings::read(&[dir.path().to_owned()]).unwrap(),
+            ..RegistryOptions::default()
+        },
+        ..PullOptions::default()
+    };
+    let room = Room::new();
+    let pulled = attempt(&room, "app:1", &options).unwrap();
+    assert_eq!((pulled.id, pulled.refs), (image.id, vec![reference("app:1")]));
+    assert!(!broken.asked.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -159,11 +240,11 @@ fn logins() {
     registry.fill_from(&source, &image, "secret:1");
     let name = format!("{}/secret:1", registry.address);
     let room = Room::new();
-    let with = |auth: AuthSource| attempt(&room, &name, &PullOptions { auth, ..once() });
+    let with = |auth: AuthSource| attempt(&room, &name, &with_auth(auth));
     let wrong = AuthSource::Basic { username: "user".into(), password: "no".into() };
     for auth in [AuthSource::Anonymous, wrong] {
         let error = with(auth).unwrap_err();
-        assert!(matches!(error, PullError::Unauthorized { .. }), "{error:?}");
+        assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error:?}");
         nothing_left(&room);
     }
     let dir = tempfile::tempdir().unwrap();
@@ -177,10 +258,10 @@ fn distinct_errors() {
     let Some(registry) = Registry::start(false) else { return };
     let room = Room::new();
     let error = attempt(&room, &format!("{}/nothing:1", registry.address), &once()).unwrap_err();
-    assert!(matches!(error, PullError::NotFound(_)), "{error:?}");
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let error = attempt(&room, &format!("{closed}/x"), &once()).unwrap_err();
-    assert!(matches!(error, PullError::Unreachable { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("registry {closed} can't be reached"));
     let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
     for body in [body, "slow down"] {
@@ -189,7 +270,7 @@ fn distinct_errors() {
             false => http("429 Too Many Requests", "", body),
         });
         let error = attempt(&room, &format!("{}/x", busy.address), &once()).unwrap_err();
-        assert!(matches!(error, PullError::RateLimited { .. }), "{error:?}");
+        assert!(matches!(error, RegistryError::RateLimited { .. }), "{error:?}");
     }
     nothing_left(&room);
 }
@@ -212,14 +293,13 @@ fn identity_tokens_are_exchanged() {
     let config = format!(r#"{{"auths":{{"{}":{{"identitytoken":"refresh/me"}}}}}}"#, server.address);
     fs::write(dir.path().join("config.json"), config).unwrap();
     let auth = AuthSource::DockerConfig(dir.path().to_owned());
-    let error =
-        attempt(&room, &format!("{}/x", server.address), &PullOptions { auth, ..once() }).unwrap_err();
-    assert!(matches!(error, PullError::NotFound(_)), "{error:?}");
+    let error = attempt(&room, &format!("{}/x", server.address), &with_auth(auth)).unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
     let asked = server.asked.lock().unwrap();
     assert!(
         asked
             .iter()
-            .any(|r| r.contains("grant_type=refresh_token&service=s+e") && r.contains("refresh%2Fme"))
+            .any(|r| r.contains("service=s+e&grant_type=refresh_token") && r.contains("refresh%2Fme"))
     );
 }
 
@@ -264,7 +344,7 @@ fn one_platform_of_several() {
     let room = Room::new();
     let options = PullOptions { platform: "linux/s390x".parse().unwrap(), ..once() };
     let error = attempt(&room, &name.to_string(), &options).unwrap_err();
-    assert!(matches!(error, PullError::Platform { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Platform { .. }), "{error:?}");
     // The same layout as an archive: the platform is chosen there too.
     let mut packed = tar::Builder::new(Vec::new());
     fs::remove_file(dir.path().join("manifest.json")).unwrap();

@@ -3,10 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use rcompose_image::{Digest, Image};
 
@@ -32,6 +30,20 @@ impl Drop for Registry {
 impl Registry {
     /// `None`, said aloud, where there is no registry program.
     pub(crate) fn start(login: bool) -> Option<Self> {
+        Self::listen("127.0.0.1", login, false)
+    }
+
+    /// On another address than loopback's, with TLS, a certificate that nobody trusts, and a password.
+    pub(crate) fn secure(address: &str) -> Option<Self> {
+        Self::listen(address, true, true)
+    }
+
+    /// Who signed its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.crt")
+    }
+
+    fn listen(ip: &str, login: bool, tls: bool) -> Option<Self> {
         for program in ["docker-registry", "skopeo"] {
             if Command::new(program).arg("--version").output().is_err() {
                 eprintln!("skipped: there is no {program}");
@@ -39,15 +51,22 @@ impl Registry {
             }
         }
         let dir = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = TcpListener::bind(format!("{ip}:0")).unwrap().local_addr().unwrap().to_string();
         let at = |name: &str| dir.path().join(name).display().to_string();
         fs::write(at("htpasswd"), HTPASSWD).unwrap();
         let auth = match login {
             true => format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", at("htpasswd")),
             false => String::new(),
         };
+        let tls = match tls {
+            true => {
+                certificates(dir.path(), ip);
+                format!(", tls: {{certificate: {}, key: {}}}", at("server.crt"), at("server.key"))
+            }
+            false => String::new(),
+        };
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, maintenance: {{uploadpurging: {{enabled: false}}}}}}\nhttp: {{addr: '{address}'}}\n{auth}",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, maintenance: {{uploadpurging: {{enabled: false}}}}}}\nhttp: {{addr: '{address}'{tls}}}\n{auth}",
             at("storage")
         );
         fs::write(at("config.yml"), config).unwrap();
@@ -112,79 +131,17 @@ impl Registry {
     }
 }
 
-/// Stands between client and registry and breaks the first connection that has carried `cut` bytes of answers.
-pub(crate) struct Proxy {
-    pub(crate) address: String,
-    pub(crate) broke: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    pub(crate) fn start(registry: &Registry, cut: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (to, broke) = (registry.address.clone(), Arc::new(AtomicBool::new(false)));
-        let flag = broke.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (client, server, flag) =
-                    (client.unwrap(), TcpStream::connect(&to).unwrap(), flag.clone());
-                let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                std::thread::spawn(move || std::io::copy(&mut from, &mut into));
-                std::thread::spawn(move || carry(server, client, cut, &flag));
-            }
-        });
-        Self { address, broke }
-    }
-}
-
-fn carry(mut server: TcpStream, mut client: TcpStream, cut: usize, broke: &AtomicBool) {
-    let (mut carried, mut buffer) = (0, [0; 16 * 1024]);
-    while let Ok(n @ 1..) = server.read(&mut buffer) {
-        carried += n;
-        if carried > cut && !broke.swap(true, Ordering::SeqCst) {
-            break;
-        }
-        if client.write_all(&buffer[..n]).is_err() {
-            break;
-        }
-    }
-    for stream in [server, client] {
-        // The other side may be gone already.
-        let _ = stream.shutdown(std::net::Shutdown::Both);
-    }
-}
-
-/// Answers every request alike, and keeps what was asked.
-pub(crate) struct Parrot {
-    pub(crate) address: String,
-    pub(crate) asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Parrot {
-    pub(crate) fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let kept = asked.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut request = vec![0; 16 * 1024];
-                let n = stream.read(&mut request).unwrap_or_default();
-                let request = String::from_utf8_lossy(&request[..n]).into_owned();
-                // TLS hellos get no answer.
-                if request.starts_with("GET") || request.starts_with("POST") {
-                    let answer = answer(&request);
-                    kept.lock().unwrap().push(request);
-                    let _ = stream.write_all(answer.as_bytes());
-                }
-            }
-        });
-        Self { address, asked }
-    }
-}
-
-/// An HTTP answer that ends its connection.
-pub(crate) fn http(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+/// An authority, and a certificate of it for an address.
+fn certificates(dir: &Path, ip: &str) {
+    let run = |line: &str| {
+        let out = Command::new("openssl").current_dir(dir).args(line.split(' ')).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    run(&format!("req -x509 {key} -subj /CN=test-authority -keyout ca.key -out ca.crt"));
+    run(&format!("req {key} -subj /CN=test-registry -keyout server.key -out server.csr"));
+    fs::write(dir.join("names"), format!("subjectAltName=IP:{ip}\n")).unwrap();
+    run(
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt",
+    );
 }

@@ -1,17 +1,20 @@
 //! The command line: docker compose's words, flags and meanings.
 
 mod build;
-mod images;
+mod image;
 mod inspect;
 mod lifecycle;
 mod process;
+mod volume;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::build::{BuildArgs, ImageBuildArgs};
-pub(crate) use self::images::{ImageVerb, PullArgs, VolumeVerb};
+pub(crate) use self::image::{
+    ImagePullArgs, ImagePushArgs, ImageVerb, LoginArgs, LogoutArgs, PullArgs, PushArgs,
+};
 pub(crate) use self::inspect::{
     CheckArgs, ConfigArgs, EventsArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, VersionArgs,
     VolumesArgs,
@@ -20,6 +23,7 @@ pub(crate) use self::lifecycle::{
     CreateArgs, DownArgs, KillArgs, RestartArgs, RmArgs, ScaleArgs, StartArgs, StopArgs, UpArgs, WaitArgs,
 };
 pub(crate) use self::process::{ExecArgs, RunArgs};
+pub(crate) use self::volume::VolumeVerb;
 
 /// Compose without a daemon: runs Compose projects on Linux.
 #[derive(Debug, Parser)]
@@ -93,6 +97,10 @@ pub(crate) enum Verb {
     Images(ImagesArgs),
     /// Force stop containers
     Kill(KillArgs),
+    /// Log in to a registry
+    Login(LoginArgs),
+    /// Log out from a registry
+    Logout(LogoutArgs),
     /// View output from containers
     Logs(LogsArgs),
     /// List projects
@@ -105,6 +113,8 @@ pub(crate) enum Verb {
     Ps(PsArgs),
     /// Pull service images
     Pull(PullArgs),
+    /// Push service images
+    Push(PushArgs),
     /// Restart containers
     Restart(RestartArgs),
     /// Remove stopped containers

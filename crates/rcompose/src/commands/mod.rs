@@ -12,12 +12,14 @@ mod exec;
 mod image;
 mod images;
 mod kill;
+mod login;
 mod logs;
 mod ls;
 mod pause;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod run;
@@ -54,6 +56,9 @@ pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Port(args) => port::run(cx, args),
         Verb::Ps(args) => ps::run(cx, args),
         Verb::Pull(args) => pull::run(cx, args),
+        Verb::Push(args) => push::run(cx, args),
+        Verb::Login(args) => login::login(cx, args),
+        Verb::Logout(args) => login::logout(cx, &args),
         Verb::Restart(args) => restart::run(cx, args),
         Verb::Rm(args) => rm::run(cx, args),
         Verb::Run(args) => run::run(cx, *args),

@@ -6,7 +6,7 @@ use crate::args::Cli;
 use crate::failure::Failure;
 
 /// Verbs of docker compose and docker that this version doesn't have.
-const LATER: [&str; 24] = [
+const LATER: [&str; 21] = [
     "alpha",
     "attach",
     "bridge",
@@ -19,11 +19,8 @@ const LATER: [&str; 24] = [
     "info",
     "inspect",
     "load",
-    "login",
-    "logout",
     "network",
     "publish",
-    "push",
     "rename",
     "save",
     "stats",

@@ -1,32 +1,30 @@
-//! One pull: a short-lived runtime around the image crate's asynchronous one.
-
-use std::path::PathBuf;
+//! One transfer from or to a registry: a short-lived runtime around the image crate's asynchronous one.
 
 use rcompose_engine::FailureKind;
 use rcompose_image::{
-    ArtifactBlob, AuthSource, Digest, Image, LayerProgress, LayerState, Platform, PullError, PullOptions,
-    PullProgress, Reference, Store,
+    ArtifactBlob, AuthSource, Digest, Image, LayerProgress, LayerState, LoggedIn, Platform, PullOptions,
+    PullProgress, Pushed, Reference, RegistryError, RegistryOptions, RegistrySettings, Store, Trouble,
 };
 use tokio::runtime::Runtime;
 
 use super::parse_reference;
 use crate::context::Context;
+use crate::env::Registries;
 use crate::failure::{Failure, with_causes};
 
-/// How much of a layer is here.
-#[derive(Debug, Clone, Copy, Default)]
+/// How far a layer is.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes {
     pub(super) have: u64,
     pub(super) total: u64,
+    pub(super) state: LayerState,
 }
 
 struct Tell<'a>(&'a (dyn Fn(&str, Bytes) + Sync));
 
 impl PullProgress for Tell<'_> {
     fn layer(&self, p: &LayerProgress) {
-        if p.state != LayerState::Present {
-            (self.0)(&p.layer.0.hex(), Bytes { have: p.bytes, total: p.total });
-        }
+        (self.0)(&p.layer.0.hex(), Bytes { have: p.bytes, total: p.total, state: p.state });
     }
 }
 
@@ -40,21 +38,46 @@ pub(super) fn fetch(
 ) -> Result<Image, Failure> {
     let options = PullOptions {
         platform: platform.cloned().unwrap_or_else(Platform::host),
-        ..options(cx.env.docker_config())
+        registry: options(&cx.env.registries())?,
+        ..PullOptions::default()
     };
     runtime()?.block_on(rcompose_image::pull(store, reference, &options, &Tell(progress))).map_err(failure)
 }
 
-fn options(docker_config: Option<PathBuf>) -> PullOptions {
-    PullOptions {
-        auth: docker_config.map_or(AuthSource::Anonymous, AuthSource::DockerConfig),
-        ..PullOptions::default()
-    }
+/// Pushes an image; `progress` hears of each layer.
+pub(super) fn send(
+    cx: &Context,
+    store: &Store,
+    reference: &Reference,
+    progress: &(dyn Fn(&str, Bytes) + Sync),
+) -> Result<Pushed, Failure> {
+    let options = options(&cx.env.registries())?;
+    runtime()?.block_on(rcompose_image::push(store, reference, &options, &Tell(progress))).map_err(failure)
+}
+
+/// Tries to log in.
+pub(crate) fn log_in(cx: &Context, registry: &str, auth: AuthSource) -> Result<LoggedIn, Failure> {
+    let options = RegistryOptions { auth, ..options(&cx.env.registries())? };
+    runtime()?.block_on(rcompose_image::login(registry, &options)).map_err(failure)
+}
+
+/// All tags of a repository.
+pub(crate) fn tags(cx: &Context, reference: &Reference) -> Result<Vec<String>, Failure> {
+    let options = options(&cx.env.registries())?;
+    runtime()?.block_on(rcompose_image::tags(reference, &options)).map_err(failure)
+}
+
+fn options(registries: &Registries) -> Result<RegistryOptions, Failure> {
+    Ok(RegistryOptions {
+        auth: registries.docker_config.clone().map_or(AuthSource::Anonymous, AuthSource::DockerConfig),
+        settings: RegistrySettings::read(&registries.settings).map_err(failure)?,
+        ..RegistryOptions::default()
+    })
 }
 
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|e| Failure::io("start a pull", &e))
+    runtime.map_err(|e| Failure::io("speak to a registry", &e))
 }
 
 /// An image's name with the digest that its registry has now; one that has a digest keeps it.
@@ -63,36 +86,72 @@ pub(crate) fn digest_of(cx: &Context, image: &str) -> Result<String, Failure> {
     if reference.digest().is_some() {
         return Ok(reference.to_string());
     }
-    let digest = digest(&reference, cx.env.docker_config())?;
+    let digest = digest(&reference, &cx.env.registries())?;
     let tag = reference.tag().unwrap_or("latest");
     Ok(format!("{}/{}:{tag}@{digest}", reference.domain(), reference.path()))
 }
 
 /// What is in a registry under a name: its digest.
-pub(crate) fn digest(reference: &Reference, docker_config: Option<PathBuf>) -> Result<Digest, Failure> {
-    runtime()?.block_on(rcompose_image::digest(reference, &options(docker_config))).map_err(failure)
+pub(crate) fn digest(reference: &Reference, registries: &Registries) -> Result<Digest, Failure> {
+    runtime()?.block_on(rcompose_image::digest(reference, &options(registries)?)).map_err(failure)
 }
 
 /// The parts of an artifact.
 pub(crate) fn artifact(
     reference: &Reference,
-    docker_config: Option<PathBuf>,
+    registries: &Registries,
     kind: &str,
     config: &str,
 ) -> Result<Vec<ArtifactBlob>, Failure> {
-    let options = options(docker_config);
+    let options = options(registries)?;
     runtime()?.block_on(rcompose_image::artifact(reference, &options, kind, config)).map_err(failure)
 }
 
-fn failure(e: PullError) -> Failure {
+fn failure(e: RegistryError) -> Failure {
+    let docker = |host: &str| match host {
+        "docker.io" => String::new(),
+        host => format!(" {host}"),
+    };
+    let e = match e {
+        RegistryError::Store(e) => return e.into(),
+        e => e,
+    };
     let (kind, hint) = match &e {
-        PullError::NotFound(_) => (FailureKind::User, Some("check the name and the tag")),
-        PullError::Unauthorized { .. } => (
-            FailureKind::User,
-            Some("check the name; for a private image put credentials into ~/.docker/config.json"),
+        RegistryError::NotFound { .. } => (FailureKind::User, Some("check the name and the tag".to_owned())),
+        RegistryError::Unauthorized { host, .. } => {
+            (FailureKind::User, Some(format!("check the name; log in with `rcompose login{}`", docker(host))))
+        }
+        RegistryError::LoginRefused { .. } => {
+            (FailureKind::User, Some("check the user name and the password".to_owned()))
+        }
+        RegistryError::Platform { .. } => {
+            (FailureKind::User, Some("choose one of these with `platform` or --platform".to_owned()))
+        }
+        RegistryError::Unreachable { host, why: Trouble::Certificate(_) } => (
+            FailureKind::Environment,
+            Some(format!(
+                "put the certificate of who signed it into /etc/docker/certs.d/{host}/ca.crt, or list {host} under `insecure-registries` in /etc/docker/daemon.json"
+            )),
         ),
-        PullError::Unreachable { .. } => {
-            (FailureKind::Environment, Some("check the network, or import the image: rcompose image import"))
+        RegistryError::Unreachable { host, why: Trouble::Tls(_) } => (
+            FailureKind::Environment,
+            Some(format!(
+                "if it speaks plain HTTP, list {host} under `insecure-registries` in /etc/docker/daemon.json"
+            )),
+        ),
+        RegistryError::Unreachable { why: Trouble::Name, .. } => (
+            FailureKind::Environment,
+            Some("check the name and the network, or import the image: rcompose image import".to_owned()),
+        ),
+        RegistryError::Unreachable { .. } => (
+            FailureKind::Environment,
+            Some("check the network, or import the image: rcompose image import".to_owned()),
+        ),
+        RegistryError::NoRegistry { .. } => {
+            (FailureKind::User, Some("check the host and the port of the image's name".to_owned()))
+        }
+        RegistryError::Failing { .. } | RegistryError::Broken { .. } => {
+            (FailureKind::Environment, Some("try again later: it was tried several times".to_owned()))
         }
         _ => (FailureKind::Environment, None),
     };

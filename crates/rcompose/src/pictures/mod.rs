@@ -9,11 +9,12 @@ mod inputs;
 mod output;
 mod pulling;
 mod request;
+mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use rcompose_image::{Image, Store, rfc3339};
+use rcompose_image::{Image, Platform, Store, rfc3339};
 use rcompose_model::{Project, PullPolicy, Service, ServiceName};
 use rcompose_plan::{ImageFacts, image_key};
 
@@ -23,9 +24,9 @@ use crate::failure::Failure;
 pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{BuildOptions, build_request, build_services, with_used};
 pub(crate) use facts::image_facts;
-pub(crate) use fetch::{artifact, digest, digest_of};
+pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
+pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
 pub(crate) use inputs::{Inputs, secret};
-pub(crate) use pulling::{Wanted, parse_reference, pull_all};
 pub(crate) use request::{context_place, network as build_network};
 
 /// Whether images are built.
@@ -144,7 +145,11 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
         .at(&service.origin));
     }
     let key = image_key(project, service);
-    let image = find(store, service, &key)?;
+    let image = find(store, service, &key)?.filter(|image| {
+        // One of another platform is as if it weren't there, as with docker compose.
+        let platform = service.platform.as_deref().and_then(|p| p.parse::<Platform>().ok());
+        platform.is_none_or(|p| p.accepts(&image.config.platform()))
+    });
     let wanted = policy.pull.or(service.pull_policy).unwrap_or(PullPolicy::Missing);
     let buildable = service.build.is_some() && policy.build != BuildWhen::Never;
     if buildable && (policy.build == BuildWhen::Always || wanted == PullPolicy::Build) {

@@ -1,18 +1,15 @@
-//! Images from registries, several at once, with their progress.
-
-use std::collections::BTreeMap;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+//! Images from and to registries, several at once.
 
 use rcompose_engine::FailureKind;
-use rcompose_image::{Image, Platform, Reference, Store};
+use rcompose_image::{Image, Platform, Pushed, Reference, Store};
 use rcompose_model::{Project, Service};
 use rcompose_plan::image_key;
 
 use super::at_image;
-use super::fetch::{Bytes, fetch};
+use super::fetch::{fetch, send};
+use super::transfer::{Words, transfer};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::progress::{FRAME, Progress};
 
 /// An image to be pulled.
 #[derive(Debug, Clone)]
@@ -56,11 +53,6 @@ pub(crate) fn parse_reference(text: &str) -> Result<Reference, Failure> {
     })
 }
 
-enum News {
-    Bytes { layer: String, bytes: Bytes },
-    Done(Box<Result<Image, Failure>>),
-}
-
 /// Pulls all, each in a thread of its own. All failures come together; what could be pulled stays.
 pub(crate) fn pull_all(
     cx: &Context,
@@ -68,71 +60,65 @@ pub(crate) fn pull_all(
     wanted: &[Wanted],
     quiet: bool,
 ) -> Result<Vec<Image>, Failure> {
-    let mut progress = (!quiet).then(|| Progress::new(cx, "pull"));
-    let mut images = Vec::new();
+    together(pull_each(cx, store, wanted, quiet))
+}
+
+/// As [`pull_all`], with what became of each.
+pub(crate) fn pull_each(
+    cx: &Context,
+    store: &Store,
+    wanted: &[Wanted],
+    quiet: bool,
+) -> Vec<Result<Image, Failure>> {
+    let subjects: Vec<String> = wanted.iter().map(|w| format!("Image {}", w.reference)).collect();
+    let words = Words { title: "pull", doing: "Pulling", did: "Pulled" };
+    transfer(cx, words, &subjects, quiet, |i, tell| {
+        let w = &wanted[i];
+        fetch(cx, store, &w.reference, w.platform.as_ref(), tell).map_err(|f| w.failed(f))
+    })
+}
+
+/// An image of the store that is to be sent to its registry.
+pub(crate) struct ToPush {
+    pub(crate) reference: Reference,
+    /// The service that it is of, for errors.
+    pub(crate) service: Option<Box<Service>>,
+}
+
+/// Pushes all at once, with what became of each.
+pub(crate) fn push_each(
+    cx: &Context,
+    store: &Store,
+    images: &[ToPush],
+    quiet: bool,
+) -> Vec<Result<Pushed, Failure>> {
+    let subjects: Vec<String> = images.iter().map(|w| format!("Image {}", w.reference)).collect();
+    let words = Words { title: "push", doing: "Pushing", did: "Pushed" };
+    transfer(cx, words, &subjects, quiet, |i, tell| {
+        let ToPush { reference, service } = &images[i];
+        send(cx, store, reference, tell).map_err(|f| match service {
+            Some(s) => at_image(f.context(format!("service \"{}\"", s.name)), s),
+            None => f,
+        })
+    })
+}
+
+/// All results, or all failures.
+pub(crate) fn together<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
+    let mut out = Vec::new();
     let mut failed: Option<Failure> = None;
-    let (tell, hear) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for (i, w) in wanted.iter().enumerate() {
-            let tell: Sender<(usize, News)> = tell.clone();
-            if let Some(p) = &mut progress {
-                p.begin(&subject(w), "Pulling");
-            }
-            scope.spawn(move || {
-                let result = fetch(cx, store, &w.reference, w.platform.as_ref(), &|layer, bytes| {
-                    // The receiver lives as long as this thread.
-                    drop(tell.send((i, News::Bytes { layer: layer.to_owned(), bytes })));
+    for result in results {
+        match result {
+            Ok(value) => out.push(value),
+            Err(f) => {
+                failed = Some(match failed.take() {
+                    Some(first) => first.and(f),
+                    None => f,
                 });
-                drop(tell.send((i, News::Done(Box::new(result)))));
-            });
-        }
-        drop(tell);
-        let mut layers: Vec<BTreeMap<String, Bytes>> = vec![BTreeMap::new(); wanted.len()];
-        loop {
-            let moves = progress.as_ref().is_some_and(Progress::moves);
-            let news = if moves { hear.recv_timeout(FRAME) } else { hear.recv().map_err(Into::into) };
-            match news {
-                Ok((i, News::Bytes { layer, bytes })) => {
-                    layers[i].insert(layer, bytes);
-                }
-                Ok((i, News::Done(result))) => {
-                    let words = if result.is_ok() { "Pulled" } else { "Error" };
-                    if let Some(p) = &mut progress {
-                        match result.is_ok() {
-                            true => p.done(&subject(&wanted[i]), words),
-                            false => p.failed(&subject(&wanted[i]), words),
-                        }
-                    }
-                    layers[i].clear();
-                    match *result {
-                        Ok(image) => images.push(image),
-                        Err(f) => {
-                            let f = wanted[i].failed(f);
-                            failed = Some(match failed.take() {
-                                Some(first) => first.and(f),
-                                None => f,
-                            });
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    let Some(p) = &mut progress else { continue };
-                    for (i, w) in wanted.iter().enumerate().filter(|(i, _)| !layers[*i].is_empty()) {
-                        p.say(&subject(w), &amount(&layers[i]));
-                    }
-                    p.tick();
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-    });
-    if let Some(p) = &mut progress {
-        p.finish();
     }
-    match failed {
-        Some(f) => Err(f),
-        None => Ok(images),
-    }
+    failed.map_or(Ok(out), Err)
 }
 
 /// Pulls one image without a word.
@@ -143,16 +129,4 @@ pub(super) fn pull_quietly(
     platform: Option<&Platform>,
 ) -> Result<Image, Failure> {
     fetch(cx, store, &parse_reference(reference)?, platform, &|_, _| {})
-}
-
-fn subject(w: &Wanted) -> String {
-    format!("Image {}", w.reference)
-}
-
-/// `Pulling 12.3MB / 45.6MB`
-fn amount(layers: &BTreeMap<String, Bytes>) -> String {
-    let mb = |n: u64| n as f64 / 1e6;
-    let have: u64 = layers.values().map(|b| b.have).sum();
-    let total: u64 = layers.values().map(|b| b.total).sum();
-    format!("Pulling {:.1}MB / {:.1}MB", mb(have), mb(total))
 }

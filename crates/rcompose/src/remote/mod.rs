@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rcompose_loader::{FetchError, FsSources, GitRemote, Remote, Sources};
 
+use crate::env::Registries;
+
 /// Default names of a Compose file, best first.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
@@ -17,7 +19,7 @@ const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "
 #[derive(Debug)]
 pub(crate) struct Files {
     cache: PathBuf,
-    docker_config: Option<PathBuf>,
+    registries: Registries,
     /// Variables for git.
     git: git::Variables,
     /// What this command has asked for: one load sees one state of a branch or a tag.
@@ -25,8 +27,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn new(cache: PathBuf, docker_config: Option<PathBuf>, git: git::Variables) -> Self {
-        Self { cache, docker_config, git, known: RefCell::default() }
+    pub(crate) fn new(cache: PathBuf, registries: Registries, git: git::Variables) -> Self {
+        Self { cache, registries, git, known: RefCell::default() }
     }
 
     /// The files of a commit, or the part of them that is asked for. Links may not lead out of it.
@@ -52,7 +54,7 @@ impl Files {
             return Ok(root.clone());
         }
         let root = match remote {
-            Remote::Oci(image) => oci::fetch(&self.cache.join("oci"), image, self.docker_config.clone())?,
+            Remote::Oci(image) => oci::fetch(&self.cache.join("oci"), image, &self.registries)?,
             Remote::Git(git) => git::fetch(&self.cache.join("git"), git, &self.git)?,
         };
         self.known.borrow_mut().insert(key, root.clone());

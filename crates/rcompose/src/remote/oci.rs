@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rcompose_image::{ArtifactBlob, Reference};
 use rcompose_loader::FetchError;
 
+use crate::env::Registries;
 use crate::failure::Failure;
 use crate::pictures;
 
@@ -15,23 +16,19 @@ const ENV_FILE: &str = "application/vnd.docker.compose.envfile";
 
 /// The directory with the files of a published project. What has been fetched once isn't fetched again, but a tag is
 /// asked for.
-pub(super) fn fetch(
-    cache: &Path,
-    image: &str,
-    docker_config: Option<PathBuf>,
-) -> Result<PathBuf, FetchError> {
+pub(super) fn fetch(cache: &Path, image: &str, registries: &Registries) -> Result<PathBuf, FetchError> {
     let reference: Reference = image.parse().map_err(|e| {
         FetchError::new(format!("oci://{image}: {e}")).help("write oci://REGISTRY/NAME:TAG, like an image")
     })?;
     let digest = match reference.digest() {
         Some(digest) => digest,
-        None => pictures::digest(&reference, docker_config.clone()).map_err(|f| told(image, f))?,
+        None => pictures::digest(&reference, registries).map_err(|f| told(image, f))?,
     };
     let at = cache.join(digest.hex());
     if !at.is_dir() {
         let whole = reference.with_digest(digest);
         let parts =
-            pictures::artifact(&whole, docker_config, PROJECT, EMPTY_CONFIG).map_err(|f| told(image, f))?;
+            pictures::artifact(&whole, registries, PROJECT, EMPTY_CONFIG).map_err(|f| told(image, f))?;
         super::make(&at, |new| write(new, image, &parts))?;
     }
     Ok(at)

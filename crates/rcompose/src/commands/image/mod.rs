@@ -3,6 +3,7 @@
 mod build;
 mod import;
 mod list;
+mod transfer;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use crate::args::ImageVerb;
 use crate::context::{Context, print, stdout_failure, to_stderr};
 use crate::failure::Failure;
-use crate::pictures::{Wanted, parse_reference, pull_all};
+use crate::pictures::parse_reference;
 use crate::render::inspect;
 use crate::render::time::human_size;
 
@@ -39,12 +40,8 @@ pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
         ImageVerb::Tag { source, target } => {
             store.tag(&find(&store, &source)?.id, &parse_reference(&target)?)?;
         }
-        ImageVerb::Pull { quiet, image } => {
-            let wanted = Wanted { reference: parse_reference(&image)?, platform: None, service: None };
-            let name = wanted.reference.canonical();
-            pull_all(cx, &store, &[wanted], quiet)?;
-            print(&format!("{name}\n"))?;
-        }
+        ImageVerb::Pull(args) => transfer::pull(cx, &store, &args)?,
+        ImageVerb::Push(args) => transfer::push(cx, &store, &args)?,
         ImageVerb::Build(args) => build::run(cx, &store, &args)?,
         ImageVerb::Prune { all, force } => prune(cx, &store, all, force)?,
     }

@@ -1,32 +1,12 @@
-//! Flags of the verb that pulls, and the verbs of images and volumes.
+//! The verbs of images, and of registries.
+
+mod registry;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
-use super::build::ImageBuildArgs;
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PullArgs {
-    /// Skip services that can be built
-    #[arg(long)]
-    pub(crate) ignore_buildable: bool,
-    /// Pull what can be pulled
-    #[arg(long)]
-    pub(crate) ignore_pull_failures: bool,
-    /// Also pull dependencies
-    #[arg(long)]
-    pub(crate) include_deps: bool,
-    /// missing or always
-    #[arg(long, value_parser = ["missing", "always"])]
-    pub(crate) policy: Option<String>,
-    /// No progress
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Services
-    #[arg(value_name = "SERVICE")]
-    pub(crate) services: Vec<String>,
-}
+pub(crate) use self::registry::{ImagePullArgs, ImagePushArgs, LoginArgs, LogoutArgs, PullArgs, PushArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageVerb {
@@ -87,13 +67,9 @@ pub(crate) enum ImageVerb {
         images: Vec<String>,
     },
     /// Pull an image from a registry
-    Pull {
-        /// Print less
-        #[arg(short, long)]
-        quiet: bool,
-        /// Image
-        image: String,
-    },
+    Pull(ImagePullArgs),
+    /// Send an image to a registry
+    Push(ImagePushArgs),
     /// Give an image another name
     Tag {
         /// Image
@@ -116,7 +92,7 @@ pub(crate) enum ImageVerb {
         image: String,
     },
     /// Build an image from a Dockerfile
-    Build(Box<ImageBuildArgs>),
+    Build(Box<super::build::ImageBuildArgs>),
     /// Remove images without a name, or (-a) all that no container uses
     Prune {
         /// All unused ones
@@ -125,43 +101,5 @@ pub(crate) enum ImageVerb {
         /// Don't ask
         #[arg(short, long)]
         force: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum VolumeVerb {
-    /// List volumes
-    #[command(alias = "list")]
-    Ls {
-        /// table or json
-        #[arg(long, default_value = "table")]
-        format: String,
-        /// Only display names
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Show all about volumes, as JSON
-    Inspect {
-        /// Volumes
-        #[arg(required = true)]
-        volumes: Vec<String>,
-    },
-    /// Remove volumes
-    #[command(alias = "remove")]
-    Rm {
-        /// Volumes that don't exist are fine
-        #[arg(short, long)]
-        force: bool,
-        /// Volumes
-        #[arg(required = true)]
-        volumes: Vec<String>,
-    },
-    /// Create a volume
-    Create {
-        /// Labels
-        #[arg(long, value_name = "KEY=VALUE")]
-        label: Vec<String>,
-        /// Name (default: a random one)
-        name: Option<String>,
     },
 }

@@ -1,0 +1,102 @@
+//! `image pull` and `image push`.
+
+use rcompose_image::{Platform, Reference, Store};
+
+use crate::args::{ImagePullArgs, ImagePushArgs};
+use crate::context::{Context, print};
+use crate::failure::Failure;
+use crate::pictures::{ToPush, Wanted, parse_reference, pull_all, push_each, tags};
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    let parse = |t: &str| t.parse().map_err(|e: rcompose_image::PlatformError| Failure::user(e.to_string()));
+    text.map(parse).transpose()
+}
+
+pub(super) fn pull(cx: &Context, store: &Store, args: &ImagePullArgs) -> Result<(), Failure> {
+    let first = parse_reference(&args.image)?;
+    let platform = platform(args.platform.as_deref())?;
+    let mut references = vec![first.clone()];
+    if args.all_tags {
+        if has_tag(&args.image, &first) {
+            return Err(Failure::user("tag can't be used with --all-tags/-a"));
+        }
+        references = tags(cx, &first)?.iter().filter_map(|t| first.with_tag(t)).collect();
+    } else if !has_tag(&args.image, &first) && !args.quiet {
+        print("Using default tag: latest\n")?;
+    }
+    let wanted: Vec<Wanted> = references
+        .into_iter()
+        .map(|reference| Wanted { reference, platform: platform.clone(), service: None })
+        .collect();
+    let images = pull_all(cx, store, &wanted, args.quiet)?;
+    for (w, image) in wanted.iter().zip(&images) {
+        let digest =
+            image.repo_digests.iter().find(|d| d.same_repository(&w.reference)).and_then(Reference::digest);
+        if let (false, Some(digest)) = (args.quiet, digest) {
+            print(&format!("Digest: {digest}\n"))?;
+        }
+    }
+    print(&format!("{}\n", if args.all_tags { first.familiar_name() } else { first.canonical() }))
+}
+
+pub(super) fn push(cx: &Context, store: &Store, args: &ImagePushArgs) -> Result<(), Failure> {
+    let first = parse_reference(&args.image)?;
+    let platform = platform(args.platform.as_deref())?;
+    if first.digest().is_some() {
+        return Err(
+            Failure::user("cannot push a digest reference").hint("give the image a tag and push that")
+        );
+    }
+    let mut references = vec![first.clone()];
+    if args.all_tags {
+        if has_tag(&args.image, &first) {
+            return Err(Failure::user("tag can't be used with --all-tags/-a"));
+        }
+        let all = store.list()?.into_iter().flat_map(|image| image.refs);
+        references = all.filter(|r| r.same_repository(&first)).collect();
+        references.sort();
+    }
+    for reference in &references {
+        let image = store.get(reference)?;
+        let missing = || {
+            Failure::user(format!("an image does not exist locally with the tag: {}", first.familiar_name()))
+                .hint("`rcompose image ls` shows the names; `rcompose image tag` gives one more")
+        };
+        let image = image.ok_or_else(missing)?;
+        if let Some(wanted) = platform.as_ref().filter(|p| !p.accepts(&image.config.platform())) {
+            let is = image.config.platform();
+            return Err(Failure::user(format!("image {reference} is for {is}, not for {wanted}")));
+        }
+    }
+    if references.is_empty() {
+        return Err(Failure::user(format!("no tags of {} are here", first.familiar_name())));
+    }
+    let images: Vec<ToPush> =
+        references.iter().map(|r| ToPush { reference: r.clone(), service: None }).collect();
+    if !args.quiet {
+        let repository = format!("{}/{}", first.domain(), first.path());
+        print(&format!("The push refers to repository [{repository}]\n"))?;
+    }
+    let mut failed: Option<Failure> = None;
+    for (reference, result) in references.iter().zip(push_each(cx, store, &images, args.quiet)) {
+        match result {
+            Ok(_) if args.quiet => print(&format!("{}\n", reference.canonical()))?,
+            Ok(pushed) => {
+                let tag = reference.tag().unwrap_or("latest");
+                print(&format!("{tag}: digest: {} size: {}\n", pushed.digest, pushed.size))?;
+            }
+            Err(f) => {
+                failed = Some(match failed.take() {
+                    Some(first) => first.and(f),
+                    None => f,
+                });
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Whether a tag or a digest was written.
+fn has_tag(text: &str, reference: &Reference) -> bool {
+    reference.digest().is_some() || reference.tag().is_some_and(|t| text.ends_with(&format!(":{t}")))
+}
