@@ -85,10 +85,10 @@ fn carry(mut from: TcpStream, mut into: TcpStream, fault: Fault, request: bool, 
             break;
         }
         match fault {
-            Fault::Corrupt { at } if !request && (before..carried).contains(&at) => {
-                if count.swap(1, Ordering::SeqCst) == 0 {
-                    buffer[at - before] ^= 1;
-                }
+            Fault::Corrupt { at }
+                if !request && (before..carried).contains(&at) && count.swap(1, Ordering::SeqCst) == 0 =>
+            {
+                buffer[at - before] ^= 1;
             }
             Fault::Slow { wait } => std::thread::sleep(wait),
             _ => {}

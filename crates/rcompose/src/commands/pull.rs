@@ -76,7 +76,7 @@ fn not_pulled(store: &Store, service: &Service, args: &PullArgs) -> Result<Optio
     };
     match policy {
         PullPolicy::Never | PullPolicy::Build => return Ok(Some("Its policy says not to")),
-        PullPolicy::Missing if is_present(store, image)? => {
+        PullPolicy::Missing if is_present(store, image.as_str())? => {
             return Ok(Some("Image is already present locally"));
         }
         _ => {}

@@ -20,7 +20,7 @@ pub(crate) fn run(cx: &Context, args: PushArgs) -> Result<u8, Failure> {
             continue;
         };
         for name in std::iter::once(image).chain(&build.tags) {
-            let reference = parse_reference(name).map_err(|f| at_image(f, service))?;
+            let reference = parse_reference(name.as_str()).map_err(|f| at_image(f, service))?;
             if !images.iter().any(|o| o.reference == reference) {
                 images.push(ToPush { reference, service: Some(Box::new(service.clone())) });
             }

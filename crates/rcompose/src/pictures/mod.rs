@@ -14,7 +14,7 @@ mod transfer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use rcompose_image::{Image, Platform, Store, rfc3339};
+use rcompose_image::{Image, Store, rfc3339};
 use rcompose_model::{Project, PullPolicy, Service, ServiceName};
 use rcompose_plan::{ImageFacts, image_key};
 
@@ -147,7 +147,7 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
     let key = image_key(project, service);
     let image = find(store, service, &key)?.filter(|image| {
         // One of another platform is as if it weren't there, as with docker compose.
-        let platform = service.platform.as_deref().and_then(|p| p.parse::<Platform>().ok());
+        let platform = service.platform.as_ref().and_then(|p| pulling::platform(p).ok());
         platform.is_none_or(|p| p.accepts(&image.config.platform()))
     });
     let wanted = policy.pull.or(service.pull_policy).unwrap_or(PullPolicy::Missing);
