@@ -25,8 +25,8 @@ pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{BuildOptions, build_request, build_services, with_used};
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
-pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
 pub(crate) use inputs::{Inputs, secret};
+pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
 pub(crate) use request::{context_place, network as build_network};
 
 /// Whether images are built.
