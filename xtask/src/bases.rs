@@ -15,6 +15,7 @@ use crate::sh::{ask, say, target_dir};
 pub(crate) const DEBIAN: &str = "debian:bookworm";
 const SUITE: &str = "bookworm";
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+const LOCAL_CAS: &str = "/usr/local/share/ca-certificates";
 /// How long a registry may take to give us a base image before we make it.
 const PULL_PATIENCE: Duration = Duration::from_secs(90);
 
@@ -51,6 +52,11 @@ fn debian(tar: &Path) -> Result<()> {
     args.extend(apt_settings().into_iter().map(|f| format!("--aptopt={}", f.display())));
     args.push("--customize-hook=mkdir -p \"$1/etc/ssl/certs\"".to_owned());
     args.push(format!("--customize-hook=copy-in {CA_BUNDLE} /etc/ssl/certs"));
+    // A later `apt-get install ca-certificates` makes the bundle anew, from here too.
+    if Path::new(LOCAL_CAS).is_dir() {
+        args.push("--customize-hook=mkdir -p \"$1/usr/local/share\"".to_owned());
+        args.push(format!("--customize-hook=copy-in {LOCAL_CAS} /usr/local/share"));
+    }
     // Debian's pip has a bundle of its own and looks at this file for another.
     args.push(format!("--customize-hook=printf '[global]\\ncert = {CA_BUNDLE}\\n' > \"$1/etc/pip.conf\""));
     args.extend([SUITE.to_owned(), tar.display().to_string()]);

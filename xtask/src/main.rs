@@ -1,9 +1,10 @@
-//! Developer tasks: `cargo xtask demo`, `ci`, `bench`, `oracle`. Each does all the set-up it needs.
+//! Developer tasks: `cargo xtask demo`, `ci`, `bench`, `oracle`, `builds`. Each does all the set-up it needs.
 #![forbid(unsafe_code)]
 
 mod bases;
 mod bench;
 mod binary;
+mod builds;
 mod ci;
 mod demo;
 mod oracle;
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           [--runs N] [--sizes 1,10,30] [--only up,run,chain,stubborn,config,build]
   oracle  compare `config` with docker compose over compose-samples, or over any folders of Compose files
           [--write] [DIR…]
+  builds  build and run the realistic Dockerfiles of examples/builds (root)
+          [NAME…]
   setup   only what the others do first: packages, toolchain target, base images (root)
 ";
 
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         (Some("ci"), []) => ci::ci(),
         (Some("bench"), _) => bench::bench(rest),
         (Some("oracle"), _) => oracle::oracle(rest),
+        (Some("builds"), names) => builds::builds(names),
         (Some("setup"), []) => setup(),
         _ => {
             eprint!("{USAGE}");
