@@ -38,6 +38,13 @@ pub enum StepEvent {
         /// One line.
         text: String,
     },
+    /// A line that a command of the step's container printed (`post_start`, `pre_stop`).
+    Output {
+        /// Which.
+        step: StepId,
+        /// The line.
+        text: String,
+    },
 }
 
 /// Receives what happens.

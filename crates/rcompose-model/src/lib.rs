@@ -9,6 +9,7 @@ mod attachment;
 mod capability;
 mod cpuset;
 mod health;
+mod hook;
 mod host;
 mod image;
 mod mount;
@@ -29,6 +30,7 @@ pub use attachment::{Device, DeviceRule, Exposed, Link, MountsOf, VolumesFrom};
 pub use capability::CAPABILITIES;
 pub use cpuset::{CpuSet, CpuSetError};
 pub use health::{HealthTest, Healthcheck};
+pub use hook::Hook;
 pub use host::{HostAddress, HostAddressError};
 pub use image::{ImageName, ImageNameError};
 pub use mount::{

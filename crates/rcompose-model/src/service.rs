@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Device, DeviceRule, Exposed, Healthcheck, HostAddress, ImageName, Link, Mount, NetworkMode, Origin,
+    Device, DeviceRule, Exposed, Healthcheck, Hook, HostAddress, ImageName, Link, Mount, NetworkMode, Origin,
     Platform, PortMapping, Resources, Security, ServiceName, Signal, Ulimit, User, VolumesFrom,
 };
 
@@ -130,6 +130,12 @@ pub struct Service {
     pub logging: Logging,
     /// Cgroup parent.
     pub cgroup_parent: Option<String>,
+    /// What runs in each container, in order, once it is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post_start: Vec<Hook>,
+    /// What runs in each container, in order, before it is stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pre_stop: Vec<Hook>,
 }
 
 /// `build`.

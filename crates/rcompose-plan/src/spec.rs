@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rcompose_model::{
-    DeviceRule, HostAddress, Logging, Origin, PortProtocol, Propagation, Recursive, Resources, RestartPolicy,
-    Security, ServiceName, Signal, Ulimit,
+    DeviceRule, Hook, HostAddress, Logging, Origin, PortProtocol, Propagation, Recursive, Resources,
+    RestartPolicy, Security, ServiceName, Signal, Ulimit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,12 @@ pub struct ContainerSpec {
     pub uts: NsMode,
     /// Cgroup parent.
     pub cgroup_parent: Option<String>,
+    /// What runs in it, in order, once it is started.
+    #[serde(default)]
+    pub post_start: Vec<Hook>,
+    /// What runs in it, in order, before it is stopped.
+    #[serde(default)]
+    pub pre_stop: Vec<Hook>,
     /// Where the service is written.
     pub origin: Origin,
     /// Where its attributes are written (`command`, `entrypoint`, `user`, `ports.0`, …).

@@ -11,7 +11,7 @@ use rcompose_plan::{
 use tokio::sync::{Notify, mpsc};
 
 use crate::core::{Core, now};
-use crate::{Attach, LifeEvent, LogReader, life};
+use crate::{Attach, LifeEvent, LogReader, hooks, life};
 
 /// How many of a failed container's last log lines are shown.
 const SHOWN_LOG_LINES: usize = 10;
@@ -55,7 +55,7 @@ impl<H: Host + 'static> StepRunner for Applier<H> {
             }
             LocalOp::StartContainer { id: container } => self.start(id, container).await,
             LocalOp::WaitFor { id, condition, timeout } => self.wait_for(id, *condition, *timeout).await,
-            LocalOp::StopContainer { id, grace } => life::stop(core, id, *grace).await,
+            LocalOp::StopContainer { id: container, grace } => self.stop(id, container, *grace).await,
             LocalOp::KillContainer { id, signal } => life::kill(core, id, *signal).await,
             LocalOp::PauseContainer { id } => life::pause(core, id, true).await,
             LocalOp::UnpauseContainer { id } => life::pause(core, id, false).await,
@@ -85,7 +85,19 @@ impl<H: Host + 'static> Applier<H> {
             *self.attached.borrow_mut() = Some(started);
             self.attached_ready.notify_one();
         }
-        Ok(())
+        let hooks = self.core.known(id)?.post_start.clone();
+        let say = |text| self.event(StepEvent::Output { step, text });
+        hooks::run(&self.core, id, "post_start", &hooks, &say).await
+    }
+
+    async fn stop(&self, step: StepId, id: &ContainerId, grace: Option<Duration>) -> Result<(), StepFailure> {
+        let say = |text| self.event(StepEvent::Output { step, text });
+        let failed = |failure: StepFailure| {
+            for text in std::iter::once(failure.message).chain(failure.detail) {
+                self.event(StepEvent::Note { step, text });
+            }
+        };
+        life::stop(&self.core, id, grace, &say, &failed).await
     }
 
     async fn wait_for(

@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod core;
 mod health;
+mod hooks;
 mod life;
 mod logfile;
 mod protocol;

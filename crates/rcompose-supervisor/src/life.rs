@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::core::{Core, End, between, now};
 use crate::health::watch_health;
+use crate::hooks;
 use crate::pump::{ContainerLog, pump};
 use crate::restart::restart_delay;
 use crate::{LifeEvent, LogStream};
@@ -213,11 +214,14 @@ fn cancel_restart<H: Host>(core: &Core<H>, id: &ContainerId) {
     }
 }
 
-/// Friendly stop, then SIGKILL. Not running is fine.
+/// `pre_stop`, friendly stop, then SIGKILL. Not running is fine. Lines of `pre_stop` go to `say`, its failure to
+/// `failed`: it stops the container nevertheless.
 pub(crate) async fn stop<H: Host>(
     core: &Rc<Core<H>>,
     id: &ContainerId,
     grace: Option<Duration>,
+    say: &dyn Fn(String),
+    failed: &dyn Fn(StepFailure),
 ) -> Result<(), StepFailure> {
     let spec = core.known(id)?;
     mark_stopping(core, id);
@@ -229,6 +233,11 @@ pub(crate) async fn stop<H: Host>(
             core.update(id, |s| s.stopped_by_user = true);
             return Ok(());
         }
+    }
+    if let Err(failure) = hooks::run(core, id, "pre_stop", &spec.pre_stop, say).await
+        && core.status(id) == Some(ContainerStatus::Running)
+    {
+        failed(failure);
     }
     let outcome = core.host.signal(id, spec.stop_signal).await?;
     let grace = grace.unwrap_or(spec.stop_grace);

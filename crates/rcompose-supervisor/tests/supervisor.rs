@@ -1,57 +1,15 @@
 //! The supervisor on a machine that isn't there; everything done is written down.
 
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
+mod rig;
+
+use std::path::Path;
 
 use rcompose_engine::{StepEvent, StepFailure};
 use rcompose_model::RestartPolicy;
 use rcompose_plan::{ContainerId, ContainerSpec, HealthSpec, LocalOp, Plan, WaitCondition};
-use rcompose_supervisor::{Client, LifeEvent, LogReader, ProjectMeta, Request, Response, serve};
-use rcompose_testkit::{FakeHost, FakeProcess, container_spec, plan_of};
-
-struct Rig {
-    dir: tempfile::TempDir,
-    socket: PathBuf,
-    server: JoinHandle<()>,
-}
-
-/// A supervisor in a thread of its own.
-fn rig(scripts: Vec<(ContainerId, FakeProcess)>) -> Rig {
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("sock");
-    let listener = UnixListener::bind(&socket).unwrap();
-    let logs = dir.path().to_owned();
-    let server = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, async move {
-            let host = FakeHost::new(&logs);
-            for (id, process) in scripts {
-                host.script(&id, process);
-            }
-            serve(host, listener).await.unwrap();
-        });
-    });
-    Rig { dir, socket, server }
-}
-
-impl Rig {
-    fn client(&self) -> Client {
-        Client::new(UnixStream::connect(&self.socket).unwrap())
-    }
-
-    fn deeds(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.dir.path().join("deeds")).unwrap_or_default();
-        text.lines().map(|l| l.split(' ').next().unwrap_or_default().to_owned()).collect()
-    }
-
-    /// Everything has ended, so it ends, too.
-    fn ends(self) -> tempfile::TempDir {
-        self.server.join().unwrap();
-        self.dir
-    }
-}
+use rcompose_supervisor::{Client, LifeEvent, LogReader, ProjectMeta, Request, Response};
+use rcompose_testkit::{FakeProcess, container_spec, plan_of};
+use rig::rig;
 
 fn apply(client: &mut Client, plan: Plan) -> (bool, Vec<StepFailure>) {
     client.send(&Request::Apply { plan, meta: ProjectMeta::default(), attach: None }).unwrap();

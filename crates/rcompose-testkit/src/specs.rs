@@ -67,6 +67,8 @@ pub fn container_spec(service: &str) -> ContainerSpec {
         cgroup: None,
         uts: NsMode::Own,
         cgroup_parent: None,
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
         origin: Origin::default(),
         attribute_origins: BTreeMap::new(),
     }
@@ -153,6 +155,8 @@ pub fn service(name: &str) -> Service {
         attach: true,
         logging: Logging::default(),
         cgroup_parent: None,
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
     }
 }
 

@@ -295,7 +295,7 @@ impl Walk<'_, '_> {
                 self.answered = true;
                 match response {
                     Response::Stale => return Ok(None),
-                    Response::Step { event } => self.step(&event),
+                    Response::Step { event } => self.step(&event)?,
                     Response::Attached { tty, stdin, .. } => {
                         self.outcome.attached = Some(Attached { tty, stdin, fds });
                     }
@@ -317,9 +317,17 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn step(&mut self, event: &StepEvent) {
+    fn step(&mut self, event: &StepEvent) -> Result<(), Failure> {
         self.warn();
+        // As docker compose: only who looks at the services' output sees that of their commands.
+        if let (StepEvent::Output { step, text }, true) = (event, self.watch.aside.is_some()) {
+            let subject = self.outcome.plan.steps.get(*step).map_or("", |s| s.subject.as_str());
+            let name = subject.strip_prefix("Container ").unwrap_or(subject);
+            let name = name.strip_prefix(&format!("{}-", self.project)).unwrap_or(name);
+            self.progress.above(|| print(&format!("{name} ->  | {text}\n")))?;
+        }
         self.progress.step(&self.outcome.plan, event);
+        Ok(())
     }
 
     /// The planner's warnings, once it is sure that this plan is the one.

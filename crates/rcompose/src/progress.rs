@@ -119,7 +119,8 @@ impl Progress {
             | StepEvent::Finished { step, .. }
             | StepEvent::Failed { step, .. }
             | StepEvent::Skipped { step }
-            | StepEvent::Note { step, .. } => *step,
+            | StepEvent::Note { step, .. }
+            | StepEvent::Output { step, .. } => *step,
         };
         let Some(step) = plan.steps.get(step) else { return };
         let Some((doing, did)) = words(&step.op) else { return };
@@ -127,7 +128,7 @@ impl Progress {
             StepEvent::Started { .. } => self.begin(&step.subject, doing),
             StepEvent::Finished { .. } => self.done(&step.subject, did),
             StepEvent::Failed { .. } => self.failed(&step.subject, "Error"),
-            StepEvent::Skipped { .. } => {}
+            StepEvent::Skipped { .. } | StepEvent::Output { .. } => {}
             StepEvent::Note { text, .. } => self.note(&step.subject, text),
         }
     }

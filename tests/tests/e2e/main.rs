@@ -10,6 +10,7 @@ mod confine;
 mod data;
 mod examples;
 mod health;
+mod hooks;
 mod lifecycle;
 mod network;
 mod output;

@@ -374,6 +374,8 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         cgroup: None,
         uts: NsMode::Own,
         cgroup_parent: None,
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
         origin: Origin::default(),
         attribute_origins: BTreeMap::new(),
     })

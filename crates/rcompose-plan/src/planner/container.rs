@@ -142,6 +142,8 @@ pub(crate) fn spec(
         cgroup: service.cgroup.as_ref().map(|mode| ns_mode(Some(mode), &|_, _| None)),
         uts: around.uts,
         cgroup_parent: service.cgroup_parent.clone(),
+        post_start: service.post_start.clone(),
+        pre_stop: service.pre_stop.clone(),
         origin: service.origin.clone(),
         attribute_origins: service.attribute_origins.clone(),
     };
