@@ -10,6 +10,7 @@ mod digests;
 pub mod dockerfile;
 mod error;
 mod expand;
+mod export;
 mod ignore;
 mod pattern;
 mod plan;
@@ -28,4 +29,5 @@ pub use api::{
 };
 pub use archive::unpack;
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
+pub use export::{export_directory, export_tar};
 pub use solve::build;

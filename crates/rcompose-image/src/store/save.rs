@@ -19,23 +19,28 @@ impl Store {
     /// a function of the images alone.
     pub fn save(&self, what: &[String], out: &mut dyn Write) -> Result<()> {
         let mut images: Vec<(Image, Vec<Reference>)> = Vec::new();
-        let hold = self.hold()?;
         for text in what {
             let image = self.find(text)?.ok_or_else(|| ImageError::NotFound(text.clone()))?;
-            for layer in &image.layers {
-                if !hold.layer(layer)? {
-                    return Err(ImageError::LayerMissing(layer.0));
-                }
-            }
             let name = text.parse::<Reference>().ok().filter(|r| image.refs.contains(r));
             match images.iter_mut().find(|(i, _)| i.id == image.id) {
                 Some((_, names)) => names.extend(name),
                 None => images.push((image, Vec::from_iter(name))),
             }
         }
+        self.save_as(&images, out)
+    }
+
+    /// Writes images under names that they need not have here.
+    pub fn save_as(&self, images: &[(Image, Vec<Reference>)], out: &mut dyn Write) -> Result<()> {
+        let hold = self.hold()?;
+        for layer in images.iter().flat_map(|(image, _)| &image.layers) {
+            if !hold.layer(layer)? {
+                return Err(ImageError::LayerMissing(layer.0));
+            }
+        }
         let mut archive = Archive { out, blobs: BTreeSet::new() };
         let (mut docker, mut index) = (Vec::new(), Vec::new());
-        for (image, names) in &images {
+        for (image, names) in images {
             self.write_image(&mut archive, image, names, &mut docker, &mut index)?;
         }
         let index = json!({

@@ -13,6 +13,12 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
+    /// Check the Dockerfiles, and build nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Open a shell in the file system of a step that fails
+    #[arg(long)]
+    pub(crate) debug_shell: bool,
     /// Accepted for compatibility: builds have no limit of memory, as with BuildKit
     #[arg(short, long, value_name = "BYTES")]
     pub(crate) memory: Option<String>,
@@ -57,6 +63,12 @@ pub(crate) struct ImageBuildArgs {
     /// What RUN may ask for beyond the usual: network.host, security.insecure
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
+    /// Annotations of the image's manifest
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) annotation: Vec<String>,
+    /// Attestations: type=provenance or type=sbom
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) attest: Vec<String>,
     /// Build-time variables
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) build_arg: Vec<String>,
@@ -66,6 +78,18 @@ pub(crate) struct ImageBuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
+    /// Caches to read from: an image, or type=registry,ref=… or type=local,src=…
+    #[arg(long, value_name = "CACHE")]
+    pub(crate) cache_from: Vec<String>,
+    /// Caches to write to
+    #[arg(long, value_name = "CACHE")]
+    pub(crate) cache_to: Vec<String>,
+    /// Check the Dockerfile, and build nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Open a shell in the file system of a step that fails
+    #[arg(long)]
+    pub(crate) debug_shell: bool,
     /// Dockerfile
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
@@ -78,6 +102,9 @@ pub(crate) struct ImageBuildArgs {
     /// Keep the image in the store: what happens without --output
     #[arg(long)]
     pub(crate) load: bool,
+    /// Write what was built to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
     /// Network of RUN: default, host or none
     #[arg(long)]
     pub(crate) network: Option<String>,
@@ -87,15 +114,30 @@ pub(crate) struct ImageBuildArgs {
     /// Stages not to use the cache for
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
+    /// Where to put the result: a directory, - for a tar archive on standard output, or type=…,dest=…
+    #[arg(short, long, value_name = "OUTPUT")]
+    pub(crate) output: Vec<String>,
     /// Platforms to build for
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<String>,
+    /// Type of progress output: auto, tty, plain, rawjson, quiet
+    #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "rawjson", "json", "quiet", "none"])]
+    pub(crate) progress: Option<String>,
+    /// Add a provenance attestation
+    #[arg(long, value_name = "MODE")]
+    pub(crate) provenance: Option<String>,
     /// Pull base images
     #[arg(long)]
     pub(crate) pull: bool,
+    /// Push the image
+    #[arg(long)]
+    pub(crate) push: bool,
     /// Suppress the output, print the image's id
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Add an SBOM attestation
+    #[arg(long, value_name = "GENERATOR")]
+    pub(crate) sbom: Option<String>,
     /// Secrets: id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,

@@ -1,6 +1,7 @@
 //! What a build needs from outside: the image store, the machine that runs its steps, base images.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rcompose_build::{
     BaseImage, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer, StepRunner, Stream,
@@ -16,11 +17,19 @@ use crate::failure::Failure;
 pub(super) struct Layers<'a> {
     store: &'a Store,
     hold: Hold,
+    /// The image itself is kept, not only its layers.
+    keep: bool,
+    existed: AtomicBool,
 }
 
 impl<'a> Layers<'a> {
-    pub(super) fn new(store: &'a Store) -> Result<Self, Failure> {
-        Ok(Self { store, hold: store.hold()? })
+    pub(super) fn new(store: &'a Store, keep: bool) -> Result<Self, Failure> {
+        Ok(Self { store, hold: store.hold()?, keep, existed: AtomicBool::new(false) })
+    }
+
+    /// Whether the image was in the store already.
+    pub(super) fn existed(&self) -> bool {
+        self.existed.load(Ordering::Acquire)
     }
 }
 
@@ -66,6 +75,12 @@ impl LayerStore for Layers<'_> {
     }
 
     fn put_image(&self, config: &ImageConfig, tags: &[Reference]) -> Result<Digest, OutsideError> {
+        let bytes = serde_json::to_vec(config)?;
+        let id = Digest::of(&bytes);
+        if !self.keep {
+            return Ok(id);
+        }
+        self.existed.store(self.store.find(&id.to_string())?.is_some(), Ordering::Release);
         let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
         Ok(self.store.put_image(config, &layers, tags)?.id)
     }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use rcompose_build::{BuildRequest, Built};
 use rcompose_engine::FailureKind;
-use rcompose_image::Store;
+use rcompose_image::{Digest, ImageError, RemoveOptions, Store};
 use rcompose_machine::ProcessStepRunner;
 use rcompose_model::{Project, Service, ServiceName};
 use rcompose_plan::image_key;
@@ -13,6 +13,7 @@ use rcompose_plan::image_key;
 use super::adapters::{Bases, Layers, Runner};
 use super::inputs::Inputs;
 use super::output::{BuildOutput, Output};
+use super::outputs::{Output as Delivery, deliver};
 use super::request::service_requests;
 use crate::context::{Context, ProgressMode};
 use crate::failure::Failure;
@@ -221,10 +222,18 @@ fn run(
     output: &Output,
     label: String,
 ) -> Result<Built, Failure> {
-    let layers = Layers::new(store)?;
+    build_with(cx, &Layers::new(store, true)?, store, request, &BuildOutput { all: output, label })
+}
+
+fn build_with(
+    cx: &Context,
+    layers: &Layers<'_>,
+    store: &Store,
+    request: &BuildRequest,
+    events: &BuildOutput<'_>,
+) -> Result<Built, Failure> {
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
-    let events = BuildOutput { all: output, label };
-    Ok(rcompose_build::build(&layers, request, &runner, &Bases { cx, store }, &events)?)
+    Ok(rcompose_build::build(layers, request, &runner, &Bases { cx, store }, events)?)
 }
 
 /// Builds one image that belongs to no service.
@@ -234,7 +243,39 @@ pub(crate) fn build_request(
     request: &BuildRequest,
     quiet: bool,
 ) -> Result<Built, Failure> {
+    let outputs = [Delivery::Image { names: Vec::new(), push: false }];
+    build_and_deliver(cx, store, request, &outputs, quiet)
+}
+
+/// Builds one image, and brings it where it is wanted.
+pub(crate) fn build_and_deliver(
+    cx: &Context,
+    store: &Store,
+    request: &BuildRequest,
+    outputs: &[Delivery],
+    quiet: bool,
+) -> Result<Built, Failure> {
     cx.need_root()?;
     let quiet = quiet || cx.out.progress == ProgressMode::Quiet;
-    run(cx, store, request, &Output::new(cx, quiet), String::new())
+    let stays = outputs.iter().any(Delivery::stays);
+    let tags = if stays { request.tags.clone() } else { Vec::new() };
+    let request = BuildRequest { tags, ..request.clone() };
+    let layers = Layers::new(store, outputs.iter().any(Delivery::wants_image))?;
+    let output = Output::new(cx, quiet);
+    let built =
+        build_with(cx, &layers, store, &request, &BuildOutput { all: &output, label: String::new() })?;
+    let delivered = outputs.iter().try_for_each(|o| deliver(cx, store, &built, o));
+    if !stays && !layers.existed() {
+        forget(store, &built.image)?;
+    }
+    delivered.map(|()| built)
+}
+
+/// Removes an image on the way that has no name.
+pub(crate) fn forget(store: &Store, image: &Digest) -> Result<(), Failure> {
+    let free = |_: &Digest| false;
+    match store.remove(&image.to_string(), &RemoveOptions { force: false, in_use: &free }) {
+        Ok(_) | Err(ImageError::NotFound(_)) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }

@@ -1,12 +1,12 @@
 //! `image import`: an image of one layer from a tarball of a root file system.
 
 use rcompose_build::{BuildRequest, DockerfileSource, RunNetwork};
-use rcompose_image::{Digest, Image, ImageConfig, ImageError, ImportOptions, Platform, RemoveOptions, Store};
+use rcompose_image::{Image, ImageConfig, ImportOptions, Platform, Store};
 
 use super::open;
 use crate::context::{Context, print};
 use crate::failure::Failure;
-use crate::pictures::{build_request, parse_reference};
+use crate::pictures::{build_request, forget, parse_reference};
 
 /// What `--change` may be (docker image import), and what else changes only the configuration.
 const CHANGES: [&str; 12] = [
@@ -76,13 +76,4 @@ fn change(cx: &Context, store: &Store, image: &Image, changes: &[String]) -> Res
     let mut config = image.config.clone();
     config.config = built.config.config;
     Ok(config)
-}
-
-/// Removes an image on the way that has no name.
-fn forget(store: &Store, image: &Digest) -> Result<(), Failure> {
-    let free = |_: &Digest| false;
-    match store.remove(&image.to_string(), &RemoveOptions { force: false, in_use: &free }) {
-        Ok(_) | Err(ImageError::NotFound(_)) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
 }
