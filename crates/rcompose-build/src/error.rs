@@ -36,6 +36,8 @@ pub struct BuildFailure {
     pub column: usize,
     /// The source line.
     pub snippet: Option<String>,
+    /// The lines before and after it.
+    pub around: (Vec<String>, Vec<String>),
     /// What to do.
     pub help: Option<String>,
     /// The end of the failed step's output.
@@ -57,6 +59,7 @@ impl BuildError {
             line: 0,
             column: 0,
             snippet: None,
+            around: Default::default(),
             help: None,
             output_tail: String::new(),
             exit_status: None,
@@ -97,7 +100,14 @@ impl BuildError {
             file.clone_into(&mut self.file);
             self.line = at.line;
             self.column = at.column;
-            self.snippet = text.lines().nth(at.line.saturating_sub(1)).map(str::to_owned);
+            let lines: Vec<&str> = text.lines().collect();
+            let number = at.line.saturating_sub(1);
+            self.snippet = lines.get(number).map(|l| (*l).to_owned());
+            // A megabyte on one line helps nobody.
+            let short = |l: &&str| l.chars().take(160).collect::<String>();
+            let before = lines.get(number.saturating_sub(2)..number).unwrap_or_default();
+            let after = lines.get(number + 1..lines.len().min(number + 3)).unwrap_or_default();
+            self.around = (before.iter().map(short).collect(), after.iter().map(short).collect());
         }
         self
     }

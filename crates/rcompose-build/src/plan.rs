@@ -201,7 +201,7 @@ fn visit(
 }
 
 /// The `--from`s of an instruction.
-fn froms(one: &Instruction) -> Vec<String> {
+pub(crate) fn froms(one: &Instruction) -> Vec<String> {
     match &one.kind {
         Kind::Copy(copy) => copy.from.iter().cloned().collect(),
         Kind::Run(run) => run.mounts.iter().filter_map(|m| Mount::from_of(m)).collect(),

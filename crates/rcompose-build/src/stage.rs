@@ -9,7 +9,7 @@ use rcompose_image::{Digest, ImageConfig, Platform, rfc3339};
 use crate::apply::NewLayer;
 use crate::cache::Key;
 use crate::dockerfile::{Instruction, Kind, instruction_at};
-use crate::plan::Base;
+use crate::plan::{Base, from, froms};
 use crate::solve::{Located, Solve};
 use crate::state::State;
 use crate::view::{Found, View};
@@ -102,10 +102,21 @@ impl Stage<'_> {
     /// False: stopped.
     fn step(&mut self, one: &Instruction, index: usize, of: usize) -> Result<bool, BuildError> {
         let solve = self.solve;
+        // The time of another stage isn't this step's.
+        for stage in froms(one) {
+            if let Ok(Base::Stage(n)) = from(&solve.file, solve.req, &stage, self.number)
+                && solve.wait(n).is_none()
+            {
+                return Ok(false);
+            }
+        }
         let step = solve.counter.fetch_add(1, Ordering::Relaxed) + 1;
-        let stage = solve.file.stages[self.number].from.name.clone();
-        let stage = stage.unwrap_or_else(|| format!("stage-{}", self.number));
-        let name = format!("[{stage} {index}/{of}] {}", one.text);
+        let stage = match &solve.file.stages[self.number].from.name {
+            Some(name) => format!("{name} "),
+            None if solve.file.stages.len() == 1 => String::new(),
+            None => format!("stage-{} ", self.number),
+        };
+        let name = format!("[{stage}{index}/{of}] {}", one.text);
         solve.events.event(BuildEvent::Started { step, name: &name, line: one.at.line });
         let begun = Instant::now();
         let done = match &one.kind {

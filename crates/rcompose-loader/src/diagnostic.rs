@@ -28,6 +28,8 @@ pub struct Place {
     pub text: String,
     /// Characters of the line that stand before `text`.
     pub cut: u32,
+    /// The lines before and after it, where they help.
+    pub around: (Vec<String>, Vec<String>),
 }
 
 impl Place {
@@ -37,7 +39,14 @@ impl Place {
         const WIDTH: usize = 160;
         let cut = if text.len() > WIDTH { column.max(1).saturating_sub(1 + BEFORE) } else { 0 };
         let text = text.chars().skip(cut as usize).take(WIDTH).collect();
-        Self { file, line, column, length: length.max(1), text, cut }
+        Self { file, line, column, length: length.max(1), text, cut, around: Default::default() }
+    }
+
+    /// Shows the lines before and after it as well.
+    #[must_use]
+    pub fn between(mut self, before: Vec<String>, after: Vec<String>) -> Self {
+        self.around = (before, after);
+        self
     }
 
     /// Without the text.

@@ -69,6 +69,7 @@ pub(crate) fn draw(
     let renderer = renderer.term_width(width.max(40));
     let paths: Vec<String> = places.iter().map(|(p, _)| p.file.display().to_string()).collect();
     let mut group = Group::with_title(level.primary_title(title));
+    let sources: Vec<String> = places.iter().map(|(p, _)| source(p)).collect();
     let mut done = vec![false; places.len()];
     for i in 0..places.len() {
         if done[i] {
@@ -80,8 +81,9 @@ pub(crate) fn draw(
             continue;
         }
         // Several places on one line are marked together.
+        let start = (first.line as usize).saturating_sub(first.around.0.len());
         let mut snippet =
-            Snippet::source(first.text.as_str()).line_start(first.line as usize).path(paths[i].as_str());
+            Snippet::source(sources[i].as_str()).line_start(start).path(paths[i].as_str()).fold(false);
         for j in i..places.len() {
             let (place, word) = places[j];
             let same = (&place.file, place.line, place.cut) == (&first.file, first.line, first.cut);
@@ -96,8 +98,17 @@ pub(crate) fn draw(
     renderer.render(&[group])
 }
 
+/// The line with those around it.
+fn source(place: &Place) -> String {
+    let (before, after) = &place.around;
+    let lines = before.iter().chain([&place.text]).chain(after).map(String::as_str);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn mark<'a>(place: &Place, word: &'a str, primary: bool) -> Annotation<'a> {
     let kind = if primary { AnnotationKind::Primary } else { AnnotationKind::Context };
-    let annotation = kind.span(place.marked());
+    let before: usize = place.around.0.iter().map(|line| line.len() + 1).sum();
+    let marked = place.marked();
+    let annotation = kind.span(before + marked.start..before + marked.end);
     if word.is_empty() { annotation } else { annotation.label(word) }
 }

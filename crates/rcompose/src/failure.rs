@@ -307,13 +307,10 @@ fn build_diagnostic(e: &BuildError) -> Diagnostic {
     if e.line > 0 {
         let text = e.snippet.clone().unwrap_or_default();
         let length = text.chars().skip(e.column.saturating_sub(1)).count().max(1);
-        d.place = Some(Place::new(
-            e.file.clone().into(),
-            number(e.line),
-            number(e.column.max(1)),
-            number(length),
-            &text,
-        ));
+        d.place = Some(
+            Place::new(e.file.clone().into(), number(e.line), number(e.column.max(1)), number(length), &text)
+                .between(e.around.0.clone(), e.around.1.clone()),
+        );
     }
     d.help.extend(e.help.clone());
     d

@@ -13,12 +13,6 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
-    /// Check the Dockerfiles, and build nothing
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Open a shell in the file system of a step that fails
-    #[arg(long)]
-    pub(crate) debug_shell: bool,
     /// Accepted for compatibility: builds have no limit of memory, as with BuildKit
     #[arg(short, long, value_name = "BYTES")]
     pub(crate) memory: Option<String>,
@@ -63,12 +57,6 @@ pub(crate) struct ImageBuildArgs {
     /// What RUN may ask for beyond the usual: network.host, security.insecure
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
-    /// Annotations of the image's manifest
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) annotation: Vec<String>,
-    /// Attestations: type=provenance or type=sbom
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) attest: Vec<String>,
     /// Build-time variables
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) build_arg: Vec<String>,
@@ -78,18 +66,6 @@ pub(crate) struct ImageBuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
-    /// Caches to read from: an image, or type=registry,ref=… or type=local,src=…
-    #[arg(long, value_name = "CACHE")]
-    pub(crate) cache_from: Vec<String>,
-    /// Caches to write to
-    #[arg(long, value_name = "CACHE")]
-    pub(crate) cache_to: Vec<String>,
-    /// Check the Dockerfile, and build nothing
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Open a shell in the file system of a step that fails
-    #[arg(long)]
-    pub(crate) debug_shell: bool,
     /// Dockerfile
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
@@ -123,9 +99,6 @@ pub(crate) struct ImageBuildArgs {
     /// Type of progress output: auto, tty, plain, rawjson, quiet
     #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "rawjson", "json", "quiet", "none"])]
     pub(crate) progress: Option<String>,
-    /// Add a provenance attestation
-    #[arg(long, value_name = "MODE")]
-    pub(crate) provenance: Option<String>,
     /// Pull base images
     #[arg(long)]
     pub(crate) pull: bool,
@@ -135,9 +108,6 @@ pub(crate) struct ImageBuildArgs {
     /// Suppress the output, print the image's id
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Add an SBOM attestation
-    #[arg(long, value_name = "GENERATOR")]
-    pub(crate) sbom: Option<String>,
     /// Secrets: id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,

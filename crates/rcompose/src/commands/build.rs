@@ -9,7 +9,10 @@ use rcompose_plan::needed_services;
 use crate::args::BuildArgs;
 use crate::context::{Context, print, service_names};
 use crate::failure::Failure;
-use crate::pictures::{BakeOptions, BuildOptions, bake, build_services, with_used};
+use crate::pictures::{
+    BakeOptions, BuildOptions, ToPush, at_image, bake, build_services, parse_reference, push_each, together,
+    with_used,
+};
 
 pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     let project = cx.load(&args.services)?.project;
@@ -47,7 +50,25 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     cx.need_root()?;
     let store = Store::open(&cx.dirs.images())?;
     build_services(cx, &store, &project, &services, &options)?;
+    if args.push {
+        together(push_each(cx, &store, &to_push(&services)?, args.quiet))?;
+    }
     Ok(0)
+}
+
+/// The names that somebody gave: those of the project's own making belong to no registry.
+fn to_push(services: &[&Service]) -> Result<Vec<ToPush>, Failure> {
+    let mut images: Vec<ToPush> = Vec::new();
+    for service in services {
+        let tags = service.build.iter().flat_map(|b| &b.tags);
+        for name in service.image.iter().chain(tags) {
+            let reference = parse_reference(name.as_str()).map_err(|f| at_image(f, service))?;
+            if !images.iter().any(|o| o.reference == reference) {
+                images.push(ToPush { reference, service: Some(Box::new((*service).clone())) });
+            }
+        }
+    }
+    Ok(images)
 }
 
 /// `NAME` or `NAME=VALUE`, each.

@@ -15,7 +15,7 @@ use super::inputs::Inputs;
 use super::output::{BuildOutput, Output};
 use super::outputs::{Output as Delivery, deliver};
 use super::request::service_requests;
-use crate::context::{Context, ProgressMode};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
@@ -73,7 +73,7 @@ pub(crate) fn build_services(
         }
     }
     let names = jobs_of(&services);
-    let output = Output::new(cx, options.quiet);
+    let mut output = Output::new(cx, options.quiet, false);
     let (ends, change): (Ends, Condvar) = Default::default();
     let mut failed: Option<Failure> = None;
     std::thread::scope(|scope| {
@@ -108,6 +108,7 @@ pub(crate) fn build_services(
             }
         }
     });
+    output.finish();
     if let Some(f) = failed {
         return Err(f);
     }
@@ -236,15 +237,21 @@ fn build_with(
     Ok(rcompose_build::build(layers, request, &runner, &Bases { cx, store }, events)?)
 }
 
-/// Builds one image that belongs to no service.
-pub(crate) fn build_request(
-    cx: &Context,
-    store: &Store,
-    request: &BuildRequest,
-    quiet: bool,
-) -> Result<Built, Failure> {
-    let outputs = [Delivery::Image { names: Vec::new(), push: false }];
-    build_and_deliver(cx, store, request, &outputs, quiet)
+/// Builds one image that belongs to no service, without a word.
+pub(crate) fn build_request(cx: &Context, store: &Store, request: &BuildRequest) -> Result<Built, Failure> {
+    let outputs = vec![Delivery::Image { names: Vec::new(), push: false }];
+    build_and_deliver(cx, store, request, &Wanted { outputs, quiet: true, raw: false })
+}
+
+/// What is wanted of a build besides the image.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Where its result goes.
+    pub(crate) outputs: Vec<Delivery>,
+    /// No output.
+    pub(crate) quiet: bool,
+    /// BuildKit's `rawjson`.
+    pub(crate) raw: bool,
 }
 
 /// Builds one image, and brings it where it is wanted.
@@ -252,20 +259,21 @@ pub(crate) fn build_and_deliver(
     cx: &Context,
     store: &Store,
     request: &BuildRequest,
-    outputs: &[Delivery],
-    quiet: bool,
+    wanted: &Wanted,
 ) -> Result<Built, Failure> {
     cx.need_root()?;
-    let quiet = quiet || cx.out.progress == ProgressMode::Quiet;
+    let outputs = &wanted.outputs;
     let stays = outputs.iter().any(Delivery::stays);
     let tags = if stays { request.tags.clone() } else { Vec::new() };
     let request = BuildRequest { tags, ..request.clone() };
     let layers = Layers::new(store, outputs.iter().any(Delivery::wants_image))?;
-    let output = Output::new(cx, quiet);
-    let built =
-        build_with(cx, &layers, store, &request, &BuildOutput { all: &output, label: String::new() })?;
+    let mut output = Output::new(cx, wanted.quiet, wanted.raw);
+    let events = BuildOutput { all: &output, label: String::new() };
+    let built = build_with(cx, &layers, store, &request, &events);
+    output.finish();
+    let built = built?;
     let delivered = outputs.iter().try_for_each(|o| deliver(cx, store, &built, o));
-    if !stays && !layers.existed() {
+    if !stays && outputs.iter().any(Delivery::wants_image) && !layers.existed() {
         forget(store, &built.image)?;
     }
     delivered.map(|()| built)

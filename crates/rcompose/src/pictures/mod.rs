@@ -23,11 +23,13 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 pub(crate) use bake::{BakeOptions, bake};
-pub(crate) use building::{BuildOptions, build_and_deliver, build_request, build_services, forget, with_used};
+pub(crate) use building::{
+    BuildOptions, Wanted as BuildWanted, build_and_deliver, build_request, build_services, forget, with_used,
+};
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
-pub(crate) use outputs::Output as Delivery;
 pub(crate) use inputs::{Inputs, secret};
+pub(crate) use outputs::Output as Delivery;
 pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
 pub(crate) use request::{context_place, network as build_network};
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rcompose_build::{Built, export_directory, export_tar};
 use rcompose_image::{LayerId, Reference, Store};
 
-use super::pulling::parse_reference;
-use crate::context::{Context, stdout_failure};
+use super::pulling::{ToPush, parse_reference, push_each, together};
+use crate::context::{Context, ProgressMode, stdout_failure};
 use crate::failure::Failure;
 
 /// One `--output`.
@@ -130,7 +130,10 @@ impl Output {
             Some("cacheonly") => Ok(Self::Cache),
             Some(other) => Err(Failure::user(format!("--output: unknown type `{other}`"))
                 .hint("it is one of local, tar, oci, docker, image, registry, cacheonly")),
-            None => Err(Failure::user(format!("--output {text}: it has no type")).hint("write type=TYPE,dest=PATH")),
+            None => {
+                Err(Failure::user(format!("--output {text}: it has no type"))
+                    .hint("write type=TYPE,dest=PATH"))
+            }
         }
     }
 
@@ -146,12 +149,7 @@ impl Output {
 }
 
 /// Brings what was built to one place.
-pub(crate) fn deliver(
-    cx: &Context,
-    store: &Store,
-    built: &Built,
-    output: &Output,
-) -> Result<(), Failure> {
+pub(crate) fn deliver(cx: &Context, store: &Store, built: &Built, output: &Output) -> Result<(), Failure> {
     match output {
         Output::Cache => Ok(()),
         Output::Image { names, push } => {
@@ -182,9 +180,9 @@ fn image(store: &Store, built: &Built) -> Result<rcompose_image::Image, Failure>
 fn layers(store: &Store, built: &Built) -> Result<Vec<PathBuf>, Failure> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for layer in built.config.rootfs.diff_ids.iter().rev() {
-        let path = store.layer_path(&LayerId(*layer)).ok_or_else(|| {
-            Failure::user(format!("the layer {layer} was removed while it was written"))
-        })?;
+        let path = store
+            .layer_path(&LayerId(*layer))
+            .ok_or_else(|| Failure::user(format!("the layer {layer} was removed while it was written")))?;
         if !paths.contains(&path) {
             paths.push(path);
         }
@@ -192,7 +190,12 @@ fn layers(store: &Store, built: &Built) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-fn layout(store: &Store, image: rcompose_image::Image, names: &[Reference], to: &Path) -> Result<(), Failure> {
+fn layout(
+    store: &Store,
+    image: rcompose_image::Image,
+    names: &[Reference],
+    to: &Path,
+) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::io(format_args!("write {}", to.display()), &e);
     std::fs::create_dir_all(to).map_err(failed)?;
     let (read, write) = io::pipe().map_err(failed)?;
@@ -206,9 +209,11 @@ fn layout(store: &Store, image: rcompose_image::Image, names: &[Reference], to: 
     })
 }
 
-fn push_all(_cx: &Context, _store: &Store, names: &[Reference]) -> Result<(), Failure> {
-    match names.first() {
-        None => Err(Failure::user("nothing to push: the image has no name").hint("give one by --tag")),
-        Some(name) => Err(Failure::unsupported(format!("{name} can't be pushed"))),
+fn push_all(cx: &Context, store: &Store, names: &[Reference]) -> Result<(), Failure> {
+    if names.is_empty() {
+        return Err(Failure::user("nothing to push: the image has no name").hint("give one by --tag"));
     }
+    let one = |name: &Reference| ToPush { reference: name.clone(), service: None };
+    let all: Vec<ToPush> = names.iter().map(one).collect();
+    together(push_each(cx, store, &all, cx.out.progress == ProgressMode::Quiet)).map(drop)
 }

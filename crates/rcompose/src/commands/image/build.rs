@@ -5,29 +5,68 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use rcompose_build::{BuildRequest, DockerfileSource};
-use rcompose_image::{Platform, Store};
+use rcompose_image::{Platform, Reference, Store};
+use serde_json::json;
 
 use crate::args::ImageBuildArgs;
 use crate::commands::build::pairs;
-use crate::context::{Context, print};
+use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
-    Inputs, build_network, build_request, context_place, parse_reference, secret as build_secret,
+    BuildWanted, Delivery, Inputs, build_and_deliver, build_network, context_place, parse_reference,
+    secret as build_secret,
 };
 
 pub(super) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
     let mut inputs = Inputs::default();
+    let mut cx = cx.clone();
+    let mut raw = false;
+    match args.progress.as_deref().or(cx.env.get("BUILDKIT_PROGRESS")) {
+        Some("tty") => cx.out.progress = ProgressMode::Tty,
+        Some("plain") => cx.out.progress = ProgressMode::Plain,
+        Some("rawjson") => raw = true,
+        Some("json") => cx.out.progress = ProgressMode::Json,
+        Some("quiet" | "none") => cx.out.progress = ProgressMode::Quiet,
+        _ => {}
+    }
+    let cx = &cx;
     let request = request(cx, store, args, &mut inputs)?;
-    let built = build_request(cx, store, &request, args.quiet)?;
-    if let Some(path) = &args.iidfile {
+    let wanted = BuildWanted { outputs: outputs(cx, args, &request.tags)?, quiet: args.quiet, raw };
+    let built = build_and_deliver(cx, store, &request, &wanted)?;
+    let write = |path: &PathBuf, text: String| {
         let path = cx.env.cwd.join(path);
-        std::fs::write(&path, built.image.to_string())
-            .map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))?;
+        std::fs::write(&path, text).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
+    };
+    if let Some(path) = &args.iidfile {
+        write(path, built.image.to_string())?;
+    }
+    if let Some(path) = &args.metadata_file {
+        let mut metadata = json!({
+            "containerimage.config.digest": built.image,
+            "containerimage.digest": built.image,
+        });
+        if !request.tags.is_empty() {
+            let names: Vec<String> = request.tags.iter().map(Reference::canonical).collect();
+            metadata["image.name"] = json!(names.join(","));
+        }
+        write(path, format!("{metadata:#}"))?;
     }
     if args.quiet {
         print(&format!("{}\n", built.image))?;
     }
     Ok(())
+}
+
+/// Where the result goes: into the store, unless something else is said.
+fn outputs(cx: &Context, args: &ImageBuildArgs, tags: &[Reference]) -> Result<Vec<Delivery>, Failure> {
+    let mut all = args.output.iter().map(|o| Delivery::parse(cx, o, tags)).collect::<Result<Vec<_>, _>>()?;
+    if args.push {
+        all.push(Delivery::Image { names: tags.to_vec(), push: true });
+    }
+    if all.is_empty() || args.load {
+        all.push(Delivery::Image { names: Vec::new(), push: false });
+    }
+    Ok(all)
 }
 
 fn request(
@@ -87,6 +126,7 @@ fn request(
         platform,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
+        ..BuildRequest::default()
     })
 }
 

@@ -69,7 +69,7 @@ fn change(cx: &Context, store: &Store, image: &Image, changes: &[String]) -> Res
         cache_root: cx.dirs.build_cache(),
         ..BuildRequest::default()
     };
-    let built = build_request(cx, store, &request, true)?;
+    let built = build_request(cx, store, &request)?;
     if built.image != image.id {
         forget(store, &built.image)?;
     }

@@ -1,0 +1,70 @@
+//! Where the results of builds go, and how builds are shown.
+
+use rcompose_e2e::Project;
+
+const DOCKERFILE: &str = "FROM busybox:latest AS maker
+RUN mkdir -p /out/sub && echo hi > /out/sub/x && ln -s sub/x /out/link && echo $((6*7)) from the step
+FROM scratch
+COPY --from=maker /out /
+";
+
+fn project(name: &str) -> Option<Project> {
+    let p = Project::empty(name)?;
+    p.file("Dockerfile", DOCKERFILE);
+    Some(p)
+}
+
+#[test]
+fn directories_archives_and_layouts() {
+    let Some(p) = project("build-outputs") else { return };
+    p.run("image build -o out .").ok();
+    assert_eq!(std::fs::read_to_string(p.dir().join("out/link")).unwrap(), "hi\n");
+    let tar = p.run("image build -q -o - .").ok();
+    assert!(tar.stdout.contains("ustar") && tar.stdout.contains("sub/x"), "{}", tar.describe());
+    p.run("image build -q -t box/x:1 -o type=oci,dest=image.tar .").ok();
+    // Only the archive has the name.
+    p.run("image inspect box/x:1").code_is(1);
+    p.run("image load -i image.tar").ok().out("box/x:1");
+    p.run("image rm box/x:1").ok();
+    p.run("image build -q -t box/x:1 -o type=oci,tar=false,dest=layout .").ok();
+    p.file("From", "FROM base\nENV A=b\n");
+    p.run("image build -q -t box/y -f From --build-context base=oci-layout://layout .").ok();
+    p.run("image inspect box/y").ok().out("\"A=b\"");
+    p.run("image rm -f box/y").ok();
+    p.run("image build -o type=nonsense .").code_is(1).err("unknown type `nonsense`");
+}
+
+#[test]
+fn identities_and_forms_of_output() {
+    let Some(p) = project("build-metadata") else { return };
+    let id = p.run("image build -q -t box/meta --iidfile id --metadata-file meta.json .").ok().stdout;
+    let read = |name: &str| std::fs::read_to_string(p.dir().join(name)).unwrap();
+    assert_eq!(read("id"), id.trim());
+    assert!(read("meta.json").contains(id.trim()) && read("meta.json").contains("docker.io/box/meta:latest"));
+    let raw = p.run("image build --no-cache --progress rawjson .").ok();
+    assert!(raw.stderr.contains("\"vertexes\":[{") && raw.stderr.contains("\"logs\":[{"), "{}", raw.describe());
+    let plain = p.run("image build --no-cache --progress plain .").ok();
+    assert!(plain.stderr.contains("42 from the step"), "{}", plain.describe());
+    let quiet = p.run("image build --no-cache -q .").ok();
+    assert_eq!(quiet.stderr, "");
+    p.run("image rm -f box/meta").ok();
+}
+
+#[test]
+fn a_failure_shows_the_lines_around() {
+    let Some(p) = project("build-around") else { return };
+    p.file("Dockerfile", "FROM busybox:latest\n\nRUN echo first && \\\n    exit 7\nCMD [\"x\"]\n");
+    p.run("image build .").code_is(1).err("3 | RUN echo first").err("4 |     exit 7").err("status 7");
+}
+
+#[test]
+fn contexts_on_standard_input() {
+    let Some(p) = project("build-stdin") else { return };
+    p.cmd("image build -q -").stdin("FROM busybox:latest\nRUN true\n").run().unwrap().ok();
+    let tar = std::process::Command::new("tar").args(["-cz", "Dockerfile"]).current_dir(p.dir()).output().unwrap();
+    p.cmd("image build -o from-tar -").stdin(tar.stdout).run().unwrap().ok();
+    assert_eq!(std::fs::read_to_string(p.dir().join("from-tar/link")).unwrap(), "hi\n");
+    p.file("file", "content\n");
+    let done = p.cmd("image build -o from-file -f - .").stdin("FROM scratch\nCOPY file /\n").run().unwrap().ok();
+    assert_eq!(std::fs::read_to_string(p.dir().join("from-file/file")).unwrap(), "content\n", "{}", done.describe());
+}
