@@ -42,7 +42,11 @@ fn identities_and_forms_of_output() {
     assert_eq!(read("id"), id.trim());
     assert!(read("meta.json").contains(id.trim()) && read("meta.json").contains("docker.io/box/meta:latest"));
     let raw = p.run("image build --no-cache --progress rawjson .").ok();
-    assert!(raw.stderr.contains("\"vertexes\":[{") && raw.stderr.contains("\"logs\":[{"), "{}", raw.describe());
+    assert!(
+        raw.stderr.contains("\"vertexes\":[{") && raw.stderr.contains("\"logs\":[{"),
+        "{}",
+        raw.describe()
+    );
     let plain = p.run("image build --no-cache --progress plain .").ok();
     assert!(plain.stderr.contains("42 from the step"), "{}", plain.describe());
     let quiet = p.run("image build --no-cache -q .").ok();
@@ -61,10 +65,17 @@ fn a_failure_shows_the_lines_around() {
 fn contexts_on_standard_input() {
     let Some(p) = project("build-stdin") else { return };
     p.cmd("image build -q -").stdin("FROM busybox:latest\nRUN true\n").run().unwrap().ok();
-    let tar = std::process::Command::new("tar").args(["-cz", "Dockerfile"]).current_dir(p.dir()).output().unwrap();
+    let tar =
+        std::process::Command::new("tar").args(["-cz", "Dockerfile"]).current_dir(p.dir()).output().unwrap();
     p.cmd("image build -o from-tar -").stdin(tar.stdout).run().unwrap().ok();
     assert_eq!(std::fs::read_to_string(p.dir().join("from-tar/link")).unwrap(), "hi\n");
     p.file("file", "content\n");
-    let done = p.cmd("image build -o from-file -f - .").stdin("FROM scratch\nCOPY file /\n").run().unwrap().ok();
-    assert_eq!(std::fs::read_to_string(p.dir().join("from-file/file")).unwrap(), "content\n", "{}", done.describe());
+    let done =
+        p.cmd("image build -o from-file -f - .").stdin("FROM scratch\nCOPY file /\n").run().unwrap().ok();
+    assert_eq!(
+        std::fs::read_to_string(p.dir().join("from-file/file")).unwrap(),
+        "content\n",
+        "{}",
+        done.describe()
+    );
 }
