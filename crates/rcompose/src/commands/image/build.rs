@@ -126,7 +126,6 @@ fn request(
         platform,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
-        ..BuildRequest::default()
     })
 }
 
