@@ -9,7 +9,7 @@ use crate::target;
 
 /// One step. Paths of steps after [`Op::EnterRoot`] are the container's.
 pub(crate) enum Op {
-    /// Writes "0" (myself) to an open `cgroup.procs`.
+    /// Writes "0" (myself) to an open `tasks`.
     JoinCgroup {
         fd: i32,
     },
@@ -81,7 +81,7 @@ pub(crate) type Slots = Vec<i32>;
 impl Op {
     pub(crate) fn run<'a>(&'a self, slots: &mut Slots) -> Result<(), Failure<'a>> {
         match self {
-            Op::JoinCgroup { fd } => sys::write_all(*fd, b"0").at(Stage::Cgroup, b"cgroup.procs"),
+            Op::JoinCgroup { fd } => sys::write_all(*fd, b"0").at(Stage::Cgroup, b"tasks"),
             Op::SetNs { fd, kinds } => sys!(SYS_setns, *fd, *kinds).map(drop).at(Stage::Namespace, b"setns"),
             Op::Unshare(kinds) => sys!(SYS_unshare, *kinds).map(drop).at(Stage::Namespace, b"unshare"),
             Op::Propagation(flags) => sys!(SYS_mount, c"none".as_ptr(), c"/".as_ptr(), 0, *flags, 0)

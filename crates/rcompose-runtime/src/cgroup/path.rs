@@ -69,7 +69,7 @@ pub struct CgroupPath {
 
 /// Open doors into a cgroup.
 pub(crate) struct Entries {
-    /// `cgroup.procs` of each v1 directory, for writing.
+    /// `tasks` of each v1 directory, for writing.
     pub(crate) v1: Vec<OwnedFd>,
     /// The v2 directory, for clone3.
     pub(crate) v2: Option<OwnedFd>,
@@ -199,10 +199,13 @@ impl CgroupPath {
                 .map_err(|errno| CgroupError::path("open", path)(errno.into()))
         };
         Ok(Entries {
+            // `tasks`, not `cgroup.procs`: who moves the single thread that it is itself needs no lock that all forks
+            // and exits of the machine share, and so no RCU grace period, which takes 5 to 15 ms
+            // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
             v1: self
                 .v1
                 .iter()
-                .map(|(_, path)| open(&path.join("cgroup.procs"), OFlags::WRONLY))
+                .map(|(_, path)| open(&path.join("tasks"), OFlags::WRONLY))
                 .collect::<Result<_, _>>()?,
             v2: self.v2.as_deref().map(|path| open(path, OFlags::DIRECTORY | OFlags::RDONLY)).transpose()?,
         })
