@@ -3,8 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rcompose_image::{Digest, Hasher};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
 use crate::digests::write_atomic;
@@ -40,15 +42,108 @@ impl StepCache {
 
     /// A record that can't be read is as good as none.
     pub(crate) fn get(&self, key: &Digest) -> Option<Outcome> {
-        let bytes = fs::read(self.path(key)).ok()?;
-        let record: Record = serde_json::from_slice(&bytes).ok()?;
-        (record.version == 1).then_some((record.layer, record.created))
+        let path = self.path(key);
+        let record = read(&path)?;
+        let now = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        };
+        if utimensat(CWD, &path, &now, AtFlags::empty()).is_err() {
+            // When it was used last is only for pruning; it may have been pruned just now.
+        }
+        Some((record.layer, record.created))
     }
 
     pub(crate) fn put(&self, key: &Digest, layer: Option<Digest>, created: &str) -> io::Result<()> {
         let record = Record { version: 1, layer, created: created.to_owned() };
         write_atomic(&self.path(key), &serde_json::to_vec(&record)?)
     }
+}
+
+fn read(path: &Path) -> Option<Record> {
+    let record: Record = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (record.version == 1).then_some(record)
+}
+
+/// What is remembered of a step, or kept in a cache mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheRecord {
+    /// What it is called.
+    pub id: String,
+    /// The layer it made, if it is a step that made one.
+    pub layer: Option<Digest>,
+    /// Bytes of a cache mount's files; a layer's are the store's to tell.
+    pub bytes: u64,
+    /// When it was used last.
+    pub used: SystemTime,
+    path: PathBuf,
+}
+
+/// All that builds have left for the next ones, the longest unused first.
+pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
+    let mut all = Vec::new();
+    for path in list(&cache_root.join("steps"))? {
+        let Some(id) = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".json")) else { continue };
+        // It may have gone a moment ago.
+        let (Some(record), Ok(meta)) = (read(&path), fs::metadata(&path)) else { continue };
+        let (id, layer) = (id.to_owned(), record.layer);
+        all.push(CacheRecord { id, layer, bytes: 0, used: meta.modified()?, path });
+    }
+    for path in list(&cache_root.join("mounts"))? {
+        let Some(id) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        // Each use opens a lock anew.
+        let opened = list(&path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock"));
+        let used = opened.filter_map(|p| fs::metadata(p).and_then(|m| m.modified()).ok()).max();
+        let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
+        let id = id.to_owned();
+        all.push(CacheRecord { id, layer: None, bytes: size(&path)?, used, path });
+    }
+    all.sort_by(|a, b| a.used.cmp(&b.used).then(a.id.cmp(&b.id)));
+    Ok(all)
+}
+
+/// Forgets one. False: a build is at work with it.
+pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
+    let gone = |r: io::Result<()>| match r {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        other => other.map(|()| true),
+    };
+    if !record.path.is_dir() {
+        return gone(fs::remove_file(&record.path));
+    }
+    let mut locks = Vec::new();
+    for path in list(&record.path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock")) {
+        let lock = fs::File::open(&path)?;
+        if lock.try_lock().is_err() {
+            return Ok(false);
+        }
+        locks.push(lock);
+    }
+    gone(fs::remove_dir_all(&record.path))
+}
+
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed?.map(|e| Ok(e?.path())).collect(),
+    }
+}
+
+fn size(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for path in list(&directory)? {
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => open.push(path),
+                Ok(meta) => bytes += meta.len(),
+                // A build is at work with it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// A key of unambiguous parts.

@@ -28,6 +28,7 @@ pub use api::{
     OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepRunner, Stream,
 };
 pub use archive::unpack;
+pub use cache::{CacheRecord, cache_records, forget_record};
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{export_directory, export_tar};
 pub use solve::build;

@@ -230,7 +230,9 @@ impl Stage<'_> {
                     number += 1;
                     continue;
                 }
-                _ => {}
+                "private" => {}
+                // Pruning keeps away while it is used.
+                _ => lock.lock_shared().map_err(failed)?,
             }
             all.locks.push(lock);
             break;

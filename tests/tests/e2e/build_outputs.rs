@@ -79,3 +79,18 @@ fn contexts_on_standard_input() {
         done.describe()
     );
 }
+
+#[test]
+fn the_cache_outlives_the_image_until_it_is_pruned() {
+    let Some(p) = Project::empty("build-prune") else { return };
+    p.file("Dockerfile", "FROM busybox:latest\nRUN echo of build-prune > /file\n");
+    p.run("image build -q -t box/prune .").ok();
+    p.run("image rm box/prune").ok();
+    p.run("image build -t box/prune .").ok().err("CACHED");
+    p.run("image rm box/prune").ok();
+    p.run("builder prune -f --filter until=1h").ok();
+    p.run("image build -t box/prune .").ok().err("CACHED");
+    p.run("builder du").ok().out("Reclaimable:");
+    p.run("builder prune --filter nonsense").code_is(1).err("until=24h");
+    p.run("image rm box/prune").ok();
+}

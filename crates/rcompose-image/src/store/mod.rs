@@ -6,6 +6,7 @@
 //! images/<id>.json       what to know of an image without reading its configuration
 //! blobs/sha256/<id>      its configuration, byte for byte
 //! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`), unsynced (`sound`)
+//! kept/<diff id>         a layer that stays without an image
 //! tmp/                   work in progress, renamed into place; see `temp`
 //! ```
 //!
@@ -17,6 +18,7 @@ mod files;
 mod images;
 mod import;
 mod inspect;
+mod keep;
 mod layers;
 mod load;
 mod names;

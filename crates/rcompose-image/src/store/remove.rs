@@ -138,6 +138,7 @@ impl Store {
 
     fn kept(&self) -> Result<BTreeSet<LayerId>> {
         let mut kept: BTreeSet<LayerId> = self.held()?.into_iter().collect();
+        kept.append(&mut self.kept_layers()?);
         for id in self.ids()? {
             kept.extend(self.layers_of(&id)?);
         }

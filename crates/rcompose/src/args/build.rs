@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// `build`.
 #[derive(Debug, Clone, Default, Args)]
@@ -128,4 +128,32 @@ pub(crate) struct ImageBuildArgs {
     pub(crate) ulimit: Vec<String>,
     /// Build context: a directory, a URL, or - for standard input
     pub(crate) context: PathBuf,
+}
+
+/// `builder`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuilderVerb {
+    /// Build an image from a Dockerfile
+    Build(Box<ImageBuildArgs>),
+    /// Show what builds keep for the next ones
+    Du,
+    /// Remove what builds keep for the next ones
+    Prune(PruneArgs),
+}
+
+/// `builder prune`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PruneArgs {
+    /// Also what images have, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only what is older: until=24h
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+    /// Don't ask
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Amount to keep, the newest
+    #[arg(long, value_name = "BYTES", alias = "max-used-space", alias = "reserved-space")]
+    pub(crate) keep_storage: Option<String>,
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::build::{BuildArgs, ImageBuildArgs};
+pub(crate) use self::build::{BuildArgs, BuilderVerb, ImageBuildArgs, PruneArgs};
 pub(crate) use self::image::{
     ImagePullArgs, ImagePushArgs, ImageVerb, LoginArgs, LogoutArgs, PullArgs, PushArgs,
 };
@@ -80,6 +80,11 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Build or rebuild services
     Build(Box<BuildArgs>),
+    /// Manage what builds keep
+    Builder {
+        #[command(subcommand)]
+        verb: BuilderVerb,
+    },
     /// Check the project's files: everything that is wrong or doubtful, at once
     Check(CheckArgs),
     /// Parse, resolve and render the project in canonical form

@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 pub(crate) mod build;
+mod builder;
 mod check;
 mod common;
 mod config;
@@ -42,6 +43,7 @@ use crate::failure::Failure;
 pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Build(args) => build::run(cx, &args),
+        Verb::Builder { verb } => builder::run(cx, &verb),
         Verb::Check(args) => check::run(cx, args),
         Verb::Config(args) => config::run(cx, args),
         Verb::Create(args) => create::run(cx, args),

@@ -55,6 +55,8 @@ impl StagedLayer for Staged<'_> {
         if !layers.hold.layer(&info.id)? {
             return Err(format!("layer {} was removed by somebody else", info.id).into());
         }
+        // For the next build, whatever becomes of the image.
+        layers.store.keep(&info.id)?;
         Ok(info.id.0)
     }
 }

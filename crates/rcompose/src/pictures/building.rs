@@ -11,6 +11,7 @@ use rcompose_model::{Project, Service, ServiceName};
 use rcompose_plan::image_key;
 
 use super::adapters::{Bases, Layers, Runner};
+use super::cached::bound;
 use super::inputs::Inputs;
 use super::output::{BuildOutput, Output};
 use super::outputs::{Output as Delivery, deliver};
@@ -234,7 +235,11 @@ fn build_with(
     events: &BuildOutput<'_>,
 ) -> Result<Built, Failure> {
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
-    Ok(rcompose_build::build(layers, request, &runner, &Bases { cx, store }, events)?)
+    let built = rcompose_build::build(layers, request, &runner, &Bases { cx, store }, events)?;
+    if built.ran_steps > 0 {
+        bound(cx, store)?;
+    }
+    Ok(built)
 }
 
 /// Builds one image that belongs to no service, without a word.

@@ -3,6 +3,7 @@
 mod adapters;
 mod bake;
 mod building;
+mod cached;
 mod facts;
 mod fetch;
 mod inputs;
@@ -26,6 +27,7 @@ pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
     BuildOptions, Wanted as BuildWanted, build_and_deliver, build_request, build_services, forget, with_used,
 };
+pub(crate) use cached::{Cached, Pruning, cached, prune};
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, secret};

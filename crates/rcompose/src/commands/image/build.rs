@@ -17,7 +17,7 @@ use crate::pictures::{
     secret as build_secret,
 };
 
-pub(super) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
+pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
     let mut inputs = Inputs::default();
     let mut cx = cx.clone();
     let mut raw = false;

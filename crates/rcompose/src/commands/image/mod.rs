@@ -1,6 +1,6 @@
 //! `image`: the images of the whole installation.
 
-mod build;
+pub(super) mod build;
 mod import;
 mod list;
 mod transfer;
