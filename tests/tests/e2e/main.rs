@@ -5,6 +5,7 @@ mod attached;
 mod bad_input;
 mod build;
 mod build_inputs;
+mod build_killed;
 mod build_outputs;
 mod chaos;
 mod confine;

@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use oci_spec::runtime::LinuxNamespaceType;
 use rcompose_engine::{FailureKind, StepFailure};
 use rcompose_model::{Origin, Recursive, Resources, RestartPolicy, ServiceName, Signal};
 use rcompose_plan::{
@@ -23,6 +24,7 @@ use super::{BuildNetwork, BuildStep};
 use crate::Dirs;
 use crate::bundle::{self, Places};
 use crate::files::{make_dir, remove_tree, write_atomic};
+use crate::records::list_dir;
 
 /// Runs as a build's helper: steps come in on standard input, output and statuses go out on standard output, until
 /// the end of the input. Returns the exit status.
@@ -40,6 +42,9 @@ fn serve(dirs: &Dirs) -> io::Result<()> {
     // Ctrl-C is the builder's to handle: it closes our input.
     drop(rustix::process::setsid().map_err(io::Error::from));
     private_mounts()?;
+    if let Err(e) = sweep(dirs) {
+        eprintln!("build: {e}");
+    }
     let mut net = None;
     let mut input = io::stdin().lock();
     let mut number = 0u64;
@@ -53,12 +58,8 @@ fn serve(dirs: &Dirs) -> io::Result<()> {
         input.read_exact(&mut json)?;
         let step: BuildStep = serde_json::from_slice(&json)?;
         number += 1;
-        let result = run(dirs, &step, number, &mut net);
-        let mut output = io::stdout().lock();
-        match result {
-            Ok(Some(code)) => send(&mut output, Kind::Exit, code.to_string().as_bytes())?,
-            Ok(None) => return Ok(()),
-            Err(failure) => send(&mut output, Kind::Failure, &serde_json::to_vec(&failure)?)?,
+        if !run(dirs, &step, number, &mut net)? {
+            return Ok(());
         }
     }
 }
@@ -72,32 +73,61 @@ fn private_mounts() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs one step. `None`: the builder has gone, the step was killed.
-fn run(
-    dirs: &Dirs,
-    step: &BuildStep,
-    number: u64,
-    net: &mut Option<BuildNet>,
-) -> Result<Option<i32>, StepFailure> {
-    if step.network == BuildNetwork::Default && net.is_none() {
-        *net = Some(BuildNet::make(dirs)?);
+/// Removes what helpers left that were killed: their steps died with them.
+fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
+    let all = dirs.run.join("build-files");
+    for name in list_dir(&all)? {
+        let pid = name.split('-').next().and_then(|p| p.parse::<u32>().ok());
+        if !pid.is_some_and(|p| !fs::exists(format!("/proc/{p}")).unwrap_or(true)) {
+            continue;
+        }
+        let cgroup = CgroupPath::new(&format!("rcompose-{}/build/{name}", dirs.root_hash()));
+        cgroup
+            .and_then(|c| c.kill().and_then(|()| c.remove()))
+            .map_err(|e| StepFailure::environment("remove a killed build's cgroup", &e))?;
+        remove_tree(&all.join(&name))?;
     }
+    Ok(())
+}
+
+/// Runs one step and says how it ended. False: the builder has gone, the step was killed.
+fn run(dirs: &Dirs, step: &BuildStep, number: u64, net: &mut Option<BuildNet>) -> io::Result<bool> {
     let name = format!("rcompose-{}/build/{}-{number}", dirs.root_hash(), std::process::id());
     let files = dirs.run.join("build-files").join(format!("{}-{number}", std::process::id()));
     let cgroup =
-        CgroupPath::new(&name).map_err(|e| StepFailure::environment("find a build step's cgroup", &e))?;
-    let result = memory(&files).and_then(|()| run_in(step, net.as_ref(), &files, &cgroup));
-    if let Err(e) = unmount(&files, UnmountFlags::DETACH) {
-        eprintln!("build: failed to unmount {}: {e}", files.display());
-    }
-    if let Err(e) = cgroup.kill() {
+        CgroupPath::new(&name).map_err(|e| StepFailure::environment("find a build step's cgroup", &e));
+    let result = cgroup.as_ref().map_err(Clone::clone).and_then(|cgroup| {
+        if step.network == BuildNetwork::Default && net.is_none() {
+            *net = Some(BuildNet::make(dirs)?);
+        }
+        memory(&files)?;
+        run_in(step, net.as_mut(), &files, cgroup)
+    });
+    // The builder goes on while the rest is cleared away.
+    let mut output = io::stdout().lock();
+    let told = match &result {
+        Ok(Some(code)) => send(&mut output, Kind::Exit, code.to_string().as_bytes()),
+        Ok(None) => Ok(()),
+        Err(failure) => send(&mut output, Kind::Failure, &serde_json::to_vec(failure)?),
+    };
+    drop(output);
+    if let Ok(cgroup) = &cgroup
+        && let Err(e) = cgroup.kill().and_then(|()| cgroup.remove())
+    {
         eprintln!("build: {e}");
     }
-    if let Err(e) = cgroup.remove() {
+    if let Some(net) = net.as_mut().filter(|_| step.insecure) {
+        net.renew();
+    }
+    match unmount(&files, UnmountFlags::DETACH) {
+        // It never came to that.
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+        Err(e) => eprintln!("build: failed to unmount {}: {e}", files.display()),
+    }
+    if let Err(e) = remove_tree(&files) {
         eprintln!("build: {e}");
     }
-    remove_tree(&files)?;
-    result
+    told.map(|()| !matches!(result, Ok(None)))
 }
 
 /// What a step gets to see of secrets isn't written to a disk.
@@ -110,18 +140,21 @@ fn memory(files: &Path) -> Result<(), StepFailure> {
 
 fn run_in(
     step: &BuildStep,
-    net: Option<&BuildNet>,
+    net: Option<&mut BuildNet>,
     files: &Path,
     cgroup: &CgroupPath,
 ) -> Result<Option<i32>, StepFailure> {
-    write_files(step, files, net.map(BuildNet::gateway))?;
-    let spec = container(step)?;
-    let places = Places {
-        upper: step.upper.clone(),
-        mounts: contents(step, files)?,
-        files: Vec::new(),
-        joined: Vec::new(),
+    write_files(step, files, net.as_deref().map(BuildNet::gateway))?;
+    let joined = match net {
+        Some(net) if step.network == BuildNetwork::Default => {
+            let netns = net.namespace()?.as_raw_fd();
+            vec![(LinuxNamespaceType::Network, PathBuf::from(format!("/proc/self/fd/{netns}")))]
+        }
+        _ => Vec::new(),
     };
+    let spec = container(step)?;
+    let places =
+        Places { upper: step.upper.clone(), mounts: contents(step, files)?, files: Vec::new(), joined };
     let oci = bundle::oci_spec(&spec, &places)?;
     let user = oci.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
     let fail = |e: rustix::io::Errno| StepFailure::environment("run a build step", &e);
@@ -153,9 +186,8 @@ fn run_in(
         Err(e) => return Err(StepFailure::environment("run a build step", &e)),
     };
     drop((out_write, err_write));
-    let connected = match (step.network, net) {
-        (BuildNetwork::Default, Some(net)) => net.connect(&created.netns),
-        (BuildNetwork::None, _) => rcompose_network::loopback_up(&created.netns)
+    let connected = match step.network {
+        BuildNetwork::None => rcompose_network::loopback_up(&created.netns)
             .map_err(|e| StepFailure::environment("bring up loopback", &e)),
         _ => Ok(()),
     };

@@ -25,6 +25,7 @@ pub(super) struct BuildNet {
     kernel: rcompose_network::NetworkSpec,
     table: String,
     handle: Option<NetworkHandle>,
+    steps: Option<OwnedFd>,
 }
 
 fn failed(e: &NetError) -> StepFailure {
@@ -74,7 +75,7 @@ impl BuildNet {
             pin: dir(dirs).join(pid.to_string()),
         };
         let table = format!("rcompose-{hash}");
-        Ok(Self { dirs: dirs.clone(), owner, claim, kernel, table, handle: None })
+        Ok(Self { dirs: dirs.clone(), owner, claim, kernel, table, handle: None, steps: None })
     }
 
     fn bring_up(&mut self) -> Result<(), NetError> {
@@ -102,8 +103,26 @@ impl BuildNet {
         self.kernel.gateway
     }
 
-    /// Connects a step's namespace.
-    pub(super) fn connect(&self, netns: &OwnedFd) -> Result<(), StepFailure> {
+    /// A namespace for steps, connected. One after the other has it: a step can't change it, and the kernel takes its time
+    /// to make and unmake them.
+    pub(super) fn namespace(&mut self) -> Result<&OwnedFd, StepFailure> {
+        let netns = match self.steps.take() {
+            Some(netns) => netns,
+            None => {
+                let netns = rcompose_network::new_netns().map_err(|e| failed(&e))?;
+                self.connect(&netns)?;
+                netns
+            }
+        };
+        Ok(self.steps.insert(netns))
+    }
+
+    /// After a step that could have changed its namespace.
+    pub(super) fn renew(&mut self) {
+        self.steps = None;
+    }
+
+    fn connect(&self, netns: &OwnedFd) -> Result<(), StepFailure> {
         let Some(handle) = &self.handle else { return Ok(()) };
         let address = Ipv4Addr::from(u32::from(self.kernel.gateway) + 1);
         let attachment = Attachment {
@@ -115,17 +134,16 @@ impl BuildNet {
             prefix: self.kernel.subnet.prefix(),
             mac: mac_of(address),
             gateway: Some(self.kernel.gateway),
-            host_end: format!("b{}", std::process::id()),
+            // The last namespace's link goes in the background; an equal name may still be there.
+            host_end: format!("b{}", unique()),
             group: self.kernel.group,
             mtu: None,
         };
-        // The last step's link goes with its namespace, in the background; an equal name may still be there.
-        let attachment = [Attachment { host_end: format!("b{}", unique()), ..attachment }];
-        rcompose_network::attach(&attachment).map_err(|e| failed(&e))
+        rcompose_network::attach(&[attachment]).map_err(|e| failed(&e))
     }
 }
 
-/// A number that grows with each step of this process.
+/// A number that grows with each namespace of this process.
 fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -134,6 +152,7 @@ fn unique() -> u64 {
 
 impl Drop for BuildNet {
     fn drop(&mut self) {
+        self.steps = None;
         self.handle = None;
         let removed = rcompose_network::remove_network(&self.kernel)
             .and(HostRules::remove(&self.table))

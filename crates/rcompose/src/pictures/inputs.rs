@@ -11,6 +11,7 @@ use rcompose_build::SecretSource;
 use rcompose_image::Store;
 use rcompose_loader::Remote;
 use rcompose_model::FileSource;
+use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -66,26 +67,38 @@ impl Inputs {
         Ok(context)
     }
 
-    /// `oci-layout://DIRECTORY[:TAG]`: the image's id, once it is in the store.
+    /// `oci-layout://DIRECTORY[:TAG][@DIGEST]`: the image's id, once it is in the store, where it gets no name.
     pub(crate) fn layout(&mut self, cx: &Context, store: &Store, place: &str) -> Result<String, Failure> {
-        let bare = place.split('@').next().unwrap_or(place);
-        let directory = match bare.rsplit_once(':') {
-            Some((directory, tag)) if !tag.contains('/') => directory,
-            _ => bare,
+        let (bare, digest) = match place.split_once('@') {
+            Some((bare, digest)) => (bare, Some(digest)),
+            None => (place, None),
+        };
+        let (directory, tag) = match bare.rsplit_once(':') {
+            Some((directory, tag)) if !tag.contains('/') => (directory, Some(tag)),
+            _ => (bare, None),
         };
         let path = cx.env.cwd.join(directory);
-        let (read, write) = std::io::pipe().map_err(|e| Failure::io("read the OCI layout", &e))?;
+        let failed =
+            |e: std::io::Error| Failure::io(format_args!("read the OCI layout {}", path.display()), &e);
+        let index = std::fs::read(path.join("index.json")).map_err(failed)?;
+        let index = chosen(&index, tag, digest)
+            .ok_or_else(|| Failure::user(format!("oci-layout://{place} has no such image")))?;
+        let (read, write) = std::io::pipe().map_err(failed)?;
         let from = path.clone();
         let writer = std::thread::spawn(move || {
             let mut tar = tar::Builder::new(std::io::BufWriter::new(write));
-            tar.append_dir_all(".", from)?;
+            tar.append_dir_all("blobs", from.join("blobs"))?;
+            let mut header = tar::Header::new_gnu();
+            header.set_size(index.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, "index.json", index.as_slice())?;
             tar.into_inner()?.flush()
         });
         let loaded = store.load(read, &rcompose_image::Platform::host());
         let written = writer.join();
         let loaded = loaded.map_err(|e| Failure::from(e).context(format!("oci-layout://{place}")))?;
         if let Ok(Err(e)) = written {
-            return Err(Failure::io(format_args!("read the OCI layout {}", path.display()), &e));
+            return Err(failed(e));
         }
         let first =
             loaded.first().ok_or_else(|| Failure::user(format!("oci-layout://{place} has no image")))?;
@@ -157,6 +170,20 @@ impl Inputs {
             }
         }
     }
+}
+
+/// A layout's index with one of its images alone, and without its name.
+fn chosen(index: &[u8], tag: Option<&str>, digest: Option<&str>) -> Option<Vec<u8>> {
+    let mut index: Value = serde_json::from_slice(index).ok()?;
+    let named = |m: &Value| match (digest, tag) {
+        (Some(digest), _) => m["digest"] == digest,
+        (None, Some(tag)) => m["annotations"]["org.opencontainers.image.ref.name"] == tag,
+        (None, None) => true,
+    };
+    let mut manifest = index["manifests"].as_array()?.iter().find(|m| named(m))?.clone();
+    manifest.as_object_mut()?.remove("annotations");
+    index["manifests"] = Value::from(vec![manifest]);
+    serde_json::to_vec(&index).ok()
 }
 
 impl Drop for Inputs {
