@@ -27,17 +27,28 @@ fn traces(root: &Path, helper: i32, argument: &str) -> Vec<String> {
         all.push(format!("process {helper}"));
     }
     let out = |command: &mut Command| String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned();
-    all.extend(out(Command::new("pgrep").args(["-f", argument])).lines().map(|l| format!("step's process {l}")));
+    all.extend(
+        out(Command::new("pgrep").args(["-f", argument])).lines().map(|l| format!("step's process {l}")),
+    );
     let name = format!("{helper}-*");
     let mut find = Command::new("find");
-    find.arg("/sys/fs/cgroup").arg(root.join("run")).args(["-name", &name, "-o", "-name", &helper.to_string()]);
+    find.arg("/sys/fs/cgroup").arg(root.join("run")).args([
+        "-name",
+        &name,
+        "-o",
+        "-name",
+        &helper.to_string(),
+    ]);
     all.extend(out(&mut find).lines().map(str::to_owned));
     all
 }
 
 fn interrupted(name: &str, number: u32, signal: Signal) {
     let Some(p) = Project::empty(name) else { return };
-    p.file("Dockerfile", &format!("FROM busybox:latest\nRUN echo it run\"\"s; sleep {number} & sleep {number}\n"));
+    p.file(
+        "Dockerfile",
+        &format!("FROM busybox:latest\nRUN echo it run\"\"s; sleep {number} & sleep {number}\n"),
+    );
     let mut build = p.cmd("image build --no-cache --progress plain .").start().unwrap();
     build.wait_for("it runs", PATIENCE).unwrap();
     let helpers = children(build.pid());
