@@ -78,7 +78,7 @@ fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
     let all = dirs.run.join("build-files");
     for name in list_dir(&all)? {
         let pid = name.split('-').next().and_then(|p| p.parse::<u32>().ok());
-        if !pid.is_some_and(|p| !fs::exists(format!("/proc/{p}")).unwrap_or(true)) {
+        if pid.is_none_or(|p| fs::exists(format!("/proc/{p}")).unwrap_or(true)) {
             continue;
         }
         let cgroup = CgroupPath::new(&format!("rcompose-{}/build/{name}", dirs.root_hash()));
