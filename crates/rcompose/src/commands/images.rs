@@ -9,7 +9,8 @@ use super::containers;
 use crate::args::ImagesArgs;
 use crate::context::{Context, print};
 use crate::failure::Failure;
-use crate::render::table::{Table, template};
+use crate::render::table::Table;
+use crate::render::template;
 use crate::render::time;
 
 pub(crate) fn run(cx: &Context, args: ImagesArgs) -> Result<u8, Failure> {
@@ -35,7 +36,7 @@ pub(crate) fn run(cx: &Context, args: ImagesArgs) -> Result<u8, Failure> {
     let shown = match args.format.as_str() {
         "json" => format!("{}\n", Value::from(rows)),
         "table" | "" => table(&rows),
-        format => template(format, &rows).map_err(Failure::user)?,
+        format => template::rows(format, &rows, &[]).map_err(Failure::user)?,
     };
     print(&shown)?;
     Ok(0)

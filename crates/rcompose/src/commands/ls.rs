@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::args::LsArgs;
 use crate::context::{Context, print};
 use crate::failure::Failure;
-use crate::render::table::{Table, template};
+use crate::render::table::Table;
+use crate::render::template;
 use crate::render::time::state_word;
 
 pub(crate) fn run(cx: &Context, args: LsArgs) -> Result<u8, Failure> {
@@ -57,7 +58,7 @@ pub(crate) fn run(cx: &Context, args: LsArgs) -> Result<u8, Failure> {
             }
             t.render()
         }
-        format => template(format, &rows).map_err(Failure::user)?,
+        format => template::rows(format, &rows, &[]).map_err(Failure::user)?,
     };
     print(&shown)?;
     Ok(0)

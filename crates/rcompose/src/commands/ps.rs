@@ -9,7 +9,8 @@ use super::containers;
 use crate::args::PsArgs;
 use crate::context::{Context, print};
 use crate::failure::Failure;
-use crate::render::table::{Table, ellipsis, template};
+use crate::render::table::{Table, ellipsis};
+use crate::render::template;
 use crate::render::{ports, time};
 
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "exited", "removing", "dead"];
@@ -68,7 +69,7 @@ fn shown(project: &str, found: &[ObservedContainer], args: &PsArgs) -> Result<St
         "json" => Ok(found.iter().map(|c| format!("{}\n", row(project, c, now, args.no_trunc))).collect()),
         format => {
             let rows: Vec<Value> = found.iter().map(|c| row(project, c, now, args.no_trunc)).collect();
-            template(format, &rows).map_err(Failure::user)
+            template::rows(format, &rows, &[]).map_err(Failure::user)
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::args::VolumeVerb;
 use crate::context::{Context, print};
 use crate::failure::Failure;
 use crate::render::inspect;
-use crate::render::table::{Table, template};
+use crate::render::table::Table;
+use crate::render::template;
 use crate::render::time;
 
 pub(crate) fn run(cx: &Context, verb: VolumeVerb) -> Result<u8, Failure> {
@@ -63,7 +64,7 @@ pub(crate) fn listing(
         }
         format => {
             let rows: Vec<Value> = volumes.iter().map(|v| row(cx, v)).collect();
-            template(format, &rows).map_err(Failure::user)
+            template::rows(format, &rows, &[]).map_err(Failure::user)
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod color;
 pub(crate) mod ports;
 pub(crate) mod table;
+pub(crate) mod template;
 pub(crate) mod time;
 
 /// JSON as docker's `inspect` prints it: four blanks a level, a newline at the end.

@@ -61,95 +61,6 @@ pub(crate) fn ellipsis(text: &str, max: usize) -> String {
     text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Fills a template of `{{.Name}}` fields (with `table ` in front: a table with heads), which is
-/// what people write in `--format`; also `{{json .}}`, `\t` and `\n`.
-///
-/// # Errors
-/// A field that doesn't exist, or an expression beyond fields.
-pub(crate) fn template(format: &str, rows: &[serde_json::Value]) -> Result<String, String> {
-    let (format, head) = match format.strip_prefix("table ") {
-        Some(rest) => (rest, true),
-        None => (format, false),
-    };
-    let parts = parse(&format.replace("\\t", "\t").replace("\\n", "\n"))?;
-    let mut lines: Vec<String> = Vec::new();
-    for row in rows {
-        let mut line = String::new();
-        for part in &parts {
-            match part {
-                Part::Text(t) => line.push_str(t),
-                Part::Json(None) => line.push_str(&row.to_string()),
-                Part::Json(Some(f)) => line.push_str(&field(row, f)?.to_string()),
-                Part::Field(f) => match field(row, f)? {
-                    serde_json::Value::String(s) => line.push_str(s),
-                    other => line.push_str(&other.to_string()),
-                },
-            }
-        }
-        lines.push(line);
-    }
-    if !head {
-        return Ok(lines.into_iter().map(|l| l + "\n").collect());
-    }
-    let heads: String = parts
-        .iter()
-        .map(|p| match p {
-            Part::Text(t) => t.clone(),
-            Part::Json(f) => f.clone().unwrap_or_default().to_uppercase(),
-            Part::Field(f) => f.to_uppercase(),
-        })
-        .collect();
-    let mut table = Table::new(&heads.split('\t').collect::<Vec<_>>());
-    for line in &lines {
-        table.row(line.split('\t'));
-    }
-    Ok(table.render())
-}
-
-enum Part {
-    Text(String),
-    Field(String),
-    Json(Option<String>),
-}
-
-fn parse(format: &str) -> Result<Vec<Part>, String> {
-    let mut parts = Vec::new();
-    let mut rest = format;
-    while let Some(at) = rest.find("{{") {
-        if at > 0 {
-            parts.push(Part::Text(rest[..at].to_owned()));
-        }
-        let Some(end) = rest[at..].find("}}") else {
-            return Err(format!("template parsing error: unclosed action in {format:?}"));
-        };
-        let action = rest[at + 2..at + end].trim();
-        let part = match action.split_whitespace().collect::<Vec<_>>()[..] {
-            ["json", "."] => Part::Json(None),
-            ["json", f] if f.starts_with('.') => Part::Json(Some(f[1..].to_owned())),
-            [f] if f.len() > 1 && f.starts_with('.') => Part::Field(f[1..].to_owned()),
-            _ => {
-                return Err(format!(
-                    "template parsing error: {action:?} is not a field such as {{{{.Name}}}}"
-                ));
-            }
-        };
-        parts.push(part);
-        rest = &rest[at + end + 2..];
-    }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.to_owned()));
-    }
-    Ok(parts)
-}
-
-fn field<'a>(row: &'a serde_json::Value, name: &str) -> Result<&'a serde_json::Value, String> {
-    row.get(name).ok_or_else(|| {
-        let known: Vec<&str> =
-            row.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default();
-        format!("template: there is no field {name:?}; there are {}", known.join(", "))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,17 +76,5 @@ mod tests {
     fn texts_are_cut() {
         assert_eq!(ellipsis("\"sleep 1000000 and more\"", 20), "\"sleep 1000000 and …");
         assert_eq!(ellipsis("short", 20), "short");
-    }
-
-    #[test]
-    fn templates_are_filled() {
-        let rows = [serde_json::json!({"Name": "a", "Ports": [1]})];
-        assert_eq!(template("{{.Name}}: {{json .Ports}}", &rows).unwrap(), "a: [1]\n");
-        assert_eq!(
-            template(r"table {{.Name}}\t{{.Ports}}", &rows).unwrap(),
-            "NAME      PORTS\na         [1]\n"
-        );
-        assert!(template("{{.Nam}}", &rows).unwrap_err().contains("Name, Ports"));
-        assert!(template("{{.Name", &rows).is_err());
     }
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::commands::images::{created, plain_id};
 use crate::failure::Failure;
-use crate::render::table::{Table, ellipsis, template};
+use crate::render::table::{Table, ellipsis};
+use crate::render::template;
 use crate::render::time;
 
 /// As `docker image ls`: one line for each name; an image without any has `<none>`.
@@ -41,7 +42,7 @@ pub(super) fn images(
             }
             Ok(t.render())
         }
-        format => template(format, &rows).map_err(Failure::user),
+        format => template::rows(format, &rows, &[]).map_err(Failure::user),
     }
 }
 
@@ -119,7 +120,7 @@ pub(super) fn history(
             }
             Ok(t.render())
         }
-        format => template(format, &rows).map_err(Failure::user),
+        format => template::rows(format, &rows, &[]).map_err(Failure::user),
     }
 }
 
