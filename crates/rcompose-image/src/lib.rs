@@ -32,7 +32,9 @@ pub use pull::{
 };
 pub use push::{Pushed, push};
 pub use reference::{Reference, ReferenceError};
-pub use registry::{Answer, LoggedIn, RegistryError, RegistryOptions, RegistrySettings, Trouble, login};
+pub use registry::{
+    Answer, Download, LoggedIn, RegistryError, RegistryOptions, RegistrySettings, Trouble, login,
+};
 pub use store::{
     Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,
     history_json, inspect_json,

@@ -95,6 +95,12 @@ pub(super) fn client(
     builder.build().map_err(RegistryError::Tls)
 }
 
+/// Something that is no registry's: one request.
+pub(super) async fn fetch(url: &str, host: &str, certificates: Certificates) -> Result<Response, Failed> {
+    let http = client(url, host, false, certificates)?;
+    checked(http.get(url).send().await.map_err(Failed::Send)?).await
+}
+
 impl Endpoint {
     /// Says hello and learns how the registry wants to be spoken to. Nobody there is told at once.
     pub(super) async fn hello(

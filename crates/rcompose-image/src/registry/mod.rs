@@ -1,11 +1,13 @@
 //! Registries (OCI distribution specification, v1.1): who they are, how they want to be spoken to, what they have.
 
 mod challenge;
+mod download;
 mod endpoint;
 mod error;
 mod login;
 mod settings;
 
+pub use download::Download;
 pub(crate) use error::{About, Failed};
 pub use error::{Answer, RegistryError, Trouble};
 pub use login::{LoggedIn, login};

@@ -33,6 +33,13 @@ pub struct Image {
     pub last_tagged: Option<String>,
 }
 
+impl Image {
+    /// Whether it has no name at all.
+    pub fn is_dangling(&self) -> bool {
+        self.refs.is_empty() && self.repo_digests.is_empty()
+    }
+}
+
 /// `images/<id>.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Summary {

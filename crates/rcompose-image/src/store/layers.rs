@@ -9,7 +9,7 @@ use rustix::fs::{Mode, chmod};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::temp::Temp;
+use super::temp::{Hold, Temp};
 use super::{Store, files, sound};
 use crate::error::{ImageError, Result};
 use crate::layer_tar::{self, Walk};
@@ -105,6 +105,45 @@ impl Store {
         let _adding = self.adding()?;
         self.place(&staging.temp.path().join("layer"), &info)?;
         Ok(info)
+    }
+
+    /// Makes a layer of an overlay's upper directory that stays where it is, without what `skip` knows (path, mode and
+    /// length). The hold keeps it until an image has it.
+    pub fn copy_layer(
+        &self,
+        upper: &Path,
+        skip: &(dyn Fn(&[u8], u32, u64) -> bool + Sync),
+        hold: &Hold,
+    ) -> Result<LayerInfo> {
+        let (reader, writer) = std::io::pipe().map_err(|e| ImageError::io("read", upper, e))?;
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(move || {
+                let mut out = BufWriter::with_capacity(64 * 1024, writer);
+                let skip =
+                    |path: &[u8], stat: &rustix::fs::Stat| skip(path, stat.st_mode, stat.st_size as u64);
+                layer_tar::write_part(upper, &skip, &mut out)?;
+                out.flush().map_err(|e| ImageError::io("read", upper, e))
+            });
+            let unpacked = self.unpack(reader, None);
+            // If reading broke off, the archive is short: that is not why.
+            let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let unpacked = match (unpacked, written) {
+                (Ok(unpacked), Ok(())) => unpacked,
+                (Err(e @ (ImageError::DiskFull { .. } | ImageError::Io { .. })), _) | (_, Err(e)) => {
+                    return Err(e);
+                }
+                (Err(e), Ok(())) => return Err(e),
+            };
+            let _adding = self.adding()?;
+            self.place_unpacked(&unpacked)?;
+            hold.keep(&unpacked.info.id)?;
+            Ok(unpacked.info)
+        })
+    }
+
+    /// Writes what layers and an upper directory, top first, are together as one tar stream.
+    pub fn export(layers: &[PathBuf], out: &mut dyn Write) -> Result<u64> {
+        layer_tar::write_merged(layers, out)
     }
 
     /// Unpacks a plain, gzip or zstd tar stream, aside. `expected` is its diff id.

@@ -74,16 +74,16 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes images without a name, or with `all` every image, that no container uses.
-    pub fn prune(&self, all: bool, in_use: &dyn Fn(&Digest) -> bool) -> Result<Pruned> {
+    /// Removes the chosen images, names and all, but those that containers use.
+    pub fn prune(&self, chosen: &dyn Fn(&Image) -> bool, in_use: &dyn Fn(&Digest) -> bool) -> Result<Pruned> {
         let temp = self.temp()?;
         let _alone = self.alone()?;
         let mut pruned = Pruned::default();
         for image in self.list()? {
-            let names = self.names_of(&image)?;
-            if !(all || names.is_empty()) || in_use(&image.id) {
+            if !chosen(&image) || in_use(&image.id) {
                 continue;
             }
+            let names = self.names_of(&image)?;
             self.untag(&names)?;
             let mut removed = Removed { untagged: names, ..Removed::default() };
             self.delete(&image, &temp, &mut removed)?;

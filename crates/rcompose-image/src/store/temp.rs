@@ -46,9 +46,14 @@ impl Hold {
         if !self.store.sound(layer)? {
             return Ok(false);
         }
-        let path = self.temp.path().join("holds").join(layer.0.hex());
-        File::create(&path).map_err(|e| ImageError::io("create", &path, e))?;
+        self.keep(layer)?;
         Ok(true)
+    }
+
+    /// Keeps a layer that is there. The caller holds the store's lock.
+    pub(super) fn keep(&self, layer: &LayerId) -> Result<()> {
+        let path = self.temp.path().join("holds").join(layer.0.hex());
+        File::create(&path).map(drop).map_err(|e| ImageError::io("create", &path, e))
     }
 }
 

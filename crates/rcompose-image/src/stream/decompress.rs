@@ -9,22 +9,19 @@ const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2: &[u8] = b"BZh";
 
-/// The plain stream inside a plain, gzip or zstd one, told by its first bytes.
+/// The plain stream inside a plain, gzip, zstd, xz or bzip2 one, told by its first bytes.
 pub(crate) fn decompressed<'a, R: Read + Send + 'a>(source: R) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut source = BufReader::with_capacity(64 * 1024, Peeked::new(source)?);
     let start = source.fill_buf()?;
-    let unsupported = |name: &str| {
-        let text = format!("it is compressed with {name}: gzip, zstd and plain archives can be read");
-        Err(io::Error::new(io::ErrorKind::Unsupported, text))
-    };
     if start.starts_with(GZIP) {
         Ok(Box::new(MultiGzDecoder::new(source)))
     } else if start.starts_with(ZSTD) || start.get(1..).is_some_and(|s| s.starts_with(ZSTD_SKIPPABLE)) {
         Ok(Box::new(zstd::stream::read::Decoder::with_buffer(source)?))
     } else if start.starts_with(XZ) {
-        unsupported("xz")
+        // Several streams behind each other are one, as with xz itself.
+        Ok(Box::new(lzma_rust2::XzReader::new(source, true)))
     } else if start.starts_with(BZIP2) && start.get(3).is_some_and(u8::is_ascii_digit) && !is_tar(start) {
-        unsupported("bzip2")
+        Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(source)))
     } else {
         Ok(Box::new(source))
     }
@@ -78,6 +75,8 @@ mod tests {
         assert_eq!(plain(&zstd::encode_all(&b"hello"[..], 1).unwrap()), b"hello");
         assert_eq!(plain(b"hello"), b"hello");
         assert_eq!(plain(b""), b"");
-        assert_eq!(decompressed(XZ).err().unwrap().kind(), io::ErrorKind::Unsupported);
+        // `printf hello | xz`, and `| bzip2`.
+        let xz = b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4F\x02\0!\x01\x16\0\0\0t/\xe5\xa3\x01\0\x04hello\0\0\0\0\xb17\xb9\xdb\xe5\xda\x1e\x9b\0\x01\x1d\x05\xb8-\x80\xaf\x1f\xb6\xf3}\x01\0\0\0\0\x04YZ";
+        assert_eq!(plain(xz), b"hello");
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rcompose_image::{
@@ -91,8 +92,27 @@ fn overlay_upper_becomes_a_layer() {
     fs::hard_link(merged.join("etc/new"), merged.join("etc/new2")).unwrap();
     symlink("x".repeat(150), merged.join("long")).unwrap();
     std::os::unix::net::UnixListener::bind(merged.join("etc/socket")).unwrap();
+    // As one archive, and as a layer while it is in use: what is there is what the mount shows.
+    let (hold, mut archive) = (room.store.hold().unwrap(), Vec::new());
+    Store::export(&[staging.upper(), room.top(&base)], &mut archive).unwrap();
+    let out = room.dir.path().join("out");
+    tar::Archive::new(&archive[..]).unpack(&out).unwrap();
+    let tree = |dir: &Path| {
+        let words = ["-mindepth", "1", "!", "-type", "s", "-printf", "%P %y %m %n %l\n"];
+        let find = Command::new("find").arg(dir).args(words).output().unwrap();
+        let mut lines: Vec<String> =
+            String::from_utf8(find.stdout).unwrap().lines().map(String::from).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(tree(&out), tree(&merged));
+    let skip = |path: &[u8], _: u32, _: u64| path == b"etc/new2";
+    let copied = room.store.copy_layer(&staging.upper(), &skip, &hold).unwrap();
+    assert!(room.store.layer_path(&copied.id).is_some_and(|p| !p.join("etc/new2").exists()));
     unmount(&merged, UnmountFlags::empty()).unwrap();
     let layer = room.store.commit_layer(staging).unwrap();
+    assert_ne!(layer.id, copied.id);
+    drop(hold);
     assert!(room.leftovers().is_empty());
 
     let image =
@@ -176,15 +196,16 @@ fn removal() {
     // A name that moves leaves its image without one.
     let second = room.import(&Tar::new().file("g", b"g").done(), "base");
     assert_eq!(room.store.get_by_id(&base.id.hex()).unwrap().unwrap().refs, vec![]);
-    assert_eq!(room.store.prune(false, &|_| true).unwrap().images, vec![]);
-    let pruned = room.store.prune(false, &|_| false).unwrap();
+    let nameless = rcompose_image::Image::is_dangling;
+    assert_eq!(room.store.prune(&nameless, &|_| true).unwrap().images, vec![]);
+    let pruned = room.store.prune(&nameless, &|_| false).unwrap();
     assert_eq!((pruned.images.len(), pruned.images[0].deleted), (1, Some(base.id)));
     assert_eq!(room.store.list().unwrap().iter().map(|i| i.id).collect::<Vec<_>>(), vec![second.id]);
 
     // In use, by force: the name goes, the image stays.
     let removed = room.store.remove("base", &RemoveOptions { force: true, in_use: &|_| true }).unwrap();
     assert_eq!((removed.untagged.len(), removed.deleted), (1, None));
-    assert_eq!(room.store.prune(true, &|_| false).unwrap().images.len(), 1);
+    assert_eq!(room.store.prune(&|_| true, &|_| false).unwrap().images.len(), 1);
     assert_eq!((room.layers(), room.leftovers()), (0, Vec::<std::path::PathBuf>::new()));
     assert_eq!(fs::read_dir(room.store.root().join("blobs/sha256")).unwrap().count(), 0);
 }

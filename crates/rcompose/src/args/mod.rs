@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::build::{BuildArgs, BuilderVerb, ImageBuildArgs, PruneArgs};
 pub(crate) use self::image::{
-    ImagePullArgs, ImagePushArgs, ImageVerb, LoginArgs, LogoutArgs, PullArgs, PushArgs,
+    CommitArgs, ExportArgs, ImageHistoryArgs, ImageImportArgs, ImageInspectArgs, ImageLoadArgs, ImageLsArgs,
+    ImagePruneArgs, ImagePullArgs, ImagePushArgs, ImageRmArgs, ImageSaveArgs, ImageVerb, LoginArgs,
+    LogoutArgs, PullArgs, PushArgs,
 };
 pub(crate) use self::inspect::{
     CheckArgs, ConfigArgs, EventsArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, VersionArgs,
@@ -87,6 +89,8 @@ pub(crate) enum Verb {
     },
     /// Check the project's files: everything that is wrong or doubtful, at once
     Check(CheckArgs),
+    /// Make an image of a service container's changes
+    Commit(CommitArgs),
     /// Parse, resolve and render the project in canonical form
     #[command(alias = "convert")]
     Config(ConfigArgs),
@@ -96,6 +100,8 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Receive events from containers
     Events(EventsArgs),
+    /// Export a service container's file system as a tar archive
+    Export(ExportArgs),
     /// Execute a command in a running container
     Exec(ExecArgs),
     /// List the images of the containers

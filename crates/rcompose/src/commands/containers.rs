@@ -68,6 +68,21 @@ pub(crate) fn running(
     })
 }
 
+/// The container of a service in any state: the one with that number, or (0) the first.
+pub(crate) fn any(
+    cx: &Context,
+    project: &ProjectName,
+    service: &str,
+    index: u32,
+) -> Result<ObservedContainer, Failure> {
+    let all = recorded(cx, project, &[service.to_owned()])?;
+    let mut own = all.iter().filter(|c| !c.spec.oneoff).filter(|c| index == 0 || c.spec.number == index);
+    own.next().cloned().ok_or_else(|| match index {
+        0 => Failure::user(format!("no container found for service {service:?}")),
+        n => Failure::user(format!("service {service:?} has no container #{n}")),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::natural;

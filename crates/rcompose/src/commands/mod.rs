@@ -3,6 +3,7 @@
 pub(crate) mod build;
 mod builder;
 mod check;
+mod commit;
 mod common;
 mod config;
 mod containers;
@@ -10,6 +11,7 @@ mod create;
 mod down;
 mod events;
 mod exec;
+mod export;
 mod image;
 mod images;
 mod kill;
@@ -45,6 +47,8 @@ pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Build(args) => build::run(cx, &args),
         Verb::Builder { verb } => builder::run(cx, &verb),
         Verb::Check(args) => check::run(cx, args),
+        Verb::Commit(args) => commit::run(cx, &args),
+        Verb::Export(args) => export::run(cx, &args),
         Verb::Config(args) => config::run(cx, args),
         Verb::Create(args) => create::run(cx, args),
         Verb::Down(args) => down::run(cx, args),

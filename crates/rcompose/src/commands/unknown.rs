@@ -6,15 +6,13 @@ use crate::args::Cli;
 use crate::failure::Failure;
 
 /// Verbs of docker compose and docker that this version doesn't have.
-const LATER: [&str; 21] = [
+const LATER: [&str; 19] = [
     "alpha",
     "attach",
     "bridge",
-    "commit",
     "container",
     "cp",
     "diff",
-    "export",
     "history",
     "info",
     "inspect",

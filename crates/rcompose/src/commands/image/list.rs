@@ -1,137 +1,119 @@
-//! `image ls` and `image history`.
+//! `image ls`.
 
-use rcompose_image::{Image, Reference, Store, history_json};
+use rcompose_image::{Image, Reference, Store};
 use serde_json::{Value, json};
 
+use super::Filters;
+use crate::args::ImageLsArgs;
 use crate::commands::images::{created, plain_id};
 use crate::failure::Failure;
-use crate::render::table::{Table, ellipsis};
-use crate::render::template;
-use crate::render::time;
+use crate::render::table::Table;
+use crate::render::{template, time};
+
+const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
+/// docker's words above columns that aren't the field's name.
+const HEADS: [(&str, &str); 7] = [
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("VirtualSize", "SIZE"),
+    ("Containers", "CONTAINERS"),
+];
 
 /// As `docker image ls`: one line for each name; an image without any has `<none>`.
-pub(super) fn images(
-    store: &Store,
-    format: &str,
-    quiet: bool,
-    name: Option<&str>,
-) -> Result<String, Failure> {
+pub(super) fn images(store: &Store, args: &ImageLsArgs) -> Result<String, Failure> {
+    let mut filters = Filters::parse(&args.filter, &FILTERS, store)?;
+    if let Some(name) = &args.name {
+        filters.named(name);
+    }
     let now = time::now();
     let mut rows = Vec::new();
     let mut ids: Vec<String> = Vec::new();
-    for image in store.list()? {
-        let mut names: Vec<(String, String)> = image.refs.iter().map(split).collect();
-        if names.is_empty() {
-            names.push(("<none>".into(), "<none>".into()));
-        }
-        names.retain(|n| name.is_none_or(|wanted| matches(wanted, n)));
+    for image in store.list()?.iter().filter(|i| filters.accepts(i)) {
+        let names: Vec<Name> =
+            names(image).into_iter().filter(|n| filters.accepts_name(n.reference.as_ref())).collect();
         if !names.is_empty() {
-            ids.push(short(&image.id.to_string()));
+            ids.push(shown_id(&image.id.to_string(), args.no_trunc));
         }
-        rows.extend(names.into_iter().map(|n| row(&image, n, now)));
+        rows.extend(names.into_iter().map(|n| row(image, n, now, args)));
     }
-    if quiet {
+    if args.quiet {
         return Ok(ids.into_iter().map(|i| i + "\n").collect());
     }
-    match format {
+    match args.format.as_str() {
         "json" => Ok(rows.iter().map(|r| format!("{r}\n")).collect()),
         "table" | "" => {
-            let mut t = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
+            let mut fields = vec!["Repository", "Tag", "ID", "CreatedSince", "Size"];
+            let mut heads = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+            if args.digests {
+                fields.insert(2, "Digest");
+                heads.insert(2, "DIGEST");
+            }
+            let mut t = Table::new(&heads);
             for r in &rows {
-                t.row(["Repository", "Tag", "ID", "CreatedSince", "Size"].map(|k| text(r, k)));
+                t.row(fields.iter().map(|k| r[*k].as_str().unwrap_or_default().to_owned()));
             }
             Ok(t.render())
         }
-        format => template::rows(format, &rows, &[]).map_err(Failure::user),
+        format => template::rows(format, &rows, &HEADS).map_err(Failure::user),
     }
 }
 
-fn text(row: &Value, key: &str) -> String {
-    row[key].as_str().unwrap_or_default().to_owned()
+/// A line's name.
+struct Name {
+    reference: Option<Reference>,
+    repository: String,
+    tag: String,
+    digest: String,
 }
 
-fn split(reference: &Reference) -> (String, String) {
-    (reference.familiar_name(), reference.tag().unwrap_or("<none>").to_owned())
+/// An image's names with tags, and with digests where a repository has no tag.
+fn names(image: &Image) -> Vec<Name> {
+    let none = || "<none>".to_owned();
+    let mut out: Vec<Name> = Vec::new();
+    for r in &image.refs {
+        let digest = image.repo_digests.iter().find(|d| d.same_repository(r)).and_then(Reference::digest);
+        out.push(Name {
+            reference: Some(r.clone()),
+            repository: r.familiar_name(),
+            tag: r.tag().map_or_else(none, str::to_owned),
+            digest: digest.map_or_else(none, |d| d.to_string()),
+        });
+    }
+    for d in image.repo_digests.iter().filter(|d| !image.refs.iter().any(|r| r.same_repository(d))) {
+        out.push(Name {
+            reference: Some(d.clone()),
+            repository: d.familiar_name(),
+            tag: none(),
+            digest: d.digest().map_or_else(none, |d| d.to_string()),
+        });
+    }
+    if out.is_empty() {
+        out.push(Name { reference: None, repository: none(), tag: none(), digest: none() });
+    }
+    out
 }
 
-/// `NAME` is every tag of it, `NAME:TAG` one.
-fn matches(wanted: &str, (repository, tag): &(String, String)) -> bool {
-    wanted == repository || wanted == format!("{repository}:{tag}")
+pub(super) fn shown_id(id: &str, whole: bool) -> String {
+    if whole { id.to_owned() } else { plain_id(id).chars().take(12).collect() }
 }
 
-fn short(id: &str) -> String {
-    plain_id(id).chars().take(12).collect()
-}
-
-fn row(image: &Image, (repository, tag): (String, String), now: i64) -> Value {
+fn row(image: &Image, name: Name, now: i64, args: &ImageLsArgs) -> Value {
     let size = time::human_size(image.size);
     let at = image.created.as_deref().and_then(time::parse_rfc3339);
     json!({
         "Containers": "N/A",
         "CreatedAt": at.map_or("N/A".to_owned(), time::created_at),
         "CreatedSince": created(image.created.as_deref(), now),
-        "Digest": "<none>",
-        "ID": short(&image.id.to_string()),
-        "Repository": repository,
+        "Digest": name.digest,
+        "ID": shown_id(&image.id.to_string(), args.no_trunc),
+        "Repository": name.repository,
         "SharedSize": "N/A",
         "Size": size,
-        "Tag": tag,
+        "Tag": name.tag,
         "UniqueSize": "N/A",
         "VirtualSize": size,
     })
-}
-
-/// As `docker image history`.
-pub(super) fn history(
-    store: &Store,
-    image: &Image,
-    format: &str,
-    quiet: bool,
-    no_trunc: bool,
-) -> Result<String, Failure> {
-    let mut sizes = Vec::new();
-    for layer in &image.layers {
-        sizes.push(store.layer_info(layer)?.map_or(0, |l| l.content));
-    }
-    let now = time::now();
-    let mut rows = Vec::new();
-    for entry in history_json(image, &sizes).as_array().into_iter().flatten() {
-        let id = text(entry, "Id");
-        let by = text(entry, "CreatedBy");
-        let at = entry["Created"].as_str().and_then(time::parse_rfc3339);
-        rows.push(json!({
-            "Comment": text(entry, "Comment"),
-            "CreatedAt": at.map_or("N/A".to_owned(), time::created_at),
-            "CreatedBy": if no_trunc { by } else { ellipsis(&by, 45) },
-            "CreatedSince": created(entry["Created"].as_str(), now),
-            "ID": if no_trunc || id.starts_with('<') { id } else { short(&id) },
-            "Size": time::human_size(entry["Size"].as_u64().unwrap_or(0)),
-        }));
-    }
-    if quiet {
-        return Ok(rows.iter().map(|r| text(r, "ID") + "\n").collect());
-    }
-    match format {
-        "json" => Ok(rows.iter().map(|r| format!("{r}\n")).collect()),
-        "table" | "" => {
-            let mut t = Table::new(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"]);
-            for r in &rows {
-                t.row(["ID", "CreatedSince", "CreatedBy", "Size", "Comment"].map(|k| text(r, k)));
-            }
-            Ok(t.render())
-        }
-        format => template::rows(format, &rows, &[]).map_err(Failure::user),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn names_select_tags() {
-        let name = ("localhost:5000/a".to_owned(), "1".to_owned());
-        assert!(matches("localhost:5000/a", &name) && matches("localhost:5000/a:1", &name));
-        assert!(!matches("localhost:5000/a:2", &name) && !matches("a", &name));
-    }
 }

@@ -1,16 +1,12 @@
 //! `image pull` and `image push`.
 
-use rcompose_image::{Platform, Reference, Store};
+use rcompose_image::{Reference, Store};
 
+use super::platform;
 use crate::args::{ImagePullArgs, ImagePushArgs};
 use crate::context::{Context, print};
 use crate::failure::Failure;
 use crate::pictures::{ToPush, Wanted, parse_reference, pull_all, push_each, tags};
-
-fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
-    let parse = |t: &str| t.parse().map_err(|e: rcompose_image::PlatformError| Failure::user(e.to_string()));
-    text.map(parse).transpose()
-}
 
 pub(super) fn pull(cx: &Context, store: &Store, args: &ImagePullArgs) -> Result<(), Failure> {
     let first = parse_reference(&args.image)?;

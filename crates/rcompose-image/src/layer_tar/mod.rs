@@ -2,6 +2,10 @@
 //!
 //! The stream is a function of the directory alone: names in byte order, no access times, no user names.
 
+mod merged;
+
+pub(crate) use merged::write_merged;
+
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -29,17 +33,32 @@ pub(crate) enum Walk {
     Adopt,
     /// Only read.
     Read,
+    /// Only read, and nothing is said of what lies below: whiteouts and opaque directories are not written.
+    Merged,
+}
+
+/// Writes the directory of an overlay that may be in use, without what `skip` knows; returns the sum of file lengths.
+pub(crate) fn write_part(fs: &Path, skip: &dyn Fn(&[u8], &Stat) -> bool, out: &mut dyn Write) -> Result<u64> {
+    let root = open_root(fs)?;
+    let mut writer = Writer { out, walk: Walk::Read, linked: HashMap::new(), content: 0, skip };
+    writer.whole(root, fs)
+}
+
+fn open_root(fs: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(fs, flags, Mode::empty()).map_err(|e| ImageError::io("open", fs, e))
+}
+
+/// How overlayfs says that there is nothing (kernel, overlayfs.rst).
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// Writes the layer in `fs` as a tar stream; returns the sum of file lengths.
 pub(crate) fn write(fs: &Path, walk: Walk, out: &mut dyn Write) -> Result<u64> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(fs, flags, Mode::empty()).map_err(|e| ImageError::io("open", fs, e))?;
-    let mut writer = Writer { out, walk, linked: HashMap::new(), content: 0 };
-    writer.root(&root).map_err(|e| ImageError::io("read", fs, e))?;
-    writer.directory(root, Vec::new())?;
-    writer.out.write_all(&[0; 2 * BLOCK]).map_err(|e| ImageError::io("write the tar stream of", fs, e))?;
-    Ok(writer.content)
+    let root = open_root(fs)?;
+    let mut writer = Writer { out, walk, linked: HashMap::new(), content: 0, skip: &|_, _| false };
+    writer.whole(root, fs)
 }
 
 struct Writer<'a> {
@@ -48,9 +67,22 @@ struct Writer<'a> {
     /// First path of a file that has several.
     linked: HashMap<(u64, u64), Vec<u8>>,
     content: u64,
+    /// What is not for the stream.
+    skip: &'a dyn Fn(&[u8], &Stat) -> bool,
 }
 
 impl Writer<'_> {
+    fn whole(&mut self, root: OwnedFd, fs: &Path) -> Result<u64> {
+        self.root(&root).map_err(|e| ImageError::io("read", fs, e))?;
+        self.directory(root, Vec::new())?;
+        self.end()?;
+        Ok(self.content)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.out.write_all(&[0; 2 * BLOCK]).map_err(|e| ImageError::io("write", "the tar stream", e))
+    }
+
     /// The root has an entry only if it is not like every new layer's.
     fn root(&mut self, root: &OwnedFd) -> io::Result<()> {
         let stat = rustix::fs::fstat(root)?;
@@ -58,7 +90,7 @@ impl Writer<'_> {
         if (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) != (0o755, 0, 0) || !xattrs.is_empty() {
             self.header(b'5', b"./", b"", &stat, 0, &xattrs)?;
         }
-        if opaque { self.marker(b".wh..wh..opq") } else { Ok(()) }
+        if opaque && self.walk != Walk::Merged { self.marker(b".wh..wh..opq") } else { Ok(()) }
     }
 
     fn directory(&mut self, dir: OwnedFd, path: Vec<u8>) -> Result<()> {
@@ -90,7 +122,10 @@ impl Writer<'_> {
     fn entry(&mut self, dir: &OwnedFd, name: &CStr, path: &[u8]) -> io::Result<bool> {
         let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+        if (self.skip)(path, &stat) {
+            return Ok(false);
+        }
+        if is_whiteout(&stat) {
             let above = &path[..path.len() - name.to_bytes().len()];
             self.marker(&[above, b".wh.", name.to_bytes()].concat())?;
             return Ok(false);
@@ -110,7 +145,7 @@ impl Writer<'_> {
         let (xattrs, opaque) = self.xattrs(dir.as_fd(), name)?;
         if kind == FileType::Directory {
             self.header(b'5', &[path, b"/"].concat(), b"", &stat, 0, &xattrs)?;
-            if opaque {
+            if opaque && self.walk != Walk::Merged {
                 self.marker(&[path, b"/.wh..wh..opq"].concat())?;
             }
             return Ok(true);

@@ -1,0 +1,84 @@
+//! Something at an address, as a stream.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use bytes::Bytes;
+
+use super::endpoint;
+use super::error::{About, Failed, RegistryError};
+use super::settings::Certificates;
+
+/// Pieces that wait to be read.
+const QUEUE: usize = 32;
+
+/// What comes from an address, while it comes.
+pub struct Download {
+    pieces: Receiver<io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl Download {
+    /// Asks, and returns when the answer begins.
+    pub fn open(url: &str) -> Result<Self, RegistryError> {
+        let (to_reader, pieces) = sync_channel(QUEUE);
+        let (began, begin) = sync_channel(1);
+        let url = url.to_owned();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(carry(&url, &began, &to_reader)),
+                Err(e) => {
+                    let about = About { image: url.clone(), host: url, logged_in: false };
+                    // Whoever asked waits for this.
+                    drop(began.send(Err(about.error(Failed::Body(e)))));
+                }
+            }
+        });
+        match begin.recv() {
+            Ok(Ok(())) => Ok(Self { pieces, current: Bytes::new() }),
+            Ok(Err(e)) => Err(e),
+            Err(_) => {
+                Err(RegistryError::NoRegistry { host: "the download".into(), why: "it broke off".into() })
+            }
+        }
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.pieces.recv() {
+                Ok(piece) => self.current = piece?,
+                Err(_) => return Ok(0),
+            }
+        }
+        let n = buf.len().min(self.current.len());
+        buf[..n].copy_from_slice(&self.current.split_to(n));
+        Ok(n)
+    }
+}
+
+async fn carry(url: &str, began: &SyncSender<Result<(), RegistryError>>, to: &SyncSender<io::Result<Bytes>>) {
+    let host = url.split("://").nth(1).and_then(|r| r.split('/').next()).unwrap_or_default();
+    let about = About { image: url.to_owned(), host: host.to_owned(), logged_in: false };
+    let mut answer = match endpoint::fetch(url, host, Certificates::default()).await {
+        Ok(answer) => answer,
+        Err(e) => return drop(began.send(Err(about.error(e)))),
+    };
+    if began.send(Ok(())).is_err() {
+        return;
+    }
+    loop {
+        let piece = match answer.chunk().await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => return,
+            Err(e) => Err(io::Error::other(e)),
+        };
+        let last = piece.is_err();
+        // Nobody reads any more, or there is no more.
+        if to.send(piece).is_err() || last {
+            return;
+        }
+    }
+}
