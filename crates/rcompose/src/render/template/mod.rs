@@ -22,7 +22,7 @@ pub(crate) fn rows(format: &str, rows: &[Value], heads: &[(&str, &str)]) -> Resu
         }
         _ => (format, false),
     };
-    let template = parse::parse(&text.replace("\\t", "\t").replace("\\n", "\n"))?;
+    let template = parse::parse(text, true)?;
     let lines = rows.iter().map(|row| eval::run(&template, row, false)).collect::<Result<Vec<_>, _>>()?;
     if !head {
         return Ok(lines.into_iter().map(|l| l + "\n").collect());
@@ -48,7 +48,10 @@ pub(crate) fn rows(format: &str, rows: &[Value], heads: &[(&str, &str)]) -> Resu
 pub(crate) fn values(format: &str, values: &[Value]) -> Result<String, String> {
     match format {
         "json" => Ok(Value::from(values.to_vec()).to_string() + "\n"),
-        format => rows(format.strip_prefix("table ").unwrap_or(format), values, &[]),
+        format => {
+            let template = parse::parse(format, false)?;
+            values.iter().map(|v| Ok(eval::run(&template, v, false)? + "\n")).collect()
+        }
     }
 }
 

@@ -53,9 +53,15 @@ pub(super) enum Term {
 /// So deep that no template is and no stack suffers.
 const DEEPEST: usize = 100;
 
-pub(super) fn parse(text: &str) -> Result<Template, String> {
+/// `escapes`: `\t` and `\n` in the text stand for the characters.
+pub(super) fn parse(text: &str, escapes: bool) -> Result<Template, String> {
     let told = |e: String| format!("template parsing error: {e}");
-    let pieces = pieces(text).map_err(told)?;
+    let mut pieces = pieces(text).map_err(told)?;
+    for piece in pieces.iter_mut().filter(|_| escapes) {
+        if let Piece::Text(text) = piece {
+            *text = text.replace("\\t", "\t").replace("\\n", "\n");
+        }
+    }
     let mut parser = Parser { pieces: pieces.into_iter(), named: BTreeMap::new(), depth: 0 };
     let (body, end) = parser.nodes().map_err(told)?;
     match end {
