@@ -53,8 +53,8 @@ fn truncated() {
     gzip.write_all(&tar).unwrap();
     let gzip = gzip.finish().unwrap();
     import(&gzip[..gzip.len() / 2]).unwrap_err();
-    let text = import(b"\xfd7zXZ\0 whatever").unwrap_err();
-    assert!(std::error::Error::source(&text).unwrap().to_string().contains("xz"));
+    import(b"\xfd7zXZ\0 whatever").unwrap_err();
+    import(b"BZh9 whatever").unwrap_err();
     import(&b"not an archive at all, just some text".repeat(50)).unwrap_err();
     assert_eq!((room.layers(), room.leftovers().len(), room.store.list().unwrap().len()), (0, 0, 0));
 }
