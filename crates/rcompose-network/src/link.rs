@@ -57,6 +57,11 @@ pub(crate) fn veth(near: &VethEnd<'_>, far: &VethEnd<'_>, netns: BorrowedFd<'_>)
     let mut peer = far.message();
     peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
     let mut message = up(near.message());
+    for end in [&mut peer, &mut message] {
+        // One queue each is what the kernel uses anyway. Said beforehand it needs no RCU grace period to come down from
+        // one for each CPU (veth_init_queues in drivers/net/veth.c).
+        end.attributes.extend([LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]);
+    }
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
