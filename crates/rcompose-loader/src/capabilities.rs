@@ -272,13 +272,6 @@ pub(crate) const TABLE: &[Capability] = &[
         Ignored("files keep their labels"),
         "`bind.selinux`",
     ),
-    line(
-        Storage,
-        "services.*.volumes.*.image.subpath",
-        Given,
-        Ignored("all of the image is shown, unless it has a single layer"),
-        "`image.subpath` in several layers",
-    ),
     line(Storage, "services.*.volumes.*.volume.labels", Given, Ignored(NOTHING), "`volume.labels`"),
     line(
         Storage,

@@ -18,6 +18,8 @@ use rcompose_plan::{ContainerSpec, MountSource, NetNs, NsMode};
 use rcompose_runtime::users::{ResolvedUser, UserError};
 use rcompose_runtime::{default_spec, for_user};
 
+use crate::places::{ImagePart, image_part};
+
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
 /// The period of `cpus`, microseconds: docker's.
@@ -64,7 +66,7 @@ pub(crate) fn oci_spec(spec: &ContainerSpec, places: &Places) -> Result<Spec, St
     if let Some(root) = oci.root_mut() {
         root.set_readonly(Some(spec.read_only));
     }
-    oci.set_mounts(Some(mounts(spec, places, oci.mounts().clone().unwrap_or_default())));
+    oci.set_mounts(Some(mounts(spec, places, oci.mounts().clone().unwrap_or_default())?));
     linux(&mut oci, spec, places)?;
     Ok(oci)
 }
@@ -192,7 +194,20 @@ fn mount(destination: &str, kind: &str, source: &Path, options: Vec<String>) -> 
     m
 }
 
-fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Vec<Mount> {
+fn image_mount(target: &str, part: ImagePart) -> Mount {
+    match part {
+        ImagePart::Path(path) => {
+            mount(target, "bind", &path, vec!["bind".into(), "rprivate".into(), "ro".into()])
+        }
+        ImagePart::Layers(layers) => {
+            // One option for each: together they'd soon be longer than an option can be.
+            let lowers = layers.iter().map(|l| format!("lowerdir+={}", l.display()));
+            mount(target, "overlay", Path::new("overlay"), lowers.chain(["ro".to_owned()]).collect())
+        }
+    }
+}
+
+fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Result<Vec<Mount>, StepFailure> {
     let taken = |target: &Path| spec.mounts.iter().any(|m| Path::new(&m.target) == target);
     let mut out: Vec<Mount> = Vec::with_capacity(defaults.len() + spec.mounts.len() + spec.files.len());
     for mut m in defaults {
@@ -252,12 +267,13 @@ fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Vec<Mo
                 };
                 out.push(mount(&m.target, "bind", path, vec![bind.into(), propagation.into(), ro.into()]));
             }
-            (MountSource::Image { layers, .. }, None) => {
-                let lower: Vec<_> = layers.iter().map(|l| l.to_string_lossy().into_owned()).collect();
-                let options = vec![format!("lowerdir={}", lower.join(":")), "ro".to_owned()];
-                out.push(mount(&m.target, "overlay", Path::new("overlay"), options));
+            (MountSource::Image { layers, subpath }, _) => {
+                let part = image_part(layers, subpath.as_deref()).map_err(|e| {
+                    StepFailure::environment(format!("find what is mounted at {}", m.target), &e)
+                })?;
+                out.extend(part.map(|part| image_mount(&m.target, part)));
             }
-            (MountSource::Volume { .. } | MountSource::Image { .. }, Some(path)) => {
+            (MountSource::Volume { .. }, Some(path)) => {
                 out.push(mount(&m.target, "bind", path, vec!["rbind".into(), "rprivate".into(), ro.into()]));
             }
             // The supervisor has refused a mount without a source before.
@@ -267,7 +283,7 @@ fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Vec<Mo
     for (f, path) in spec.files.iter().zip(&places.files) {
         out.push(mount(&f.target, "bind", path, vec!["bind".into(), "rprivate".into(), "ro".into()]));
     }
-    out
+    Ok(out)
 }
 
 fn linux(oci: &mut Spec, spec: &ContainerSpec, places: &Places) -> Result<(), StepFailure> {

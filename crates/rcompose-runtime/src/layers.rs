@@ -16,8 +16,8 @@ pub enum Resolved {
     Nothing,
     /// A file; where it really is.
     File(PathBuf),
-    /// A directory.
-    Directory,
+    /// A directory: what of it is in each layer, top first. Laid over one another they show it.
+    Directory(Vec<PathBuf>),
     /// A device, a fifo, a socket, or a path that goes on below a file.
     Other,
     /// The way there leads over a place that something else covers.
@@ -67,7 +67,8 @@ pub fn resolve(layers: &[&Path], path: &Path, covered: &dyn Fn(&Path) -> bool) -
             Found::File(_) | Found::Other => return Ok(Resolved::Other),
         }
     }
-    Ok(Resolved::Directory)
+    let layers = visible.last().map(Vec::as_slice).unwrap_or_default();
+    Ok(Resolved::Directory(layers.iter().map(|layer| layer.join(&at)).collect()))
 }
 
 fn parts(path: &Path) -> Vec<OsString> {
@@ -121,6 +122,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn directories_are_in_several_layers() {
+        let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [top, middle, low] = dirs.each_ref().map(tempfile::TempDir::path);
+        for (layer, dir) in [(top, "a/b"), (middle, "a/c"), (low, "a/b"), (low, "x")] {
+            fs::create_dir_all(layer.join(dir)).unwrap();
+        }
+        std::os::unix::fs::symlink("../../../a/b", middle.join("a/c/link")).unwrap();
+        std::os::unix::fs::symlink("/x", top.join("a/out")).unwrap();
+        let look = |path: &str| resolve(&[top, middle, low], Path::new(path), &|_| false).unwrap();
+        let both = Resolved::Directory(vec![top.join("a/b"), low.join("a/b")]);
+        assert_eq!(look("a/b"), both);
+        assert_eq!(look("/a/c/link/"), both);
+        assert_eq!(look("../a/b/."), both);
+        assert_eq!(look("a/out"), Resolved::Directory(vec![low.join("x")]));
+        assert_eq!(look(""), Resolved::Directory([top, middle, low].map(Path::to_owned).to_vec()));
+    }
+
+    #[test]
     fn covered_places_are_noticed_through_links() {
         let low = tempfile::tempdir().unwrap();
         fs::create_dir_all(low.path().join("usr/bin")).unwrap();
@@ -133,7 +152,7 @@ mod tests {
         assert_eq!(look("/bin/none", "/data"), Resolved::Nothing);
         assert_eq!(look("/bin/none", "/usr"), Resolved::Covered);
         assert_eq!(look("/bin/none", "/bin"), Resolved::Covered);
-        assert_eq!(look("/usr/bin", "/data"), Resolved::Directory);
+        assert_eq!(look("/usr/bin", "/data"), Resolved::Directory(vec![low.path().join("usr/bin")]));
         assert_eq!(look("/usr/bin/tool/x", "/data"), Resolved::Other);
     }
 }

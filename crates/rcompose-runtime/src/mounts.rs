@@ -135,14 +135,29 @@ impl Plan {
             propagation: options.attr.propagation,
             ..MountAttr::default()
         };
-        self.mounts.push(Op::Mount(FileSystem {
+        let fs = FileSystem {
             mode_of_target: kind == "tmpfs" && !options.data.iter().any(|(key, _)| key == "mode"),
             kind: text(kind, "a file system type")?,
             source: c_path(source)?,
             target: c_path(target)?,
             data,
             attr,
+        };
+        if kind != "overlay" {
+            self.mounts.push(Op::Mount(fs));
+            return Ok(());
+        }
+        // Its layers are paths of the host.
+        let slot = self.slots;
+        self.slots += 1;
+        self.mounts.push(Op::Bind(Bind {
+            slot,
+            target: fs.target.clone(),
+            attr: MountAttr { propagation: fs.attr.propagation, ..MountAttr::default() },
+            recursive: MountAttr::default(),
+            propagation_recursive: false,
         }));
+        self.sources.push(Op::OpenFileSystem { slot, fs });
         Ok(())
     }
 

@@ -27,6 +27,11 @@ pub(crate) enum Op {
         path: CString,
         recursive: bool,
     },
+    /// Makes a file system while the host's paths that it is made of can still be reached.
+    OpenFileSystem {
+        slot: usize,
+        fs: FileSystem,
+    },
     EnterRoot(Root),
     Mount(FileSystem),
     Bind(Bind),
@@ -91,6 +96,10 @@ impl Op {
                 slots[*slot] = sys::open_tree(path, *recursive).at(Stage::MountSource, path.to_bytes())?;
                 Ok(())
             }
+            Op::OpenFileSystem { slot, fs } => {
+                slots[*slot] = fs.open(None).at(Stage::MountSource, fs.target.to_bytes())?;
+                Ok(())
+            }
             Op::EnterRoot(root) => root.enter(),
             Op::Mount(mount) => mount.run().at(Stage::Mount, mount.target.to_bytes()),
             Op::Bind(bind) => bind.run(slots[bind.slot]).at(Stage::Mount, bind.target.to_bytes()),
@@ -124,6 +133,19 @@ impl Op {
 impl FileSystem {
     fn run(&self) -> sys::Result {
         let place = target::open_or_make(&self.target, true)?;
+        let mount = self.open(Some(place))?;
+        sys::move_mount(mount, place)?;
+        if self.attr.propagation != 0 {
+            let attr = MountAttr { propagation: self.attr.propagation, ..MountAttr::default() };
+            sys::mount_setattr(mount, false, &attr)?;
+        }
+        sys::close(mount);
+        sys::close(place);
+        Ok(())
+    }
+
+    /// Makes it, and mounts it nowhere yet. `place` is where it is going to be.
+    fn open(&self, place: Option<i32>) -> std::result::Result<i32, i32> {
         let fs = sys::fsopen(&self.kind)?;
         sys::fsconfig_string(fs, c"source", &self.source)?;
         for (key, value) in &self.data {
@@ -132,7 +154,7 @@ impl FileSystem {
                 None => sys::fsconfig_flag(fs, key)?,
             }
         }
-        if self.mode_of_target {
+        if let Some(place) = place.filter(|_| self.mode_of_target) {
             let mut octal = *b"0000\0";
             let mode = sys::mode_of(place)?;
             for (at, shift) in [9, 6, 3, 0].into_iter().enumerate() {
@@ -145,14 +167,7 @@ impl FileSystem {
         sys::fsconfig_create(fs)?;
         let mount = sys::fsmount(fs, self.attr.set)?;
         sys::close(fs);
-        sys::move_mount(mount, place)?;
-        if self.attr.propagation != 0 {
-            let attr = MountAttr { propagation: self.attr.propagation, ..MountAttr::default() };
-            sys::mount_setattr(mount, false, &attr)?;
-        }
-        sys::close(mount);
-        sys::close(place);
-        Ok(())
+        Ok(mount)
     }
 }
 

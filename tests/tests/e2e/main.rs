@@ -14,6 +14,7 @@ mod examples;
 mod health;
 mod hooks;
 mod lifecycle;
+mod mounts;
 mod network;
 mod output;
 mod run;

@@ -171,9 +171,10 @@ impl Children {
         })?;
         remove_file(&dir.join("exit.json"))?;
         let files = files_dir(&self.dirs, &self.project, id);
+        let mounts = spec.mounts.iter().map(|m| mount_path(&self.dirs, m)).collect::<std::io::Result<_>>();
         let places = Places {
             upper: dir.join("upper"),
-            mounts: spec.mounts.iter().map(|m| mount_path(&self.dirs, m)).collect(),
+            mounts: mounts.map_err(|e| StepFailure::environment("find what is mounted", &e))?,
             files: file_paths(&files, &spec),
             joined: self.joined(&spec)?,
         };

@@ -9,7 +9,7 @@ use rcompose_runtime::cgroup::CgroupPath;
 
 use super::LocalHost;
 use crate::files::{make_dir, read_json, remove_file, remove_tree, write_json};
-use crate::places::{files_dir, mount_path};
+use crate::places::{files_dir, image_part, mount_path};
 use crate::{etc, volumes};
 
 impl LocalHost {
@@ -70,6 +70,17 @@ impl LocalHost {
                     .hint(hint)
                     .at(volume_place(spec, i)));
             }
+            if let MountSource::Image { layers, subpath: Some(subpath) } = &m.source {
+                let part = image_part(layers, Some(subpath));
+                let part = part.map_err(|e| StepFailure::environment(format!("find {subpath}"), &e))?;
+                if part.is_none() {
+                    let message = format!(
+                        "service \"{}\": the image for {} has no {subpath:?}",
+                        spec.service, m.target
+                    );
+                    return Err(StepFailure::new(FailureKind::Compose, message).at(volume_place(spec, i)));
+                }
+            }
         }
         Ok(())
     }
@@ -77,11 +88,12 @@ impl LocalHost {
     pub(super) fn check_mounts(&self, spec: &ContainerSpec) -> Result<(), StepFailure> {
         self.check_sources(spec)?;
         for (i, m) in spec.mounts.iter().enumerate() {
-            let Some(path) = mount_path(&self.dirs, m) else { continue };
-            if path.exists() {
-                continue;
-            }
             let origin = volume_place(spec, i);
+            let path = mount_path(&self.dirs, m).map_err(|e| {
+                let message = format!("service \"{}\": {}: {e}", spec.service, m.target);
+                StepFailure::new(FailureKind::User, message).at(origin)
+            })?;
+            let Some(path) = path.filter(|p| !p.exists()) else { continue };
             match &m.source {
                 MountSource::Bind { .. } => make_dir(&path)?,
                 _ => {

@@ -61,7 +61,7 @@ fn check_command(spec: &ContainerSpec) -> Result<(), StepFailure> {
     let errno = if command.contains('/') {
         match resolve(&layers, &cwd.join(command), &covered) {
             Ok(Resolved::Nothing) => rustix::io::Errno::NOENT,
-            Ok(Resolved::Directory) => rustix::io::Errno::ACCESS,
+            Ok(Resolved::Directory(_)) => rustix::io::Errno::ACCESS,
             Ok(Resolved::File(real)) if !executable(&real) => rustix::io::Errno::ACCESS,
             _ => return Ok(()),
         }
