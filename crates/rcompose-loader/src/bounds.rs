@@ -11,7 +11,7 @@ use crate::cx::Cx;
 use crate::tree::{Node, Span, Value};
 
 /// Bytes of one file.
-pub(crate) const MAX_FILE: u64 = 8 << 20;
+pub const MAX_FILE: u64 = 8 << 20;
 /// Bytes that are read in all, the same file each time anew.
 const MAX_READ: u64 = 32 << 20;
 /// Compose files.

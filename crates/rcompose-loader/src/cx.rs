@@ -48,6 +48,8 @@ struct Found {
 pub(crate) struct Cx<'a> {
     pub(crate) sources: &'a dyn Sources,
     pub(crate) cwd: PathBuf,
+    /// Directories of remote projects, and the addresses to which paths in them are added.
+    pub(crate) elsewhere: Vec<(PathBuf, String)>,
     pub(crate) files: Vec<SourceFile>,
     found: Vec<Found>,
     /// How many warnings and errors there were; not all of them are kept.
@@ -85,6 +87,7 @@ impl<'a> Cx<'a> {
         Self {
             sources,
             cwd: cwd.to_owned(),
+            elsewhere: Vec::new(),
             files: Vec::new(),
             found: Vec::new(),
             count: [0; 2],
@@ -105,8 +108,14 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// A path as the user would write it: relative below the working directory.
+    /// A path as the user would write it: relative below the working directory; of a remote project its address.
     pub(crate) fn shown(&self, path: &Path) -> PathBuf {
+        let remote = |(root, address): &(PathBuf, String)| {
+            Some(format!("{address}{}", path.strip_prefix(root).ok()?.display()).into())
+        };
+        if let Some(address) = self.elsewhere.iter().find_map(remote) {
+            return address;
+        }
         match path.strip_prefix(&self.cwd) {
             Ok(rest) if !rest.as_os_str().is_empty() => rest.to_owned(),
             _ => path.to_owned(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::dotenv::{self, Lookup, Pair};
+use crate::source::unreadable;
 use crate::tree::Span;
 
 /// Reads an env file's text in Compose's default grammar; a bare name has no value.
@@ -47,15 +48,11 @@ pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> 
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) => {
             let shown = cx.shown(path);
-            let why = match e.kind() {
-                std::io::ErrorKind::NotFound => "no such file".to_owned(),
-                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-                _ => e.to_string(),
-            };
+            let (why, help) = unreadable(&e);
             cx.error(at, format!("{what} {} can't be read: {why}", shown.display()))
                 .is(Code::UnreadableFile)
                 .help
-                .push("make the file, or correct its path".into());
+                .push(help.unwrap_or("make the file, or correct its path").into());
             return Vec::new();
         }
     };

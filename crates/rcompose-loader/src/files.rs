@@ -10,7 +10,7 @@ use crate::cx::Cx;
 use crate::merge;
 use crate::prune::prune;
 use crate::remote::Remote;
-use crate::source::join_clean;
+use crate::source::{join_clean, unreadable};
 use crate::tree::{Map, Node, Span, Tag, Value};
 use crate::{envfile, interpolate, normalize, schema, why, yaml};
 
@@ -34,12 +34,9 @@ pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span, word: &'static str) -
         Ok(bytes) => bytes,
         Err(e) => {
             let shown = cx.shown(path);
-            let why = match e.kind() {
-                std::io::ErrorKind::NotFound => "no such file".to_owned(),
-                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-                _ => e.to_string(),
-            };
-            cx.error(at, format!("can't read {}: {why}", shown.display())).is(Code::UnreadableFile);
+            let (why, help) = unreadable(&e);
+            let d = cx.error(at, format!("can't read {}: {why}", shown.display())).is(Code::UnreadableFile);
+            d.help.extend(help.map(Into::into));
             return None;
         }
     };
@@ -52,7 +49,12 @@ pub(crate) fn read(cx: &mut Cx<'_>, path: &Path, at: Span, word: &'static str) -
 /// Where a remote file lies on this machine; what is wrong goes into `cx`.
 pub(crate) fn fetch(cx: &mut Cx<'_>, text: &str, at: Span) -> Option<PathBuf> {
     let fetched = match Remote::parse(text) {
-        Ok(Some(remote)) => cx.sources.fetch(&remote),
+        Ok(Some(remote)) => cx.sources.fetch(&remote).inspect(|file| {
+            let place = remote.place(file);
+            if !cx.elsewhere.contains(&place) {
+                cx.elsewhere.push(place);
+            }
+        }),
         Ok(None) => return Some(PathBuf::from(text)),
         Err(e) => Err(e),
     };

@@ -42,6 +42,7 @@ mod variables;
 mod why;
 mod yaml;
 
+pub use bounds::MAX_FILE;
 pub use canonical::{parse_short_port, parse_short_volume};
 pub use capabilities::{Area, Need, not_yet};
 pub use code::Code;

@@ -1,5 +1,7 @@
 //! Remote Compose files: `oci://IMAGE` and git addresses, as docker compose tells them from paths.
 
+use std::path::{Path, PathBuf};
+
 /// A Compose file that isn't on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remote {
@@ -56,6 +58,28 @@ impl Remote {
         Ok(repository(text)?.map(Self::Git))
     }
 
+    /// The directory that stands for all of a remote project whose Compose file lies at `file`, and the address to which
+    /// a path in it is added.
+    pub(crate) fn place(&self, file: &Path) -> (PathBuf, String) {
+        let above = |p: &Path| p.parent().unwrap_or(Path::new("/")).to_owned();
+        match self {
+            Self::Oci(image) => (above(file), format!("oci://{image}/")),
+            Self::Git(git) => {
+                // The path names the file, or the directory that it is in.
+                let part = Path::new(git.path.as_deref().unwrap_or_default());
+                let mut root = if file.ends_with(part) { file.to_owned() } else { above(file) };
+                for _ in part.components() {
+                    root.pop();
+                }
+                if part.as_os_str().is_empty() {
+                    root = above(file);
+                }
+                let reference = git.reference.as_deref().unwrap_or_default();
+                (root, format!("{}#{reference}:", without_secret(&git.repository)))
+            }
+        }
+    }
+
     /// Whether it is no path on this machine.
     pub(crate) fn is(text: &str) -> bool {
         !matches!(Self::parse(text), Ok(None))
@@ -106,6 +130,14 @@ fn repository(text: &str) -> Result<Option<GitRemote>, FetchError> {
         return Err(FetchError::new(format!("{text} isn't the address of a repository")));
     }
     Ok(Some(found))
+}
+
+/// An address without the user and password that may stand in it.
+fn without_secret(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}/{path}")
 }
 
 /// `user@host:path`, as ssh has it.
@@ -171,6 +203,22 @@ mod tests {
             ),
         ] {
             assert_eq!(shown(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn places() {
+        for (address, file, want) in [
+            ("https://e.org/r.git", "/c/1/compose.yaml", "/c/1 https://e.org/r.git#:"),
+            ("https://e.org/r.git#v1:a/b", "/c/1/a/b/compose.yaml", "/c/1 https://e.org/r.git#v1:"),
+            ("https://e.org/r.git#v1:a/b.yaml", "/c/1/a/b.yaml", "/c/1 https://e.org/r.git#v1:"),
+            ("https://e.org/r.git#v1:compose.yaml", "/c/1/compose.yaml", "/c/1 https://e.org/r.git#v1:"),
+            ("https://u:pw@e.org/r.git", "/c/1/compose.yaml", "/c/1 https://e.org/r.git#:"),
+            ("git@e.org:a/r.git#:x", "/c/1/x/compose.yaml", "/c/1 git@e.org:a/r.git#:"),
+            ("oci://r.e/p:v1", "/c/2/compose.yaml", "/c/2 oci://r.e/p:v1/"),
+        ] {
+            let (root, shown) = Remote::parse(address).unwrap().unwrap().place(Path::new(file));
+            assert_eq!(format!("{} {shown}", root.display()), want);
         }
     }
 }

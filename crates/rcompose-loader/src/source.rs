@@ -74,6 +74,18 @@ impl Sources for MemorySources {
     }
 }
 
+/// Why a file can't be read, in plain words, and what to do if that isn't clear from them.
+pub(crate) fn unreadable(e: &io::Error) -> (String, Option<&'static str>) {
+    match e.kind() {
+        io::ErrorKind::NotFound => ("no such file".to_owned(), None),
+        io::ErrorKind::IsADirectory => ("it is a directory".to_owned(), None),
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied".to_owned(), Some("let this user read it, or run the command as one who may"))
+        }
+        _ => (e.to_string(), None),
+    }
+}
+
 /// Joins and removes `.` and `..` by text, as Go's `filepath.Join` does: symbolic links aren't followed.
 pub fn join_clean(base: &Path, path: &Path) -> PathBuf {
     use std::path::Component;

@@ -109,7 +109,9 @@ impl Context {
         let stdin = match self.global.file.iter().any(|f| f.as_os_str() == "-") {
             true => {
                 let mut text = Vec::new();
+                // As much as of a file: one byte more tells that it is too large.
                 std::io::stdin()
+                    .take(rcompose_loader::MAX_FILE + 1)
                     .read_to_end(&mut text)
                     .map_err(|e| Failure::io("read the Compose file from standard input", &e))?;
                 Some(text)

@@ -210,3 +210,14 @@ volumes: {vol: }
     std::fs::write(room.0.join("compose.yaml"), text.replace("x=y", "x=z")).unwrap();
     assert_ne!(room.out("config --hash *"), want);
 }
+
+/// What comes through a pipe has no end, or none that anybody waits for.
+#[test]
+fn standard_input_is_bounded_as_files_are() {
+    let room = Room::new("stdin");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rcompose"));
+    let zero = std::fs::File::open("/dev/zero").unwrap();
+    let out = command.args(["-f", "-", "config"]).current_dir(&room.0).stdin(zero).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(text.starts_with("error: this file is larger than 8 MiB\n--> <stdin>\n"), "{text}");
+}

@@ -94,6 +94,7 @@ fn repository(at: &Path) -> String {
     );
     put("sub/deep/x.yaml", "services: {deep: {image: deep}}\n");
     put("none/x", "");
+    put("bad/compose.yaml", "services: {b: {imag: x}}\n");
     std::fs::create_dir_all(at.join("evil")).unwrap();
     std::os::unix::fs::symlink("/etc/hostname", at.join("evil/compose.yaml")).unwrap();
     git(at, &["init", "--quiet"]);
@@ -153,6 +154,10 @@ fn repositories() {
         room.config(&format!("git://{}/zz.git", room.address))
             .starts_with("error: failed to fetch git://HOST/zz.git: fatal: ")
     );
+
+    // What is wrong in it is told by its address.
+    let bad = room.config(&format!("{url}#v1:bad"));
+    assert!(bad.contains("\n --> git://HOST/r.git#v1:bad/compose.yaml:1:"), "{bad}");
 
     // Included, an included project has its own variables; extended from.
     let here = |name: &str, text: String| std::fs::write(room.dir.join("here").join(name), text).unwrap();
