@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use rcompose_model::{Project, ProjectName};
+use rcompose_model::{Project, ProjectName, Separator};
 
 use crate::code::Code;
 use crate::cx::Cx;
@@ -120,6 +120,9 @@ fn finish(
     cx.errors_warn = false;
     fail(cx)?;
     let needs = gaps::tell(cx, &root, &enabled, req.options.strict);
+    if req.compatibility || cx.env.get("COMPOSE_COMPATIBILITY").is_some_and(|v| is_yes(v)) {
+        project.separator = Separator::Underscore;
+    }
     project.profiles = profiles.into_iter().collect();
     let answers = answers(cx, req, &root, name.as_str())?;
     let used = normalize::used(&root, &enabled);
@@ -143,6 +146,11 @@ fn finish(
     }
     let canonical = Canonical::new(root, cx.env.clone());
     Ok(Loaded { project, canonical, warnings: cx.take(), needs, answers })
+}
+
+/// What docker compose takes for a yes in a variable of its own.
+fn is_yes(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y")
 }
 
 /// What was asked of the finished tree, with services of all profiles.

@@ -28,6 +28,8 @@ pub struct LoadRequest {
     pub services: Vec<String>,
     /// Paths of values whose origin is asked for: `services.web.image`.
     pub why: Vec<String>,
+    /// `--compatibility`: names with underscores; also by `COMPOSE_COMPATIBILITY`.
+    pub compatibility: bool,
     /// What to leave out.
     pub options: LoadOptions,
 }

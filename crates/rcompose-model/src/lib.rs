@@ -41,7 +41,7 @@ pub use network::{Ipam, IpamPool, NetworkAttachment, NetworkDef, NetworkMode, Vo
 pub use origin::Origin;
 pub use platform::{Platform, PlatformError};
 pub use port::{PortMapping, PortProtocol};
-pub use project::{FileObject, FileSource, Project};
+pub use project::{FileObject, FileSource, Project, Separator};
 pub use resources::{Resources, Ulimit};
 pub use security::{Seccomp, SeccompArg, SeccompProfile, SeccompRule, SeccompWhen, Security};
 pub use service::{

@@ -30,9 +30,38 @@ pub struct Project {
     pub configs: BTreeMap<String, FileObject>,
     /// Active profiles.
     pub profiles: Vec<String>,
+    /// What stands between the parts of a container's or image's name.
+    pub separator: Separator,
+}
+
+/// What stands between the parts of a name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Separator {
+    /// `-`.
+    #[default]
+    Hyphen,
+    /// `_`, as in Compose 1 (`--compatibility`).
+    Underscore,
+}
+
+impl Separator {
+    /// The character.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hyphen => "-",
+            Self::Underscore => "_",
+        }
+    }
 }
 
 impl Project {
+    /// The name of something of the project that has no name of its own: `{project}-{part}-…`.
+    pub fn name_of(&self, parts: &[&str]) -> String {
+        let all: Vec<&str> = std::iter::once(self.name.as_str()).chain(parts.iter().copied()).collect();
+        all.join(self.separator.as_str())
+    }
+
     /// An enabled service by name.
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.get(name)

@@ -187,6 +187,7 @@ pub fn desired(name: &str, services: Vec<Service>) -> Desired {
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
             profiles: Vec::new(),
+            separator: rcompose_model::Separator::default(),
         },
     }
 }

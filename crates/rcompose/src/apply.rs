@@ -323,7 +323,8 @@ impl Walk<'_, '_> {
         if let (StepEvent::Output { step, text }, true) = (event, self.watch.aside.is_some()) {
             let subject = self.outcome.plan.steps.get(*step).map_or("", |s| s.subject.as_str());
             let name = subject.strip_prefix("Container ").unwrap_or(subject);
-            let name = name.strip_prefix(&format!("{}-", self.project)).unwrap_or(name);
+            let short = name.strip_prefix(self.project.as_str()).and_then(|n| n.strip_prefix(['-', '_']));
+            let name = short.unwrap_or(name);
             self.progress.above(|| print(&format!("{name} ->  | {text}\n")))?;
         }
         self.progress.step(&self.outcome.plan, event);

@@ -129,6 +129,7 @@ impl Context {
             environment: self.env.all.clone(),
             services: services.to_vec(),
             why: Vec::new(),
+            compatibility: self.global.compatibility,
             options: LoadOptions { all_resources: self.global.all_resources, ..LoadOptions::default() },
         })
     }

@@ -198,3 +198,18 @@ fn config_shows_what_was_understood() {
     p.run("config").ok().out("COLOUR: green");
     p.run("config -q").ok();
 }
+
+/// The names of Compose 1, by the flag or by the variable.
+#[test]
+fn names_with_underscores() {
+    let Some(p) = two("life-names") else { return };
+    p.run("--compatibility up -d web").ok().err("Container life-names_web_1  Started");
+    p.await_log("web", "up\n");
+    p.run("logs web").ok().out("web_1  | up\n");
+    p.file(".env", "COMPOSE_COMPATIBILITY=1\n");
+    p.run("up -d").ok().err("Container life-names_other_1  Started").err("life-names_web_1  Running");
+    p.run("ps").ok().out("life-names_other_1").out("life-names_web_1");
+    p.run("run --rm -d web").ok().out("life-names_web_run_");
+    p.run("down").ok();
+    p.nothing_left(true);
+}

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use rcompose_model::{
     AddressError, Cidr, FileObject, FileSource, HostAddress, HostAddressError, Ipam, IpamPool, NetworkDef,
-    Project, ProjectName, ServiceName, VolumeDef,
+    Project, ProjectName, Separator, ServiceName, VolumeDef,
 };
 
 use crate::cx::Cx;
@@ -67,6 +67,7 @@ pub(crate) fn project(
         services: on.into_iter().collect(),
         disabled_services: off.into_iter().collect(),
         profiles: Vec::new(),
+        separator: Separator::default(),
     }
 }
 

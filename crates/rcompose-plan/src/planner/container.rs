@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub fn image_key(project: &Project, service: &Service) -> String {
     match &service.image {
         Some(image) => image.to_string(),
-        None => format!("{}-{}", project.name, service.name),
+        None => project.name_of(&[service.name.as_str()]),
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn plan(
     }
     let container_name = match &options.name {
         Some(n) => n.clone(),
-        None => format!("{project}-{name}-run-{}", options.slug),
+        None => desired.project.name_of(&[name.as_str(), "run", &options.slug]),
     };
     let image_id = desired.images.get(name).map(|i| i.id.as_str()).unwrap_or_default();
     let hash = config_hash(&service, image_id);

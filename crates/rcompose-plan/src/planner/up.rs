@@ -267,7 +267,7 @@ impl<'a> Up<'a> {
     ) -> Result<Member, PlanError> {
         let name = match &service.container_name {
             Some(n) => n.clone(),
-            None => format!("{}-{}-{number}", self.project, service.name),
+            None => self.desired.project.name_of(&[service.name.as_str(), &number.to_string()]),
         };
         let generation = self.have.generation.to_string();
         let id = ContainerId::derive(&[

@@ -70,8 +70,8 @@ pub(crate) struct Global {
     /// Include all resources, even those not used by services
     #[arg(long)]
     pub(crate) all_resources: bool,
-    /// Accepted for compatibility
-    #[arg(long, hide = true)]
+    /// Name containers and images with underscores, as Compose 1 did
+    #[arg(long)]
     pub(crate) compatibility: bool,
     /// Accepted for compatibility
     #[arg(long, hide = true)]

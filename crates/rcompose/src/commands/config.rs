@@ -162,7 +162,7 @@ fn model(cx: &Context, args: &ConfigArgs, only_names: bool) -> Result<Canonical,
 fn images(loaded: &Loaded) -> Vec<String> {
     let mut out = Vec::new();
     for name in loaded.canonical.services() {
-        let own = loaded.canonical.image(&name).unwrap_or_else(|| format!("{}-{name}", loaded.project.name));
+        let own = loaded.canonical.image(&name).unwrap_or_else(|| loaded.project.name_of(&[&name]));
         let steps = loaded.canonical.step_images(&name).into_iter().filter(|i| *i != own).collect::<Vec<_>>();
         out.push(own);
         out.extend(steps);
