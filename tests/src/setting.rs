@@ -19,6 +19,8 @@ pub fn skip(test: &str, reason: &str) {
 pub struct Setting {
     /// The binary: `RCOMPOSE_BIN`.
     pub bin: PathBuf,
+    /// Where the base images' files are: `RCOMPOSE_E2E_BASE`.
+    pub base: PathBuf,
     /// `RCOMPOSE_ROOT` of all tests.
     pub root: PathBuf,
     /// Where the projects' files are written.
@@ -50,9 +52,9 @@ impl Setting {
         fs::create_dir_all(&projects)?;
         let lock = fs::File::create(home.join("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).context("lock")?;
-        let setting = Self { bin, root, projects, _lock: lock };
+        let setting = Self { bin, base: base.into(), root, projects, _lock: lock };
         for (file, reference) in [("busybox.tar", "busybox:latest"), ("debian.tar", "debian:bookworm")] {
-            setting.import(&Path::new(&base).join(file), reference)?;
+            setting.import(&setting.base.join(file), reference)?;
         }
         Ok(setting)
     }

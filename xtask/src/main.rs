@@ -6,6 +6,7 @@ mod bench;
 mod binary;
 mod builds;
 mod ci;
+mod conformance;
 mod demo;
 mod oracle;
 mod packages;
@@ -23,6 +24,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           [--write] [DIR…]
   builds  build and run the realistic Dockerfiles of examples/builds (root)
           [NAME…]
+  conformance
+          build tests/dockerfiles with docker and with rcompose, and compare files, configuration and history (root)
+          [--write] [NAME…]
   setup   only what the others do first: packages, toolchain target, base images (root)
 ";
 
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         (Some("bench"), _) => bench::bench(rest),
         (Some("oracle"), _) => oracle::oracle(rest),
         (Some("builds"), names) => builds::builds(names),
+        (Some("conformance"), _) => conformance::conformance(rest),
         (Some("setup"), []) => setup(),
         _ => {
             eprint!("{USAGE}");

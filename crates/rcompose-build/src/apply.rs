@@ -1,5 +1,6 @@
 //! Making files in a new layer: what COPY, ADD and WORKDIR do.
 
+use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use crate::BuildError;
+use crate::chmod::Chmod;
 use crate::view::{Found, Node, View};
 
 /// A layer being filled above others.
@@ -16,23 +18,25 @@ pub(crate) struct NewLayer {
     /// The new layer and what is below.
     pub(crate) view: View,
     /// Directories whose times are set when all is in them.
-    times: Vec<(PathBuf, Timestamps)>,
+    pub(crate) times: Vec<(PathBuf, Timestamps)>,
+    /// Files with several names, by device and inode: where the first of them went.
+    pub(crate) links: HashMap<(u64, u64), PathBuf>,
 }
 
 /// What a copied thing gets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Attributes {
     pub(crate) owner: Option<(u32, u32)>,
-    pub(crate) mode: Option<u32>,
+    pub(crate) mode: Option<Chmod>,
 }
 
 impl NewLayer {
     pub(crate) fn new(upper: &Path, below: &[PathBuf]) -> Self {
         let dirs = std::iter::once(upper.to_owned()).chain(below.iter().cloned()).collect();
-        Self { upper: upper.to_owned(), view: View::new(dirs), times: Vec::new() }
+        Self { upper: upper.to_owned(), view: View::new(dirs), times: Vec::new(), links: HashMap::new() }
     }
 
-    fn real(&self, path: &Path) -> PathBuf {
+    pub(crate) fn real(&self, path: &Path) -> PathBuf {
         self.upper.join(path.strip_prefix("/").unwrap_or(path))
     }
 
@@ -47,7 +51,7 @@ impl NewLayer {
     }
 
     /// Makes a directory and those above it, unless they are there. `path` is resolved.
-    pub(crate) fn make_dir(&mut self, path: &Path, owner: (u32, u32)) -> Result<(), BuildError> {
+    pub(crate) fn make_dir(&mut self, path: &Path, owner: (u32, u32), mode: u32) -> Result<(), BuildError> {
         let mut prefix = PathBuf::from("/");
         for name in path.strip_prefix("/").unwrap_or(path) {
             prefix.push(name);
@@ -64,25 +68,43 @@ impl NewLayer {
             fs::create_dir(&real).map_err(failed)?;
             match below {
                 Some(node) => {
-                    self.attributes(&node, &real, Attributes { owner: None, mode: None }).map_err(failed)?;
+                    self.attributes(&node, &real, &Attributes::default()).map_err(failed)?;
                 }
                 None => {
                     lchown(&real, Some(owner.0), Some(owner.1)).map_err(failed)?;
-                    fs::set_permissions(&real, Permissions::from_mode(0o755)).map_err(failed)?;
+                    fs::set_permissions(&real, Permissions::from_mode(mode)).map_err(failed)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Copies one thing. `path` is its place with the links in its parents resolved; its parent exists here.
-    pub(crate) fn put(
+    /// The destination of a directory keeps its attributes; only its times become the source's.
+    pub(crate) fn put_root(&mut self, node: &Node, path: &Path) -> Result<(), BuildError> {
+        match self.view.find(path, false).map_err(|e| BuildError::io("look up", path, e))? {
+            Found::Node(there) if there.is_dir() => {
+                self.make_dir(path, (0, 0), 0o755)?;
+                self.times.push((self.real(path), times(node)));
+                Ok(())
+            }
+            _ => Err(not_a_directory(path)),
+        }
+    }
+
+    /// Gives a directory another one's attributes.
+    pub(crate) fn like(
         &mut self,
         node: &Node,
         path: &Path,
-        set: Attributes,
-        root: bool,
+        owner: Option<(u32, u32)>,
     ) -> Result<(), BuildError> {
+        let real = self.real(path);
+        self.attributes(node, &real, &Attributes { owner, mode: None })
+            .map_err(|e| BuildError::io("write", path, e))
+    }
+
+    /// Copies one thing. `path` is its place with the links in its parents resolved; its parent exists here.
+    pub(crate) fn put(&mut self, node: &Node, path: &Path, set: &Attributes) -> Result<(), BuildError> {
         let failed = |e| BuildError::io("write", path, e);
         let there = match self.view.find(path, false).map_err(failed)? {
             Found::Node(there) => Some(there),
@@ -93,11 +115,16 @@ impl NewLayer {
             if there.as_ref().is_some_and(|t| !t.is_dir()) {
                 return Err(not_a_directory(path));
             }
-            self.make_dir(path, (0, 0))?;
-            if there.is_none() || !root {
-                self.attributes(node, &real, set).map_err(failed)?;
+            self.make_dir(path, (0, 0), 0o755)?;
+            return self.attributes(node, &real, set).map_err(failed);
+        }
+        if node.meta.nlink() > 1 {
+            let first =
+                self.links.entry((node.meta.dev(), node.meta.ino())).or_insert_with(|| real.clone()).clone();
+            if first != real {
+                self.clear(there.as_ref(), path)?;
+                return fs::hard_link(first, &real).map_err(failed);
             }
-            return Ok(());
         }
         self.clear(there.as_ref(), path)?;
         let kind = node.meta.file_type();
@@ -117,7 +144,7 @@ impl NewLayer {
     }
 
     /// Writes a file given in the Dockerfile, or unpacked from elsewhere.
-    pub(crate) fn write(&mut self, path: &Path, bytes: &[u8], set: Attributes) -> Result<(), BuildError> {
+    pub(crate) fn write(&mut self, path: &Path, bytes: &[u8], set: &Attributes) -> Result<(), BuildError> {
         let failed = |e| BuildError::io("write", path, e);
         let there = match self.view.find(path, false).map_err(failed)? {
             Found::Node(there) => Some(there),
@@ -126,13 +153,14 @@ impl NewLayer {
         self.clear(there.as_ref(), path)?;
         let real = self.real(path);
         let (uid, gid) = set.owner.unwrap_or((0, 0));
+        let mode = set.mode.as_ref().map_or(0o644, |m| m.apply(0o644, false));
         fs::write(&real, bytes)
             .and_then(|()| lchown(&real, Some(uid), Some(gid)))
-            .and_then(|()| fs::set_permissions(&real, Permissions::from_mode(set.mode.unwrap_or(0o644))))
+            .and_then(|()| fs::set_permissions(&real, Permissions::from_mode(mode)))
             .map_err(failed)
     }
 
-    fn clear(&self, there: Option<&Node>, path: &Path) -> Result<(), BuildError> {
+    pub(crate) fn clear(&self, there: Option<&Node>, path: &Path) -> Result<(), BuildError> {
         if there.is_some_and(Node::is_dir) {
             return Err(BuildError::input(format!(
                 "a file can't be copied to {}: it is a directory",
@@ -146,16 +174,16 @@ impl NewLayer {
         }
     }
 
-    fn attributes(&mut self, from: &Node, real: &Path, set: Attributes) -> io::Result<()> {
+    fn attributes(&mut self, from: &Node, real: &Path, set: &Attributes) -> io::Result<()> {
         let meta = &from.meta;
         let (uid, gid) = set.owner.unwrap_or((meta.uid(), meta.gid()));
         lchown(real, Some(uid), Some(gid))?;
         if !meta.is_symlink() {
-            fs::set_permissions(real, Permissions::from_mode(set.mode.unwrap_or(meta.mode()) & 0o7777))?;
+            let mode = set.mode.as_ref().map_or(meta.mode(), |m| m.apply(meta.mode(), meta.is_dir()));
+            fs::set_permissions(real, Permissions::from_mode(mode & 0o7777))?;
             copy_xattrs(&from.real, real)?;
         }
-        let time = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
-        let times = Timestamps { last_access: time, last_modification: time };
+        let times = times(from);
         if meta.is_dir() {
             self.times.push((real.to_owned(), times));
             return Ok(());
@@ -171,6 +199,11 @@ impl NewLayer {
         }
         Ok(())
     }
+}
+
+fn times(node: &Node) -> Timestamps {
+    let time = Timespec { tv_sec: node.meta.mtime(), tv_nsec: node.meta.mtime_nsec() };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// All but overlayfs's own.

@@ -1,29 +1,42 @@
 //! COPY and ADD.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rcompose_image::Digest;
 
 use crate::apply::{Attributes, NewLayer};
-use crate::archive::{Scratch, is_archive, unpack};
+use crate::archive::is_archive;
 use crate::cache::Key;
+use crate::chmod::Chmod;
 use crate::dockerfile::Copy;
 use crate::expand::expand_raw;
 use crate::ignore::Ignore;
 use crate::plan;
-use crate::select::{Pick, Source, normal, select};
+use crate::remote::is_remote;
+use crate::select::{Choice, Pick, Source, normal, select};
 use crate::stage::{Done, Stage};
-use crate::view::{Found, Node, View};
+use crate::view::{Found, Node};
 use crate::{BuildError, users};
+
+/// One source of a COPY, in order.
+enum Item {
+    Files(Vec<Pick>),
+    /// A file given in the Dockerfile: its name and contents.
+    Text(String, String),
+}
 
 impl Stage<'_> {
     pub(crate) fn copy(&mut self, copy: &Copy, add: bool) -> Result<Done, BuildError> {
         let solve = self.solve;
-        let word = if add { "ADD" } else { "COPY" };
         let source = match &copy.from {
             None => solve.context.clone(),
             Some(name) => {
+                if self.state.expand(name)? != *name {
+                    return Err(BuildError::input("--from can't have variables")
+                        .help("define a stage with `FROM $NAME AS …` and copy from it"));
+                }
                 let base = plan::from(&solve.file, solve.req, name, self.number)?;
                 match solve.source(&base, &self.platform)? {
                     Some(source) => source,
@@ -31,64 +44,98 @@ impl Stage<'_> {
                 }
             }
         };
-        let expand = |texts: &[String]| -> Result<Vec<String>, BuildError> {
-            texts.iter().map(|t| self.state.expand(t)).collect()
-        };
-        let sources = expand(&copy.sources)?;
-        if let Some(remote) = sources.iter().find(|s| is_remote(s)).filter(|_| add) {
-            return Err(BuildError::input(format!("ADD can't fetch `{remote}` yet: only local files"))
-                .help("fetch it in a RUN, or put the file into the context"));
-        }
-        let exclude = expand(&copy.exclude)?;
-        let target = self.state.expand(&copy.target)?;
-        let selection = select(&source, &sources, &exclude, copy.parents)?;
-        let heredocs = self.heredocs(copy)?;
-        let several = selection.several || sources.len() + heredocs.len() > 1;
-        let directory = target.ends_with('/') || target == "." || target.ends_with("/.") || target.is_empty();
-        if several && !directory {
-            return Err(BuildError::input(format!("several sources can't be copied to the file `{target}`"))
-                .help(format!("end the destination with `/`: `{target}/`")));
-        }
-        let owner = match &copy.chown {
-            Some(spec) => Some(users::resolve(&self.view(), &self.state.expand(spec)?)?),
-            None if source.keep_owner => None,
-            None => Some((0, 0)),
-        };
-        let mode = copy.chmod.as_ref().map(|m| self.state.expand(m)).transpose()?;
-        let mode = mode.map(|m| parse_mode(&m)).transpose()?;
-        let set = Attributes { owner, mode };
-        let to = normal(&self.state.absolute(&target));
+        let texts: Result<Vec<String>, _> = copy.sources.iter().map(|t| self.state.expand(t)).collect();
+        let (texts, target) = (texts?, self.state.expand(&copy.target)?);
+        let exclude = Ignore::new(copy.exclude.iter().map(String::as_str))?;
+        let choice = Choice { exclude, parents: copy.parents, literal: false };
+        let place = self.place(copy, &target, source.keep_owner)?;
 
-        let mut key = self.key("copy");
-        key.part(to.as_os_str().as_encoded_bytes());
-        key.part(format!("{directory} {several} {add} {:?} {owner:?} {mode:?}", copy.unpack));
-        key.part(copy.chown.is_some().to_string());
-        for pick in &selection.picks {
-            self.hash(&mut key, pick, owner.is_none(), &source)?;
-        }
-        for (name, content) in &heredocs {
-            key.part(name);
-            key.part(content);
-        }
-        let unpacks = add && copy.unpack != Some(false);
-        let names = sources.iter().cloned().chain(heredocs.iter().map(|(n, _)| format!("<<{n}")));
-        let shown = format!("{word} {} {target} # buildkit", names.collect::<Vec<_>>().join(" "));
-        let place = Place { to, directory: directory || several, set };
-        self.cached(&key.finish(), shown, |stage, staged| {
-            let mut layer = NewLayer::new(staged.upper(), &stage.lowers);
-            for pick in &selection.picks {
-                if unpacks && pick.root && pick.node.meta.is_file() && is_archive(&pick.node.real)? {
-                    stage.unpack(&mut layer, pick, &place, copy.chown.is_some())?;
-                } else {
-                    place.put(&mut layer, pick)?;
-                }
+        let mut key = if copy.link { Key::new("link", &[]) } else { self.key("copy") };
+        place.hash(&mut key);
+        let unpacks = if add { copy.unpack.unwrap_or(true) } else { false };
+        key.part(format!("{unpacks}"));
+        let keep_owner = place.set.owner.is_none();
+        let mut items = Vec::new();
+        for text in &texts {
+            if is_remote(text) {
+                return Err(BuildError::input(format!(
+                    "{} can't fetch `{text}`",
+                    if add { "ADD" } else { "COPY" }
+                )));
             }
-            for (name, content) in &heredocs {
-                place.write(&mut layer, name, content.as_bytes())?;
+            let picks = select(&source, text, &choice)?;
+            key.part("source");
+            for pick in &picks {
+                self.hash(&mut key, pick, keep_owner, &source)?;
+            }
+            items.push(Item::Files(picks));
+        }
+        for (name, content) in self.heredocs(copy)? {
+            key.part(&name);
+            key.part(&content);
+            items.push(Item::Text(name, content));
+        }
+        let shown = self.shown(copy, add, &texts, &target)?;
+        let owner = self.chown(copy)?;
+        self.cached(&key.finish(), shown, |stage, staged| {
+            // Linked files don't look at what is below.
+            let below: &[PathBuf] = if copy.link { &[] } else { &stage.lowers };
+            let mut layer = NewLayer::new(staged.upper(), below);
+            for item in &items {
+                match item {
+                    Item::Text(name, content) => place.write(&mut layer, name, content.as_bytes())?,
+                    Item::Files(picks) => {
+                        for pick in picks {
+                            if unpacks && pick.root.meta.is_file() && is_archive(&pick.root.real)? {
+                                layer.unpack(&pick.root.real, &place.to, owner)?;
+                            } else {
+                                place.put(&mut layer, pick)?;
+                            }
+                        }
+                    }
+                }
             }
             layer.finish()?;
             Ok(true)
         })
+    }
+
+    /// `--chown`, by the stage's own users.
+    fn chown(&self, copy: &Copy) -> Result<Option<(u32, u32)>, BuildError> {
+        let Some(spec) = &copy.chown else { return Ok(None) };
+        let spec = self.state.expand(spec)?;
+        if copy.link && spec.contains(|c: char| !c.is_ascii_digit() && c != ':') {
+            return Err(BuildError::input(format!("`--chown={spec}` with --link needs numbers")).help(
+                "a linked layer doesn't look into the image below it, so it doesn't know the names there",
+            ));
+        }
+        users::resolve(&self.view(), &spec).map(Some)
+    }
+
+    fn place(&self, copy: &Copy, target: &str, keep_owner: bool) -> Result<Place, BuildError> {
+        let directory = target.ends_with('/') || target == "." || target.ends_with("/.") || target.is_empty();
+        let owner = self.chown(copy)?.or((!keep_owner).then_some((0, 0)));
+        let mode = copy.chmod.as_ref().map(|m| Chmod::parse(&self.state.expand(m)?)).transpose()?;
+        let to = normal(&self.state.absolute(target));
+        Ok(Place { to, directory, set: Attributes { owner, mode } })
+    }
+
+    /// The line of the history.
+    fn shown(&self, copy: &Copy, add: bool, sources: &[String], target: &str) -> Result<String, BuildError> {
+        let mut shown = if add { "ADD" } else { "COPY" }.to_owned();
+        if copy.parents {
+            shown.push_str(" --parents");
+        }
+        for (flag, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
+            if let Some(value) = value {
+                shown.push_str(&format!(" --{flag}={}", self.state.expand(value)?));
+            }
+        }
+        let texts = copy.heredocs.iter().map(|h| format!("<<{}", h.name));
+        for source in sources.iter().cloned().chain(texts) {
+            shown.push_str(&format!(" {source}"));
+        }
+        Ok(format!("{shown} {target} # buildkit"))
     }
 
     /// Names and expanded contents.
@@ -103,7 +150,7 @@ impl Stage<'_> {
         copy.heredocs.iter().map(content).collect()
     }
 
-    /// What matters of a copied thing: all but its times.
+    /// What matters of a source: all but its times.
     pub(crate) fn hash(
         &self,
         key: &mut Key,
@@ -111,55 +158,34 @@ impl Stage<'_> {
         owners: bool,
         from: &Source,
     ) -> Result<(), BuildError> {
-        let meta = &pick.node.meta;
-        key.part(pick.below.as_os_str().as_encoded_bytes());
-        key.part(format!("{:o} {} {}", meta.mode(), pick.root, if meta.is_file() { 0 } else { meta.rdev() }));
-        if owners {
-            key.part(format!("{}:{}", meta.uid(), meta.gid()));
-        }
-        let failed = |e| {
-            BuildError::environment(
-                format!("failed to read `{}` of {}", pick.node.path.display(), from.name),
-                e,
-            )
-        };
-        if meta.is_file() {
-            let digest: Digest = self.solve.digests.of(&pick.node.real, meta).map_err(failed)?;
-            key.part(digest.hex());
-        } else if meta.is_symlink() {
-            let target = std::fs::read_link(&pick.node.real).map_err(failed)?;
-            key.part(target.as_os_str().as_encoded_bytes());
-        }
-        Ok(())
-    }
-
-    fn unpack(
-        &self,
-        layer: &mut NewLayer,
-        pick: &Pick,
-        place: &Place,
-        chown: bool,
-    ) -> Result<(), BuildError> {
-        let scratch = Scratch::new(&self.solve.req.cache_root)?;
-        unpack(&pick.node.real, scratch.path())?;
-        let source = Source {
-            view: View::new(vec![scratch.path().to_owned()]),
-            ignore: Ignore::default(),
-            name: format!("the archive {}", pick.node.path.display()),
-            keep_owner: true,
-        };
-        // Owners in an archive count, unless --chown is given.
-        let owner = place.set.owner.filter(|_| chown);
-        let inside =
-            Place { to: place.to.clone(), directory: true, set: Attributes { owner, mode: place.set.mode } };
-        for pick in &select(&source, &["/".to_owned()], &[], false)?.picks {
-            inside.put(layer, pick)?;
+        key.part(pick.name.as_encoded_bytes());
+        let root = std::iter::once((Path::new(""), &pick.root));
+        for (below, node) in root.chain(pick.entries.iter().map(|e| (e.below.as_path(), &e.node))) {
+            let meta = &node.meta;
+            key.part(below.as_os_str().as_encoded_bytes());
+            key.part(format!("{:o} {}", meta.mode(), if meta.is_file() { 0 } else { meta.rdev() }));
+            if owners {
+                key.part(format!("{}:{}", meta.uid(), meta.gid()));
+            }
+            let failed = |e| {
+                BuildError::environment(
+                    format!("failed to read `{}` of {}", node.path.display(), from.name),
+                    e,
+                )
+            };
+            if meta.is_file() {
+                let digest: Digest = self.solve.digests.of(&node.real, meta).map_err(failed)?;
+                key.part(digest.hex());
+            } else if meta.is_symlink() {
+                let target = std::fs::read_link(&node.real).map_err(failed)?;
+                key.part(target.as_os_str().as_encoded_bytes());
+            }
         }
         Ok(())
     }
 }
 
-/// Where a COPY puts things.
+/// Where a COPY puts things (tonistiigi/fsutil copy.Copy).
 pub(crate) struct Place {
     /// Absolute, links not resolved.
     pub(crate) to: PathBuf,
@@ -169,55 +195,55 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The resolved path of a file named `name`; its parent is made.
-    fn file(&self, layer: &mut NewLayer, below: &Path) -> Result<PathBuf, BuildError> {
-        let failed = |e| BuildError::io("look up", &self.to, e);
-        let there = layer.view.find(&self.to, true).map_err(failed)?;
-        let into = self.directory || matches!(&there, Found::Node(n) if n.is_dir());
-        let wanted = if into { self.to.join(below) } else { self.to.clone() };
-        let name = wanted.file_name().map(ToOwned::to_owned).unwrap_or_default();
-        let parent = layer.resolve(wanted.parent().unwrap_or(Path::new("/")))?;
-        layer.make_dir(&parent, self.set.owner.unwrap_or((0, 0)))?;
-        Ok(parent.join(name))
+    fn hash(&self, key: &mut Key) {
+        key.part(self.to.as_os_str().as_encoded_bytes());
+        key.part(format!("{} {:?}", self.directory, self.set));
     }
 
-    pub(crate) fn put(&self, layer: &mut NewLayer, pick: &Pick) -> Result<(), BuildError> {
-        let node: &Node = &pick.node;
-        if node.is_dir() {
-            let path = if pick.below.as_os_str().is_empty() {
-                layer.resolve(&self.to)?
-            } else {
-                let whole = self.to.join(&pick.below);
-                let parent = layer.resolve(whole.parent().unwrap_or(Path::new("/")))?;
-                parent.join(whole.file_name().unwrap_or_default())
-            };
-            let parent = path.parent().unwrap_or(Path::new("/"));
-            layer.make_dir(parent, self.set.owner.unwrap_or((0, 0)))?;
-            return layer.put(node, &path, self.set, pick.root);
-        }
-        let path = if pick.root {
-            self.file(layer, &pick.below)?
-        } else {
-            let whole = self.to.join(&pick.below);
-            let parent = layer.resolve(whole.parent().unwrap_or(Path::new("/")))?;
-            layer.make_dir(&parent, (0, 0))?;
-            parent.join(whole.file_name().unwrap_or_default())
+    /// Makes a directory and those above it; its path without links.
+    fn make(&self, layer: &mut NewLayer, path: &Path) -> Result<PathBuf, BuildError> {
+        let path = layer.resolve(path)?;
+        let mode = self.set.mode.as_ref().map_or(0o755, Chmod::of_parents);
+        layer.make_dir(&path, self.set.owner.unwrap_or((0, 0)), mode)?;
+        Ok(path)
+    }
+
+    /// The path of a source named `name`, all above it being made. Links at the destination are followed.
+    fn find(&self, layer: &mut NewLayer, name: &OsStr, directory: bool) -> Result<PathBuf, BuildError> {
+        self.make(layer, if self.directory { &self.to } else { parent(&self.to) })?;
+        let to = layer.resolve(&self.to)?;
+        let there = match layer.view.find(&to, false).map_err(|e| BuildError::io("look up", &to, e))? {
+            Found::Node(node) => Some(node),
+            Found::Missing(_) => None,
         };
-        layer.put(node, &path, self.set, pick.root)
+        if directory {
+            return if there.is_some() { Ok(to) } else { self.make(layer, &to) };
+        }
+        let path = if there.as_ref().is_some_and(Node::is_dir) { to.join(name) } else { to };
+        self.make(layer, parent(&path))?;
+        Ok(path)
+    }
+
+    /// Copies a file, or what is in a directory.
+    pub(crate) fn put(&self, layer: &mut NewLayer, pick: &Pick) -> Result<(), BuildError> {
+        let path = self.find(layer, &pick.name, pick.root.is_dir())?;
+        layer.links.clear();
+        if !pick.root.is_dir() {
+            return layer.put(&pick.root, &path, &self.set);
+        }
+        layer.put_root(&pick.root, &path)?;
+        for entry in &pick.entries {
+            layer.put(&entry.node, &path.join(&entry.below), &self.set)?;
+        }
+        Ok(())
     }
 
     fn write(&self, layer: &mut NewLayer, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
-        let path = self.file(layer, Path::new(name))?;
-        layer.write(&path, bytes, self.set)
+        let path = self.find(layer, OsStr::new(name), false)?;
+        layer.write(&path, bytes, &self.set)
     }
 }
 
-fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git://", "git@", "ssh://"].iter().any(|p| source.starts_with(p))
-}
-
-fn parse_mode(text: &str) -> Result<u32, BuildError> {
-    u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777).ok_or_else(|| {
-        BuildError::input(format!("`--chmod={text}` isn't an octal mode")).help("write it as 755 or 0644")
-    })
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }

@@ -5,6 +5,8 @@ mod api;
 mod apply;
 mod archive;
 mod cache;
+mod chmod;
+mod configure;
 mod copy;
 mod digests;
 pub mod dockerfile;
@@ -12,14 +14,19 @@ mod error;
 mod expand;
 mod export;
 mod ignore;
+mod mounts;
 mod pattern;
 mod plan;
+mod ports;
+mod remote;
 mod run;
 mod select;
+mod signal;
 mod solve;
 mod stage;
 mod state;
 mod text;
+mod unpack;
 mod users;
 mod view;
 
@@ -27,8 +34,8 @@ pub use api::{
     BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
     OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepRunner, Stream,
 };
-pub use archive::unpack;
 pub use cache::{CacheRecord, cache_records, forget_record};
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{export_directory, export_tar};
 pub use solve::build;
+pub use unpack::unpack;

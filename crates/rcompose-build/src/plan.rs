@@ -35,7 +35,14 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
     let host = Platform::host();
     let wanted = req.platform.clone().unwrap_or_else(|| host.clone());
     let mut globals = platform_args(&host, &wanted);
-    globals.insert("TARGETSTAGE".to_owned(), req.target.clone().unwrap_or_else(|| "default".to_owned()));
+    let last = || file.stages.last().and_then(|s| s.from.name.clone());
+    let stage = req.target.clone().or_else(last).unwrap_or_else(|| "default".to_owned());
+    globals.insert("TARGETSTAGE".to_owned(), stage);
+    for (name, value) in &mut globals {
+        if let Some(Some(given)) = req.args.get(name) {
+            value.clone_from(given);
+        }
+    }
     for arg in &file.global_args {
         let Kind::Arg(pairs) = &arg.kind else { continue };
         for (name, default) in pairs {
@@ -214,6 +221,7 @@ fn platform_args(build: &Platform, target: &Platform) -> BTreeMap<String, String
     for (prefix, p) in [("BUILD", build), ("TARGET", target)] {
         all.insert(format!("{prefix}PLATFORM"), p.to_string());
         all.insert(format!("{prefix}OS"), p.os.clone());
+        all.insert(format!("{prefix}OSVERSION"), String::new());
         all.insert(format!("{prefix}ARCH"), p.architecture.clone());
         all.insert(format!("{prefix}VARIANT"), p.variant.clone().unwrap_or_default());
     }

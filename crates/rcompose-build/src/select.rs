@@ -1,12 +1,12 @@
-//! Which files a COPY takes, and where each goes.
+//! Which files a COPY takes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::BuildError;
 use crate::dockerfile::words::nearest;
-use crate::ignore::{Ignore, path_matches};
+use crate::ignore::{Glob, Ignore, Parents};
 use crate::view::{Found, Node, View};
 
 /// Where a COPY takes files from.
@@ -20,91 +20,146 @@ pub(crate) struct Source {
     pub(crate) keep_owner: bool,
 }
 
-/// One thing to make.
+/// One source: a file, or a directory whose contents are copied.
 #[derive(Debug, Clone)]
 pub(crate) struct Pick {
-    pub(crate) node: Node,
-    /// Below the destination; empty is the destination itself.
+    /// The name that it is copied by, if it is a file.
+    pub(crate) name: OsString,
+    pub(crate) root: Node,
+    /// What is below a directory, parents first.
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// Something below a source directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
     pub(crate) below: PathBuf,
-    /// The copied directory itself: merged onto what is there, which keeps its attributes.
-    pub(crate) root: bool,
+    pub(crate) node: Node,
 }
 
-/// What the sources of one COPY are.
-pub(crate) struct Selection {
-    pub(crate) picks: Vec<Pick>,
-    /// More than one source, or a wildcard that fits several: the destination must be a directory.
-    pub(crate) several: bool,
+/// How the sources of one COPY are read.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    pub(crate) exclude: Ignore,
+    pub(crate) parents: bool,
+    /// Wildcards mean nothing.
+    pub(crate) literal: bool,
 }
 
-pub(crate) fn select(
-    source: &Source,
-    patterns: &[String],
-    exclude: &[String],
-    parents: bool,
-) -> Result<Selection, BuildError> {
-    let exclude = Ignore::new(exclude.iter().map(String::as_str));
-    let mut selection = Selection { picks: Vec::new(), several: false };
-    let mut tops = 0;
-    for pattern in patterns {
-        let found = find(source, pattern)?;
-        if found.is_empty() {
-            return Err(missing(source, pattern));
-        }
-        for (given, node) in found {
-            tops += 1;
-            let relative = relative(&given);
-            if exclude.excludes(&relative) {
-                continue;
-            }
-            let pivot = pattern.find("/./").map_or(0, |n| pattern[..n].trim_start_matches(['.', '/']).len());
-            let below = if parents {
-                PathBuf::from(relative.get(pivot..).unwrap_or("").trim_start_matches('/'))
-            } else if node.is_dir() {
-                PathBuf::new()
-            } else {
-                PathBuf::from(given.file_name().unwrap_or(OsStr::new("")))
-            };
-            let mut walk =
-                Walk { source, exclude: &exclude, base: node.path.clone(), picks: &mut selection.picks };
-            walk.take(node, below, true).map_err(|e| {
-                BuildError::environment(format!("failed to read `{relative}` of {}", source.name), e)
-            })?;
+/// What a source's pattern stands for, in order.
+pub(crate) fn select(source: &Source, pattern: &str, choice: &Choice) -> Result<Vec<Pick>, BuildError> {
+    if !choice.parents {
+        return picks(source, pattern, choice, None);
+    }
+    // `a/./b`: what is kept of the path begins behind the pivot.
+    let (base, rest) = pattern.split_once("/./").unwrap_or(("/", pattern));
+    let wanted = relative(&normal(rest));
+    let include = Ignore::new(std::iter::once(wanted.as_str()))?;
+    let found = picks(source, base, choice, Some(&include))?;
+    if !has_wildcard(base) && !has_wildcard(rest) {
+        let whole = format!("{base}/{rest}");
+        if find(source, &normal(&whole)).map_err(|e| failed(source, pattern, e))?.is_none() {
+            return Err(missing(source, &whole));
         }
     }
-    selection.several = tops > 1 || parents;
-    Ok(selection)
+    Ok(found)
+}
+
+fn picks(
+    source: &Source,
+    pattern: &str,
+    choice: &Choice,
+    include: Option<&Ignore>,
+) -> Result<Vec<Pick>, BuildError> {
+    let err = |e| failed(source, pattern, e);
+    let mut all = Vec::new();
+    let clean = normal(pattern);
+    let several = !choice.literal && has_wildcard(pattern);
+    let given = if several { wildcard(source, pattern, &clean)? } else { vec![clean] };
+    for path in given {
+        let Some(root) = find(source, &path).map_err(err)? else {
+            if several {
+                continue;
+            }
+            return Err(missing(source, pattern));
+        };
+        let mut walk =
+            Walk { source, exclude: &choice.exclude, include, base: root.path.clone(), entries: Vec::new() };
+        if root.is_dir() {
+            walk.below(&root, &Fits::of(source, &root)).map_err(err)?;
+        }
+        let entries = walk.entries;
+        let name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
+        all.push(Pick { name, root, entries });
+    }
+    Ok(all)
+}
+
+fn failed(source: &Source, pattern: &str, e: io::Error) -> BuildError {
+    BuildError::environment(format!("failed to read `{pattern}` of {}", source.name), e)
+}
+
+/// What a directory's path fits, for the paths below it.
+#[derive(Clone, Default)]
+struct Fits {
+    ignored: Parents,
+    excluded: Parents,
+    included: Parents,
+}
+
+impl Fits {
+    /// At the root of a walk only the context's own rules have seen anything.
+    fn of(source: &Source, root: &Node) -> Self {
+        let mut ignored = Parents::default();
+        let path = relative(&root.path);
+        if !source.ignore.is_empty() && !path.is_empty() {
+            for end in path.match_indices('/').map(|(n, _)| n).chain([path.len()]) {
+                ignored = source.ignore.fits(&path[..end], &ignored).1;
+            }
+        }
+        Self { ignored, ..Self::default() }
+    }
 }
 
 struct Walk<'a> {
     source: &'a Source,
     exclude: &'a Ignore,
+    include: Option<&'a Ignore>,
     base: PathBuf,
-    picks: &'a mut Vec<Pick>,
+    entries: Vec<Entry>,
 }
 
 impl Walk<'_> {
-    fn take(&mut self, node: Node, below: PathBuf, root: bool) -> io::Result<()> {
-        let children = if node.is_dir() { Some(View::list(&node)?) } else { None };
-        self.picks.push(Pick { node, below: below.clone(), root });
-        for (name, child) in children.into_iter().flatten() {
+    fn below(&mut self, directory: &Node, fits: &Fits) -> io::Result<()> {
+        for child in View::list(directory)?.into_values() {
             let path = relative(&child.path);
-            let in_base = child.path.strip_prefix(&self.base).map(relative).unwrap_or_default();
-            if !self.exclude.is_empty() && (self.exclude.excludes(&in_base) || self.exclude.excludes(&path)) {
+            let below = child.path.strip_prefix(&self.base).unwrap_or(&child.path).to_owned();
+            let inside = below.to_string_lossy();
+            let (ignored, own_ignored) = self.source.ignore.fits(&path, &fits.ignored);
+            let (excluded, own_excluded) = self.exclude.fits(&inside, &fits.excluded);
+            let (included, own_included) = match self.include {
+                Some(include) => include.fits(&inside, &fits.included),
+                None => (true, Parents::default()),
+            };
+            let taken = !ignored && !excluded && included;
+            if !taken && !child.is_dir() {
                 continue;
             }
-            if self.source.ignore.excludes(&path) {
-                if child.is_dir() && self.source.ignore.may_keep_below(&path) {
-                    let before = self.picks.len();
-                    self.take(child, below.join(&name), false)?;
-                    // A directory is there only for what is kept in it.
-                    if self.picks.len() == before + 1 {
-                        self.picks.pop();
-                    }
-                }
+            let hopeless = ignored && !self.source.ignore.may_keep_below(&path)
+                || excluded && !self.exclude.takes_back();
+            if !taken && hopeless {
                 continue;
             }
-            self.take(child, below.join(name), false)?;
+            let before = self.entries.len();
+            self.entries.push(Entry { below, node: child.clone() });
+            if child.is_dir() {
+                let own = Fits { ignored: own_ignored, excluded: own_excluded, included: own_included };
+                self.below(&child, &own)?;
+            }
+            // A directory that isn't taken itself is there only for what is taken in it.
+            if !taken && self.entries.len() == before + 1 {
+                self.entries.pop();
+            }
         }
         Ok(())
     }
@@ -115,56 +170,74 @@ pub(crate) fn relative(path: &Path) -> String {
 }
 
 pub(crate) fn has_wildcard(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '['])
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '*' | '?' | '[' => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
-/// The things that a source fits, with their paths as given.
-fn find(source: &Source, pattern: &str) -> Result<Vec<(PathBuf, Node)>, BuildError> {
-    let failed = |e| BuildError::environment(format!("failed to read `{pattern}` of {}", source.name), e);
-    if !has_wildcard(pattern) {
-        let clean = normal(pattern);
-        return match source.view.find(&clean, true) {
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
-            Err(e) => Err(failed(e)),
-            Ok(Found::Missing(_)) => Ok(Vec::new()),
-            Ok(Found::Node(node)) => {
-                let path = relative(&clean);
-                let hidden = |p: &str| !p.is_empty() && source.ignore.excludes(p);
-                let gone = (hidden(&path) && !(node.is_dir() && source.ignore.may_keep_below(&path)))
-                    || hidden(&relative(&node.path)) && !node.is_dir();
-                Ok(if gone { Vec::new() } else { vec![(clean, node)] })
-            }
-        };
-    }
-    let clean = normal(pattern);
-    let parts: Vec<Vec<char>> = relative(&clean).split('/').map(|p| p.chars().collect()).collect();
+/// What is at a path, links followed inside the source. What is ignored isn't there.
+fn find(source: &Source, path: &Path) -> io::Result<Option<Node>> {
+    let node = match source.view.find(path, true) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(e) => return Err(e),
+        Ok(Found::Missing(_)) => return Ok(None),
+        Ok(Found::Node(node)) => node,
+    };
+    let hidden = |path: &Path, directory: bool| {
+        let path = relative(path);
+        !path.is_empty()
+            && source.ignore.excludes(&path)
+            && !(directory && source.ignore.may_keep_below(&path))
+    };
+    let gone = hidden(path, node.is_dir()) || hidden(&node.path, node.is_dir());
+    Ok((!gone).then_some(node))
+}
+
+/// The paths that a wildcard fits. Links are followed in the part before the first wildcard only.
+fn wildcard(source: &Source, pattern: &str, clean: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let parts: Vec<String> = relative(clean).split('/').map(str::to_owned).collect();
+    let fixed = parts.iter().position(|p| has_wildcard(p)).unwrap_or(parts.len());
+    let base = normal(&parts[..fixed].join("/"));
+    let rest = parts[fixed..].join("/");
+    let glob = Glob::new(&rest).ok_or_else(|| {
+        BuildError::input(format!(
+            "the wildcard `{pattern}` has a `[` without an end or an escape of nothing"
+        ))
+    })?;
+    let err = |e| failed(source, pattern, e);
+    let Some(root) = find(source, &base).map_err(err)? else { return Err(missing(source, &relative(&base))) };
     let mut found = Vec::new();
-    if let Found::Node(root) = source.view.find(Path::new("/"), true).map_err(failed)? {
-        fits(source, &parts, &root, &mut found).map_err(failed)?;
-    }
-    Ok(found)
+    let depth = parts.len() - fixed;
+    fits(source, &glob, &root, PathBuf::new(), depth, &mut found).map_err(err)?;
+    Ok(found.into_iter().map(|p| base.join(p)).collect())
 }
 
 fn fits(
     source: &Source,
-    parts: &[Vec<char>],
+    glob: &Glob,
     directory: &Node,
-    found: &mut Vec<(PathBuf, Node)>,
+    below: PathBuf,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
 ) -> io::Result<()> {
-    for child in View::list(directory)?.into_values() {
-        let path = relative(&child.path);
-        let names: Vec<&str> = path.split('/').collect();
-        let hidden = source.ignore.excludes(&path);
-        let deep = parts.iter().any(|p| p == &['*', '*']);
-        if path_matches(parts, &names) {
-            if !hidden || child.is_dir() && source.ignore.may_keep_below(&path) {
-                let given = child.path.clone();
-                if let Found::Node(node) = source.view.find(&given, true)? {
-                    found.push((given, node));
-                }
+    if depth == 0 || !directory.is_dir() {
+        return Ok(());
+    }
+    for (name, child) in View::list(directory)? {
+        let path = below.join(&name);
+        if glob.fits(&path.to_string_lossy()) {
+            let hidden = source.ignore.excludes(&relative(&child.path));
+            if !hidden || child.is_dir() && source.ignore.may_keep_below(&relative(&child.path)) {
+                found.push(path);
             }
-        } else if child.is_dir() && (deep || path_matches(&parts[..names.len().min(parts.len())], &names)) {
-            fits(source, parts, &child, found)?;
+        } else {
+            fits(source, glob, &child, path, depth - 1, found)?;
         }
     }
     Ok(())
@@ -186,14 +259,10 @@ pub(crate) fn normal(path: &str) -> PathBuf {
 fn missing(source: &Source, pattern: &str) -> BuildError {
     let path = relative(&normal(pattern));
     let error = BuildError::input(format!("`{pattern}` doesn't exist in {}", source.name));
-    if source.ignore.excludes(&path)
-        && (has_wildcard(pattern) || matches!(source.view.find(&normal(pattern), true), Ok(Found::Node(_))))
+    if source.ignore.excludes(&path) && matches!(source.view.find(&normal(pattern), true), Ok(Found::Node(_)))
     {
         return BuildError::input(format!("`{pattern}` is excluded from {} by .dockerignore", source.name))
             .help(format!("add `!{path}` to the end of .dockerignore"));
-    }
-    if has_wildcard(pattern) {
-        return BuildError::input(format!("no file fits `{pattern}` in {}", source.name));
     }
     let wanted = Path::new("/").join(&path);
     let parent = wanted.parent().unwrap_or(Path::new("/"));

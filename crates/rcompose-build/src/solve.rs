@@ -230,7 +230,10 @@ fn context(directory: &Path, dockerfile: Option<&Path>, name: &str) -> Result<So
     for path in own.into_iter().chain([directory.join(".dockerignore")]) {
         match fs::read_to_string(&path) {
             Ok(text) => {
-                ignore = Ignore::parse(&text);
+                ignore = Ignore::parse(&text).map_err(|mut e| {
+                    e.message = format!("{}: {}", path.display(), e.message);
+                    e
+                })?;
                 break;
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}

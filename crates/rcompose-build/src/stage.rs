@@ -1,18 +1,20 @@
 //! One stage, instruction by instruction.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use rcompose_image::{Digest, ImageConfig, Platform, rfc3339};
 
-use crate::apply::NewLayer;
+use crate::apply::{Attributes, NewLayer};
 use crate::cache::Key;
+use crate::copy::Place;
 use crate::dockerfile::{Instruction, Kind, instruction_at};
 use crate::plan::{Base, from, froms};
+use crate::select::{Choice, Source, normal, select};
 use crate::solve::{Located, Solve};
 use crate::state::State;
-use crate::view::{Found, View};
+use crate::view::View;
 use crate::{BuildError, BuildEvent, StagedLayer, users};
 
 /// A stage while it is built.
@@ -41,28 +43,32 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
     let escape = solve.file.directives.escape;
     let platform = solve.plan.platforms[number].clone();
     let mut triggers = Vec::new();
+    let scratch = || {
+        let mut image = ImageConfig::new(&platform);
+        image.config.working_dir = "/".to_owned();
+        State::new(image, escape)
+    };
     let state = match &solve.plan.bases[number] {
-        Base::Scratch => State::new(ImageConfig::new(&platform), Vec::new(), escape),
+        Base::Scratch => scratch(),
         Base::Stage(n) => {
             let Some(base) = solve.wait(*n) else { return Ok(None) };
-            let mut state = State::new(base.image, base.args, escape);
+            let mut state = State::on(base);
             triggers = std::mem::take(&mut state.image.config.on_build);
-            state.created = base.created;
             state
         }
         Base::Image(reference) => {
             let mut config = solve.image(reference, &platform).map_err(at)?.config;
             triggers = std::mem::take(&mut config.config.on_build);
-            State::new(config, Vec::new(), escape)
+            State::new(config, escape)
         }
-        Base::Context(place) => {
-            let error = BuildError::input(format!("FROM can't use the directory `{place}` as an image"))
-                .help("use `docker-image://…` as the additional context");
-            return Err(at(error));
-        }
+        Base::Context(_) => scratch(),
     };
     let lowers = solve.directories(&state.image.rootfs.diff_ids).map_err(at)?;
     let mut stage = Stage { solve, number, state, platform, lowers };
+    if let base @ Base::Context(_) = &solve.plan.bases[number] {
+        let Some(source) = solve.source(base, &stage.platform).map_err(at)? else { return Ok(None) };
+        stage.begin_with(&source).map_err(at)?;
+    }
     let mut all: Vec<Instruction> = Vec::new();
     for text in &triggers {
         let one = instruction_at(text, source.at).map_err(|mut e| {
@@ -142,6 +148,26 @@ impl Stage<'_> {
         }
     }
 
+    /// A directory as the first layer.
+    fn begin_with(&mut self, source: &Source) -> Result<(), BuildError> {
+        let picks = select(source, "/", &Choice::default())?;
+        let mut key = self.key("directory");
+        for pick in &picks {
+            self.hash(&mut key, pick, source.keep_owner, source)?;
+        }
+        let name = &self.solve.file.stages[self.number].from.image;
+        let shown = format!("local source for {name}");
+        self.cached(&key.finish(), shown, |stage, staged| {
+            let mut layer = NewLayer::new(staged.upper(), &stage.lowers);
+            let set = Attributes { owner: Some((0, 0)), mode: None };
+            let place = Place { to: PathBuf::from("/"), directory: true, set };
+            picks.iter().try_for_each(|pick| place.put(&mut layer, pick))?;
+            layer.finish()?;
+            Ok(true)
+        })?;
+        Ok(())
+    }
+
     pub(crate) fn view(&self) -> View {
         View::new(self.lowers.clone())
     }
@@ -215,26 +241,26 @@ impl Stage<'_> {
     /// WORKDIR: the directory is made, owned by USER, if it isn't there.
     fn workdir(&mut self, path: &str) -> Result<Done, BuildError> {
         let path = self.state.expand(path)?;
-        if path.is_empty() {
-            return Err(BuildError::input("WORKDIR is empty after expansion"));
-        }
-        let path = crate::select::normal(&self.state.absolute(&path));
-        let shown = format!("WORKDIR {}", path.display());
-        self.state.image.config.working_dir = path.display().to_string();
-        let view = self.view();
-        let there = view.find(&path, true).map_err(|e| BuildError::io("look up", &path, e))?;
-        if matches!(&there, Found::Node(n) if n.is_dir()) || path == Path::new("/") {
+        let path = if path.starts_with('/') {
+            path
+        } else {
+            normal(&self.state.absolute(&path)).display().to_string()
+        };
+        let shown = format!("WORKDIR {path}");
+        self.state.image.config.working_dir.clone_from(&path);
+        if path == "/" {
             self.state.history(shown, true);
             return Ok(Done::Layer { cached: true });
         }
-        let owner = users::resolve(&view, &self.state.image.config.user)?;
+        let path = normal(&path);
+        let owner = users::resolve(&self.view(), &self.state.image.config.user)?;
         let mut key = self.key("workdir");
         key.part(path.as_os_str().as_encoded_bytes());
         key.part(format!("{owner:?}"));
         self.cached(&key.finish(), shown, |stage, staged| {
             let mut layer = NewLayer::new(staged.upper(), &stage.lowers);
             let path = layer.resolve(&path)?;
-            layer.make_dir(&path, owner)?;
+            layer.make_dir(&path, owner, 0o755)?;
             layer.finish()?;
             Ok(true)
         })

@@ -84,14 +84,22 @@ impl View {
 
     /// What is at a path. Links in its parents are followed; a link at its end if asked for.
     pub(crate) fn find(&self, path: &Path, follow: bool) -> io::Result<Found> {
+        match self.root()? {
+            Some(root) => self.find_below(root, path, follow),
+            None => {
+                let mut missing = PathBuf::from("/");
+                missing.extend(names(path));
+                Ok(Found::Missing(missing))
+            }
+        }
+    }
+
+    /// The same with a directory as the root, which no link leaves.
+    pub(crate) fn find_below(&self, root: Node, path: &Path, follow: bool) -> io::Result<Found> {
         let mut rest: Vec<OsString> = names(path);
         rest.reverse();
         let mut trail: Vec<Node> = Vec::new();
-        let mut missing = PathBuf::from("/");
-        let Some(root) = self.root()? else {
-            missing.extend(rest.iter().rev());
-            return Ok(Found::Missing(missing));
-        };
+        let mut missing = root.path.clone();
         let mut links = 0;
         while let Some(name) = rest.pop() {
             if name == ".." {
@@ -104,7 +112,9 @@ impl View {
                 missing.push(name);
                 for name in rest.into_iter().rev() {
                     if name == ".." {
-                        missing.pop();
+                        if missing != root.path {
+                            missing.pop();
+                        }
                     } else {
                         missing.push(name);
                     }

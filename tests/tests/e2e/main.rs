@@ -10,6 +10,7 @@ mod build_outputs;
 mod chaos;
 mod confine;
 mod data;
+mod dockerfiles;
 mod examples;
 mod health;
 mod hooks;

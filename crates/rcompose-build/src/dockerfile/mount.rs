@@ -94,7 +94,6 @@ const KEYS: [&str; 19] = [
     "env",
 ];
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the mounts of RUN read it next"))]
 impl Mount {
     /// Reads one; `expand` is asked for each value.
     pub(crate) fn parse(text: &str, expand: &dyn Fn(&str) -> Result<String, String>) -> Result<Self, String> {

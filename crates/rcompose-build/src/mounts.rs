@@ -1,0 +1,256 @@
+//! `RUN --mount`: what it shows, looked up before the step's key is made; prepared only if the step runs.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use crate::apply::{Attributes, NewLayer};
+use crate::archive::Scratch;
+use crate::cache::Key;
+use crate::copy::Place;
+use crate::dockerfile::{Mount, MountKind, Run, Sharing};
+use crate::plan;
+use crate::select::{Choice, Pick, normal, select};
+use crate::stage::Stage;
+use crate::{BuildError, SecretSource, StepMount};
+
+/// A mount of which the key is known.
+pub(crate) struct Planned {
+    mount: Mount,
+    /// Absolute.
+    target: String,
+    /// What a bind mount shows, or a cache begins with.
+    picks: Vec<Pick>,
+    /// Of all that is shown, unless it keeps its own.
+    owner: Option<(u32, u32)>,
+    pub(crate) key: String,
+}
+
+/// What a RUN's mounts hold while it runs.
+#[derive(Default)]
+pub(crate) struct Mounts {
+    pub(crate) mounts: Vec<StepMount>,
+    pub(crate) env: Vec<(String, String)>,
+    scratch: Vec<Scratch>,
+    locks: Vec<File>,
+}
+
+impl Stage<'_> {
+    /// `None`: another stage failed.
+    pub(crate) fn mounts(&self, run: &Run) -> Result<Option<Vec<Planned>>, BuildError> {
+        let mut all = Vec::new();
+        for text in &run.mounts {
+            let expand = |v: &str| self.state.expand(v).map_err(|e| e.message.clone());
+            let wrong = |why: String| BuildError::input(format!("`--mount={text}`: {why}"));
+            let mount = Mount::parse(text, &expand).map_err(wrong)?;
+            let files = matches!(mount.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
+            if files && mount.target.is_empty() {
+                return Err(wrong("it has no target".to_owned()));
+            }
+            let target = match mount.target.as_str() {
+                "" => String::new(),
+                path => normal(&self.state.absolute(path)).display().to_string(),
+            };
+            if target == "/" {
+                return Err(wrong("the target can't be the root".to_owned()));
+            }
+            let reads =
+                mount.kind == MountKind::Bind || mount.kind == MountKind::Cache && mount.from.is_some();
+            let mut key = Key::new("mount", &[]);
+            key.part(format!("{mount:?} {target}"));
+            let (mut picks, mut owner) = (Vec::new(), None);
+            if reads {
+                let source = match &mount.from {
+                    None => self.solve.context.clone(),
+                    Some(name) => {
+                        let base = plan::from(&self.solve.file, self.solve.req, name, self.number)?;
+                        match self.solve.source(&base, &self.platform)? {
+                            Some(source) => source,
+                            None => return Ok(None),
+                        }
+                    }
+                };
+                picks = select(&source, &mount.source, &Choice { literal: true, ..Choice::default() })?;
+                owner = (!source.keep_owner).then_some((0, 0));
+                for pick in &picks {
+                    self.hash(&mut key, pick, source.keep_owner, &source)?;
+                }
+            }
+            all.push(Planned { mount, target, picks, owner, key: key.finish().hex() });
+        }
+        Ok(Some(all))
+    }
+
+    pub(crate) fn prepare(&self, planned: &[Planned]) -> Result<Mounts, BuildError> {
+        let mut all = Mounts::default();
+        for one in planned {
+            let (mount, target) = (&one.mount, one.target.clone());
+            let read_only = mount.read_only;
+            match mount.kind {
+                MountKind::Tmpfs => {
+                    all.mounts.push(StepMount {
+                        target,
+                        size: mount.size,
+                        read_only,
+                        ..StepMount::default()
+                    });
+                }
+                MountKind::Cache => {
+                    let source = Some(self.cache_mount(&mut all, one)?);
+                    all.mounts.push(StepMount { target, source, read_only, ..StepMount::default() });
+                }
+                MountKind::Bind => {
+                    // A copy, so that it is exactly what the key says and writes to it are lost.
+                    let scratch = Scratch::new(&self.solve.req.cache_root)?;
+                    copied(one, scratch.path())?;
+                    let source = Some(scratch.path().join("mount"));
+                    all.mounts.push(StepMount { target, source, read_only, ..StepMount::default() });
+                    all.scratch.push(scratch);
+                }
+                MountKind::Secret => self.secret(&mut all, mount, target)?,
+                MountKind::Ssh => self.ssh(&mut all, mount, target)?,
+            }
+        }
+        Ok(all)
+    }
+
+    /// The directory of a cache. Another beginning or owner is another cache, even with the same id.
+    fn cache_mount(&self, all: &mut Mounts, one: &Planned) -> Result<PathBuf, BuildError> {
+        let mount = &one.mount;
+        let id = if mount.id.is_empty() { &one.target } else { &mount.id };
+        let mut key = Key::new("cache", &[]);
+        key.part(id);
+        key.part(format!(
+            "{:?} {} {:?} {:?} {:?}",
+            mount.from, mount.source, mount.uid, mount.gid, mount.mode
+        ));
+        let base = self.solve.req.cache_root.join("mounts").join(key.finish().hex());
+        let failed = |e| BuildError::io("make the cache mount", &base, e);
+        fs::create_dir_all(&base).map_err(failed)?;
+        let mut number = 0;
+        loop {
+            let lock = File::create(base.join(format!("{number}.lock"))).map_err(failed)?;
+            match mount.sharing {
+                Sharing::Locked => lock.lock().map_err(failed)?,
+                Sharing::Private => match lock.try_lock() {
+                    Ok(()) => {}
+                    Err(TryLockError::WouldBlock) => {
+                        number += 1;
+                        continue;
+                    }
+                    Err(TryLockError::Error(e)) => return Err(failed(e)),
+                },
+                Sharing::Shared => lock.lock_shared().map_err(failed)?,
+            }
+            all.locks.push(lock);
+            break;
+        }
+        let path = base.join(number.to_string());
+        if !path.exists() {
+            // Made beside and renamed: a cache is never seen half.
+            let scratch = Scratch::new(&self.solve.req.cache_root)?;
+            let new = scratch.path().join("mount");
+            copied(one, scratch.path())?;
+            fs::create_dir_all(&new).map_err(failed)?;
+            if one.picks.is_empty() {
+                let mode = mount.mode.unwrap_or(0o755);
+                chown(&new, Some(mount.uid.unwrap_or(0)), Some(mount.gid.unwrap_or(0))).map_err(failed)?;
+                fs::set_permissions(&new, PermissionsExt::from_mode(mode)).map_err(failed)?;
+            }
+            // Another build may have been faster.
+            fs::rename(&new, &path).or_else(|e| if path.is_dir() { Ok(()) } else { Err(failed(e)) })?;
+        }
+        Ok(path)
+    }
+
+    /// Its contents are neither in the key nor in the layer.
+    fn secret(&self, all: &mut Mounts, mount: &Mount, target: String) -> Result<(), BuildError> {
+        let last = |path: &str| Path::new(path).file_name().map(|n| n.to_string_lossy().into_owned());
+        let id = [&mount.source, &mount.id].into_iter().find(|i| !i.is_empty()).cloned();
+        let id = id.or_else(|| last(&target)).unwrap_or_default();
+        let Some(secret) = self.solve.req.secrets.get(&id) else {
+            if mount.required {
+                return Err(BuildError::input(format!("the secret `{id}` isn't given"))
+                    .help(format!("give it by `--secret id={id},src=<file>`")));
+            }
+            return Ok(());
+        };
+        let content = match secret {
+            SecretSource::Value(bytes) => bytes.clone(),
+            SecretSource::File(file) => {
+                fs::read(file).map_err(|e| BuildError::io("read the secret in", file, e))?
+            }
+        };
+        if let Some(name) = &mount.env {
+            let value = String::from_utf8(content.clone()).map_err(|_| {
+                BuildError::input(format!(
+                    "the secret `{id}` isn't text, so it can't be the variable `{name}`"
+                ))
+            })?;
+            all.env.push((name.clone(), value));
+            if target.is_empty() {
+                return Ok(());
+            }
+        }
+        let default = || format!("/run/secrets/{}", last(&id).unwrap_or_default());
+        let target = if target.is_empty() { default() } else { target };
+        let (uid, gid, mode) = owner(mount, 0o400);
+        let content = Some(content);
+        all.mounts.push(StepMount {
+            target,
+            content,
+            read_only: true,
+            uid,
+            gid,
+            mode,
+            ..StepMount::default()
+        });
+        Ok(())
+    }
+
+    fn ssh(&self, all: &mut Mounts, mount: &Mount, target: String) -> Result<(), BuildError> {
+        let id = if mount.id.is_empty() { "default" } else { &mount.id };
+        let Some(agent) = self.solve.req.ssh.get(id) else {
+            if mount.required {
+                return Err(BuildError::input(format!("the SSH agent `{id}` isn't given")).help(format!(
+                    "give it by `--ssh {id}`, with an agent in SSH_AUTH_SOCK, or `--ssh {id}=<socket or key>`"
+                )));
+            }
+            return Ok(());
+        };
+        let number = all.mounts.iter().filter(|m| m.agent.is_some()).count();
+        let target = if target.is_empty() { format!("/run/buildkit/ssh_agent.{number}") } else { target };
+        if number == 0 {
+            all.env.push(("SSH_AUTH_SOCK".to_owned(), target.clone()));
+        }
+        let (uid, gid, mode) = owner(mount, 0o600);
+        all.mounts.push(StepMount {
+            target,
+            agent: Some(agent.clone()),
+            uid,
+            gid,
+            mode,
+            ..StepMount::default()
+        });
+        Ok(())
+    }
+}
+
+/// Copies what a mount shows to `mount` below a directory.
+fn copied(one: &Planned, to: &Path) -> Result<(), BuildError> {
+    let mut layer = NewLayer::new(to, &[]);
+    for pick in &one.picks {
+        let set = Attributes { owner: one.owner, mode: None };
+        let place = Place { to: PathBuf::from("/mount"), directory: false, set };
+        place.put(&mut layer, pick)?;
+        if pick.root.is_dir() {
+            layer.like(&pick.root, Path::new("/mount"), one.owner)?;
+        }
+    }
+    layer.finish()
+}
+
+/// `uid`, `gid` and `mode` of a mount.
+fn owner(mount: &Mount, mode: u32) -> (u32, u32, u32) {
+    (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0), mount.mode.unwrap_or(mode))
+}

@@ -1,0 +1,101 @@
+//! `cargo xtask conformance`: what docker builds of tests/dockerfiles beside what rcompose builds.
+//!
+//! Needs a docker engine that runs. `--write` keeps docker's outcomes, so that the tests need none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use rcompose_e2e::{Dockerfile, Picture, Run, Tree, base_archive, differences};
+use serde_json::{Value, json};
+
+use crate::bases;
+use crate::sh::{cargo_target_dir, root};
+
+pub(crate) fn conformance(args: &[String]) -> Result<()> {
+    let write = args.iter().any(|a| a == "--write");
+    let names: Vec<&String> = args.iter().filter(|a| *a != "--write").collect();
+    ensure!(!names.iter().any(|n| n.starts_with('-')), "the only option is --write");
+    let scratch = cargo_target_dir().join("conformance");
+    // Steps that an older binary cached would tell of that one.
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).context("clear the work folder")?;
+    }
+    fs::create_dir_all(&scratch).context("make the work folder")?;
+    let archive = scratch.join("base.tar");
+    base_archive(&bases::make()?.join("busybox.tar"), &archive)?;
+    let base = Picture::read(&archive)?.tree;
+    let load = Run::new("docker").args(["load".as_ref(), "-i".as_ref(), archive.as_os_str()]).run()?;
+    ensure!(load.code() == 0, "docker doesn't load the base image: {}", load.describe());
+    let rcompose = Run::new(binary()?).env("RCOMPOSE_ROOT", scratch.join("root"));
+    let load = rcompose
+        .clone()
+        .args(["image".as_ref(), "load".as_ref(), "-i".as_ref(), archive.as_os_str()])
+        .run()?;
+    ensure!(load.code() == 0, "{}", load.describe());
+
+    let (mut compared, mut excused, mut differ) = (0, 0, 0);
+    for sample in Dockerfile::all()?.iter().filter(|s| names.is_empty() || names.contains(&&s.name)) {
+        let theirs = docker(sample, &scratch, &base).with_context(|| sample.name.clone())?;
+        let ours = sample.build(&rcompose, &scratch, &base).with_context(|| sample.name.clone())?;
+        let found = differences(&theirs, &ours);
+        compared += 1;
+        if write {
+            let outcome = if sample.excuse().is_some() { &ours } else { &theirs };
+            let text = format!("{outcome:#}\n");
+            fs::write(sample.home.join("expect.json"), text).context("write what is expected")?;
+        }
+        match (sample.excuse(), found.as_slice()) {
+            (Some(_), [_, ..]) => excused += 1,
+            (None, []) => {}
+            (Some(_), []) => {
+                differ += 1;
+                println!("{}\n  needs no reason to differ any more", sample.name);
+            }
+            (None, found) => {
+                differ += 1;
+                println!("{}", sample.name);
+                found.iter().for_each(|line| println!("  {line}"));
+            }
+        }
+    }
+    println!("{compared} compared, {excused} differ on purpose, {differ} differ without a reason");
+    if differ > 0 {
+        bail!("rcompose and docker differ");
+    }
+    Ok(())
+}
+
+/// Our debug binary, or `RCOMPOSE_BIN`.
+fn binary() -> Result<PathBuf> {
+    if let Some(bin) = std::env::var_os("RCOMPOSE_BIN") {
+        return Ok(bin.into());
+    }
+    let args = ["build", "--quiet", "--package", "rcompose"];
+    println!("$ cargo {}", args.join(" "));
+    let built = Command::new(env!("CARGO")).args(args).current_dir(root()).status().context("run cargo")?;
+    ensure!(built.success(), "the build failed");
+    Ok(cargo_target_dir().join("debug/rcompose"))
+}
+
+/// docker's outcome.
+fn docker(sample: &Dockerfile, scratch: &Path, base: &Tree) -> Result<Value> {
+    let mut build = Command::new("docker");
+    build.args(sample.docker_args()).current_dir(sample.context());
+    let built = build.stdin(Stdio::null()).output().context("run docker build")?;
+    if !built.status.success() {
+        let text = String::from_utf8_lossy(&built.stderr);
+        let line = text.lines().rev().find(|l| l.starts_with("ERROR")).unwrap_or_default();
+        return Ok(json!({ "fails": line }));
+    }
+    let (archive, image) = (scratch.join("docker.tar"), sample.image());
+    let save = Run::new("docker").args(["save".as_ref(), "-o".as_ref(), archive.as_os_str(), image.as_ref()]);
+    let saved = save.run()?;
+    ensure!(saved.code() == 0, "{}", saved.describe());
+    let facts = Picture::read(&archive)?.facts(base);
+    fs::remove_file(&archive).context("remove the archive")?;
+    let remove = Run::new("docker").args(["image", "rm", "-f", &image]).run()?;
+    ensure!(remove.code() == 0, "{}", remove.describe());
+    Ok(facts)
+}
