@@ -87,7 +87,8 @@ fn docker(sample: &Dockerfile, scratch: &Path, base: &Tree) -> Result<Value> {
     if !built.status.success() {
         let text = String::from_utf8_lossy(&built.stderr);
         let line = text.lines().rev().find(|l| l.starts_with("ERROR")).unwrap_or_default();
-        return Ok(json!({ "fails": line }));
+        // What comes before names things by random numbers.
+        return Ok(json!({ "fails": line.rsplit(": ").next().unwrap_or_default() }));
     }
     let (archive, image) = (scratch.join("docker.tar"), sample.image());
     let save = Run::new("docker").args(["save".as_ref(), "-o".as_ref(), archive.as_os_str(), image.as_ref()]);
