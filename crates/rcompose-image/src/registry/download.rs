@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use bytes::Bytes;
 
 use super::endpoint;
-use super::error::{About, Failed, RegistryError};
+use super::error::{About, Failed, RegistryError, Trouble, trouble_of};
 use super::settings::Certificates;
 
 /// Pieces that wait to be read.
@@ -64,6 +64,14 @@ async fn carry(url: &str, began: &SyncSender<Result<(), RegistryError>>, to: &Sy
     let about = About { image: url.to_owned(), host: host.to_owned(), logged_in: false };
     let mut answer = match endpoint::fetch(url, host, Certificates::default()).await {
         Ok(answer) => answer,
+        Err(Failed::Answer(a)) => {
+            let why = a.to_string();
+            return drop(began.send(Err(RegistryError::Download { url: url.to_owned(), why })));
+        }
+        Err(Failed::Send(e)) => {
+            let why = trouble_of(&e).unwrap_or(Trouble::Other(e)).to_string();
+            return drop(began.send(Err(RegistryError::Download { url: url.to_owned(), why })));
+        }
         Err(e) => return drop(began.send(Err(about.error(e)))),
     };
     if began.send(Ok(())).is_err() {

@@ -105,6 +105,14 @@ pub enum RegistryError {
         /// What it does.
         why: String,
     },
+    /// A server that is no registry.
+    #[error("{url} can't be downloaded: {why}")]
+    Download {
+        /// What was asked for.
+        url: String,
+        /// What it said.
+        why: String,
+    },
     /// What the registry sent is not what its digest says.
     #[error("{what} of image {image} is damaged: expected {expected}, got {actual}")]
     Mismatch {

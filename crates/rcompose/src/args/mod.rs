@@ -5,6 +5,7 @@ mod image;
 mod inspect;
 mod lifecycle;
 mod process;
+mod system;
 mod volume;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) use self::lifecycle::{
     CreateArgs, DownArgs, KillArgs, RestartArgs, RmArgs, ScaleArgs, StartArgs, StopArgs, UpArgs, WaitArgs,
 };
 pub(crate) use self::process::{ExecArgs, RunArgs};
+pub(crate) use self::system::{SystemDfArgs, SystemPruneArgs, SystemVerb};
 pub(crate) use self::volume::VolumeVerb;
 
 /// Compose without a daemon: runs Compose projects on Linux.
@@ -154,6 +156,11 @@ pub(crate) enum Verb {
     Image {
         #[command(subcommand)]
         verb: ImageVerb,
+    },
+    /// Manage the whole installation
+    System {
+        #[command(subcommand)]
+        verb: SystemVerb,
     },
     /// Manage volumes
     Volume {

@@ -29,6 +29,7 @@ mod run;
 mod scale;
 mod start;
 mod stop;
+mod system;
 mod top;
 mod unknown;
 mod up;
@@ -78,6 +79,7 @@ pub(crate) fn run(cx: &Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Volumes(args) => volumes::run(cx, args),
         Verb::Wait(args) => wait::run(cx, args),
         Verb::Image { verb } => image::run(cx, verb),
+        Verb::System { verb } => system::run(cx, verb),
         Verb::Volume { verb } => volume::run(cx, verb),
         Verb::Other(words) => Err(unknown::failure(&words)),
     }

@@ -6,7 +6,7 @@ use crate::args::Cli;
 use crate::failure::Failure;
 
 /// Verbs of docker compose and docker that this version doesn't have.
-const LATER: [&str; 19] = [
+const LATER: [&str; 18] = [
     "alpha",
     "attach",
     "bridge",
@@ -22,7 +22,6 @@ const LATER: [&str; 19] = [
     "rename",
     "save",
     "stats",
-    "system",
     "tag",
     "update",
     "watch",

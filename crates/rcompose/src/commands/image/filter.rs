@@ -1,5 +1,6 @@
 //! `--filter` of images, with docker's keys.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_image::{Image, Reference, Store};
@@ -80,15 +81,24 @@ impl Filters {
 
     /// All but what concerns single names.
     pub(crate) fn accepts(&self, image: &Image) -> bool {
-        let labels = &image.config.config.labels;
         let at = created(image);
         self.dangling.is_none_or(|d| d == image.is_dangling())
-            && self.labels.iter().all(|(name, value, not)| {
-                let has = labels.get(name).is_some_and(|v| value.as_ref().is_none_or(|w| w == v));
-                has != *not
-            })
+            && self.accepts_labels(&image.config.config.labels)
             && self.before.is_none_or(|b| at.is_some_and(|at| at < b))
             && self.since.is_none_or(|s| at.is_some_and(|at| at > s))
+    }
+
+    /// Only what concerns the time it was made at, nanoseconds since 1970.
+    pub(crate) fn accepts_time(&self, at: i64) -> bool {
+        self.before.is_none_or(|b| at < b) && self.since.is_none_or(|s| at > s)
+    }
+
+    /// Only what concerns labels.
+    pub(crate) fn accepts_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.labels.iter().all(|(name, value, not)| {
+            let has = labels.get(name).is_some_and(|v| value.as_ref().is_none_or(|w| w == v));
+            has != *not
+        })
     }
 
     /// Whether a name is asked for; images without a name never are.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use rcompose_engine::FailureKind;
 use rcompose_image::{Download, ImportOptions, Store};
 
 use super::archive::open;
@@ -43,5 +44,5 @@ fn source(cx: &Context, file: &str) -> Result<Box<dyn Read + Send>, Failure> {
     }
     to_stderr(&format!("Downloading from {file}\n"));
     let download = Download::open(file);
-    Ok(Box::new(download.map_err(|e| Failure::io(format_args!("download {file}"), &e))?))
+    Ok(Box::new(download.map_err(|e| Failure::new(FailureKind::Environment, e.to_string()))?))
 }

@@ -19,7 +19,8 @@ use crate::pictures::parse_reference;
 use crate::render::{inspect, template};
 
 pub(crate) use archive::to_output;
-use filter::Filters;
+pub(crate) use filter::Filters;
+pub(crate) use remove::{Users, ask, prune_lines};
 
 pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
     let store = Store::open(&cx.dirs.images())?;

@@ -15,14 +15,14 @@ use crate::render::time::human_size;
 const FILTERS: [&str; 4] = ["dangling", "label", "label!", "until"];
 
 /// Which containers use which images.
-pub(super) struct Users {
+pub(crate) struct Users {
     /// By image: a container's short id, and whether it runs.
     by_image: BTreeMap<String, (String, bool)>,
 }
 
 impl Users {
     /// Of all projects. An image counts as used if a container was made from it or mounts it.
-    pub(super) fn of(cx: &Context, store: &Store) -> Result<Self, Failure> {
+    pub(crate) fn of(cx: &Context, store: &Store) -> Result<Self, Failure> {
         let mut by_image: BTreeMap<String, (String, bool)> = BTreeMap::new();
         let mut mounted: BTreeMap<String, (String, bool)> = BTreeMap::new();
         for project in rcompose_machine::list_projects(&cx.dirs)? {
@@ -55,7 +55,7 @@ impl Users {
         Ok(Self { by_image })
     }
 
-    pub(super) fn uses(&self, image: &Digest) -> bool {
+    pub(crate) fn uses(&self, image: &Digest) -> bool {
         self.by_image.contains_key(&image.to_string())
     }
 }
@@ -145,7 +145,7 @@ pub(super) fn prune(cx: &Context, store: &Store, args: &ImagePruneArgs) -> Resul
 }
 
 /// What a pruning removed, with an empty line behind it.
-fn prune_lines(pruned: &Pruned) -> String {
+pub(crate) fn prune_lines(pruned: &Pruned) -> String {
     if pruned.images.is_empty() {
         return String::new();
     }
@@ -155,7 +155,7 @@ fn prune_lines(pruned: &Pruned) -> String {
 }
 
 /// Asks whether to go on.
-fn ask(warning: &str) -> Result<bool, Failure> {
+pub(crate) fn ask(warning: &str) -> Result<bool, Failure> {
     to_stderr(&format!("{warning}\nAre you sure you want to continue? [y/N] "));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
