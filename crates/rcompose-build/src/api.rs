@@ -246,6 +246,8 @@ pub struct BuildRequest {
     pub platform: Option<Platform>,
     /// Where step records, file digests and cache mounts are kept.
     pub cache_root: PathBuf,
+    /// Writes what its steps made into the image, as a label: it is a cache for later builds then.
+    pub inline_cache: bool,
     /// Seconds since the epoch for everything that is dated.
     pub source_date_epoch: Option<u64>,
 }
@@ -261,4 +263,17 @@ pub struct Built {
     pub cached_steps: usize,
     /// Steps with a layer that were done.
     pub ran_steps: usize,
+    /// What the steps made, for caches elsewhere.
+    pub steps: Vec<StepOutcome>,
+}
+
+/// What a step made. The same key gives the same outcome on any machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepOutcome {
+    /// Hash of all that went in.
+    pub key: Digest,
+    /// `None`: it changes no files.
+    pub layer: Option<Digest>,
+    /// When, RFC 3339.
+    pub created: String,
 }

@@ -9,6 +9,7 @@ use rcompose_image::{Digest, Hasher};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
+use crate::StepOutcome;
 use crate::digests::write_atomic;
 
 /// `steps/<key>.json` below the cache root.
@@ -77,6 +78,20 @@ pub struct CacheRecord {
     /// When it was used last.
     pub used: SystemTime,
     path: PathBuf,
+}
+
+/// The label with what an image's steps made, as JSON.
+pub const CACHE_LABEL: &str = "dev.rcompose.build-cache.v1";
+
+/// Remembers what steps made elsewhere; what is known here stays. Their layers should be in the store.
+pub fn import_steps(cache_root: &Path, steps: &[StepOutcome]) -> io::Result<()> {
+    let cache = StepCache::open(cache_root)?;
+    for step in steps {
+        if read(&cache.path(&step.key)).is_none() {
+            cache.put(&step.key, step.layer, &step.created)?;
+        }
+    }
+    Ok(())
 }
 
 /// All that builds have left for the next ones, the longest unused first.

@@ -32,9 +32,9 @@ mod view;
 
 pub use api::{
     BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
-    OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepRunner, Stream,
+    OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome, StepRunner, Stream,
 };
-pub use cache::{CacheRecord, cache_records, forget_record};
+pub use cache::{CACHE_LABEL, CacheRecord, cache_records, forget_record, import_steps};
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{export_directory, export_tar};
 pub use solve::build;

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use rcompose_image::{Digest, Platform};
 
-use crate::cache::StepCache;
+use crate::cache::{CACHE_LABEL, StepCache};
 use crate::digests::Digests;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse};
 use crate::ignore::Ignore;
@@ -18,7 +18,7 @@ use crate::state::State;
 use crate::view::View;
 use crate::{
     BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource,
-    LayerStore, StepRunner,
+    LayerStore, StepOutcome, StepRunner,
 };
 
 /// What all stages share.
@@ -36,6 +36,7 @@ pub(crate) struct Solve<'a> {
     pub(crate) counter: AtomicUsize,
     pub(crate) cached: AtomicUsize,
     pub(crate) ran: AtomicUsize,
+    pub(crate) outcomes: Mutex<Vec<StepOutcome>>,
     /// Something failed: stages stop at their next step.
     pub(crate) stopped: AtomicBool,
     text: String,
@@ -77,6 +78,7 @@ pub fn build(
         counter: AtomicUsize::new(0),
         cached: AtomicUsize::new(0),
         ran: AtomicUsize::new(0),
+        outcomes: Mutex::default(),
         stopped: AtomicBool::new(false),
         text,
         name,
@@ -117,6 +119,17 @@ impl Solve<'_> {
         let mut state = state.ok_or_else(|| BuildError::input("the build was stopped"))?;
         state.image.config.labels.extend(self.req.labels.clone());
         state.image.created = state.created.clone();
+        let mut steps = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
+        // Stages end in any order.
+        steps.sort_by_key(|s| s.key.hex());
+        steps.dedup();
+        if self.req.inline_cache {
+            let own = |s: &&StepOutcome| s.layer.is_none_or(|l| state.image.rootfs.diff_ids.contains(&l));
+            let own: Vec<&StepOutcome> = steps.iter().filter(own).collect();
+            let text = serde_json::to_string(&own)
+                .map_err(|e| BuildError::environment("failed to write the inline cache", e))?;
+            state.image.config.labels.insert(CACHE_LABEL.to_owned(), text);
+        }
         let image = self
             .store
             .put_image(&state.image, &self.req.tags)
@@ -126,6 +139,7 @@ impl Solve<'_> {
             config: state.image,
             cached_steps: self.cached.load(Ordering::Relaxed),
             ran_steps: self.ran.load(Ordering::Relaxed),
+            steps,
         })
     }
 

@@ -1,6 +1,7 @@
 //! One stage, instruction by instruction.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +16,7 @@ use crate::select::{Choice, Source, normal, select};
 use crate::solve::{Located, Solve};
 use crate::state::State;
 use crate::view::View;
-use crate::{BuildError, BuildEvent, StagedLayer, users};
+use crate::{BuildError, BuildEvent, StagedLayer, StepOutcome, users};
 
 /// A stage while it is built.
 pub(crate) struct Stage<'a> {
@@ -188,6 +189,7 @@ impl Stage<'_> {
             && let Some((layer, created)) = solve.steps.get(key)
             && let Some(path) = self.present(layer)?
         {
+            self.made(key, layer, &created);
             self.push(layer.zip(path), created, shown);
             return Ok(Done::Layer { cached: true });
         }
@@ -206,8 +208,14 @@ impl Stage<'_> {
             .steps
             .put(key, layer, &created)
             .map_err(|e| BuildError::io("write the build cache in", &solve.req.cache_root, e))?;
+        self.made(key, layer, &created);
         self.push(layer.zip(path), created, shown);
         Ok(Done::Layer { cached: false })
+    }
+
+    fn made(&self, key: &Digest, layer: Option<Digest>, created: &str) {
+        let outcome = StepOutcome { key: *key, layer, created: created.to_owned() };
+        self.solve.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
     }
 
     fn ignores_cache(&self) -> bool {

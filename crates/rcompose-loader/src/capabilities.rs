@@ -75,7 +75,6 @@ const NOTHING: &str = "it is ignored";
 const WINDOWS: &str = "it is ignored: it only means something on Windows";
 const SWARM: &str = "it is ignored: it only means something in a swarm";
 const GPU: &str = "it is ignored: the container gets no such device";
-const CACHE: &str = "it is ignored: the cache of this machine is used";
 
 const MOUNT: &str = "it is ignored: the `--mount` of a RUN says it";
 
@@ -170,8 +169,6 @@ pub(crate) const TABLE: &[Capability] = &[
         "`use_api_socket`",
     ),
     line(Services, "services.*.userns_mode", Not(&["host", ""]), Ignored(NOTHING), "`userns_mode`"),
-    line(Builds, "services.*.build.cache_from", Given, Ignored(CACHE), "`cache_from`"),
-    line(Builds, "services.*.build.cache_to", Given, Ignored(CACHE), "`cache_to`"),
     line(
         Builds,
         "services.*.build.context",

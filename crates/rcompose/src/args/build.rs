@@ -66,6 +66,12 @@ pub(crate) struct ImageBuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
+    /// Caches to read from: an image, or type=registry,ref=… or type=local,src=…
+    #[arg(long, value_name = "CACHE")]
+    pub(crate) cache_from: Vec<String>,
+    /// Caches to write to: as above, or type=inline
+    #[arg(long, value_name = "CACHE")]
+    pub(crate) cache_to: Vec<String>,
     /// Dockerfile
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,

@@ -12,6 +12,7 @@ use rcompose_plan::image_key;
 
 use super::adapters::{Bases, Layers, Runner};
 use super::cached::bound;
+use super::caches::Cache;
 use super::inputs::Inputs;
 use super::output::{BuildOutput, Output};
 use super::outputs::{Output as Delivery, deliver};
@@ -40,7 +41,23 @@ struct Job<'a> {
     /// Those that want exactly this; the first gives it its name.
     services: Vec<&'a Service>,
     requests: Vec<BuildRequest>,
+    caches: Caches,
     _inputs: Inputs,
+}
+
+/// Caches elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Caches {
+    pub(crate) from: Vec<Cache>,
+    pub(crate) to: Vec<Cache>,
+}
+
+impl Caches {
+    /// As they are written.
+    pub(crate) fn parse(cx: &Context, from: &[String], to: &[String]) -> Result<Self, Failure> {
+        let parse = |all: &[String]| all.iter().map(|c| Cache::parse(cx, c)).collect::<Result<Vec<_>, _>>();
+        Ok(Self { from: parse(from)?, to: parse(to)? })
+    }
 }
 
 /// How the jobs stand: `None` while one is at work, then whether it has worked.
@@ -60,9 +77,11 @@ pub(crate) fn build_services(
     for service in &services {
         let Some(build) = &service.build else { continue };
         let mut inputs = Inputs::default();
-        let requests = service_requests(cx, store, project, service, build, options, &mut inputs)
-            .map_err(|f| f.context(format!("service \"{}\"", service.name)).at(&build.origin))?;
-        match jobs.iter_mut().find(|j| same(&j.requests, &requests)) {
+        let in_service = |f: Failure| f.context(format!("service \"{}\"", service.name)).at(&build.origin);
+        let caches = Caches::parse(cx, &build.cache_from, &build.cache_to).map_err(in_service)?;
+        let requests =
+            service_requests(cx, store, project, service, build, options, &mut inputs).map_err(in_service)?;
+        match jobs.iter_mut().find(|j| j.caches == caches && same(&j.requests, &requests)) {
             Some(job) => {
                 let names = requests.into_iter().next().map(|r| r.tags).unwrap_or_default();
                 if let Some(first) = job.requests.first_mut() {
@@ -70,7 +89,7 @@ pub(crate) fn build_services(
                 }
                 job.services.push(service);
             }
-            None => jobs.push(Job { services: vec![service], requests, _inputs: inputs }),
+            None => jobs.push(Job { services: vec![service], requests, caches, _inputs: inputs }),
         }
     }
     let names = jobs_of(&services);
@@ -209,7 +228,7 @@ fn build_job(cx: &Context, store: &Store, job: &Job<'_>, output: &Output) -> Res
             (Some(platform), true) => format!("{} {platform}", service.name),
             _ => service.name.to_string(),
         };
-        run(cx, store, request, output, label).map(drop).map_err(|f| {
+        run(cx, store, request, &job.caches, BuildOutput { all: output, label }).map(drop).map_err(|f| {
             let f = f.context(format!("failed to build service \"{}\"", service.name));
             service.build.iter().fold(f, |f, b| f.at(&b.origin))
         })?;
@@ -221,10 +240,10 @@ fn run(
     cx: &Context,
     store: &Store,
     request: &BuildRequest,
-    output: &Output,
-    label: String,
+    caches: &Caches,
+    events: BuildOutput<'_>,
 ) -> Result<Built, Failure> {
-    build_with(cx, &Layers::new(store, true)?, store, request, &BuildOutput { all: output, label })
+    build_with(cx, &Layers::new(store, true)?, store, request, caches, &events)
 }
 
 fn build_with(
@@ -232,10 +251,14 @@ fn build_with(
     layers: &Layers<'_>,
     store: &Store,
     request: &BuildRequest,
+    caches: &Caches,
     events: &BuildOutput<'_>,
 ) -> Result<Built, Failure> {
+    let request = BuildRequest { inline_cache: caches.to.iter().any(Cache::is_inline), ..request.clone() };
+    super::caches::read(cx, store, &caches.from, events)?;
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
-    let built = rcompose_build::build(layers, request, &runner, &Bases { cx, store }, events)?;
+    let built = rcompose_build::build(layers, &request, &runner, &Bases { cx, store }, events)?;
+    super::caches::write(cx, store, &caches.to, &built, events)?;
     if built.ran_steps > 0 {
         bound(cx, store)?;
     }
@@ -245,11 +268,11 @@ fn build_with(
 /// Builds one image that belongs to no service, without a word.
 pub(crate) fn build_request(cx: &Context, store: &Store, request: &BuildRequest) -> Result<Built, Failure> {
     let outputs = vec![Delivery::Image { names: Vec::new(), push: false }];
-    build_and_deliver(cx, store, request, &Wanted { outputs, quiet: true, raw: false })
+    build_and_deliver(cx, store, request, &Wanted { outputs, quiet: true, ..Wanted::default() })
 }
 
 /// What is wanted of a build besides the image.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Wanted {
     /// Where its result goes.
     pub(crate) outputs: Vec<Delivery>,
@@ -257,6 +280,8 @@ pub(crate) struct Wanted {
     pub(crate) quiet: bool,
     /// BuildKit's `rawjson`.
     pub(crate) raw: bool,
+    /// Caches elsewhere.
+    pub(crate) caches: Caches,
 }
 
 /// Builds one image, and brings it where it is wanted.
@@ -274,7 +299,7 @@ pub(crate) fn build_and_deliver(
     let layers = Layers::new(store, outputs.iter().any(Delivery::wants_image))?;
     let mut output = Output::new(cx, wanted.quiet, wanted.raw);
     let events = BuildOutput { all: &output, label: String::new() };
-    let built = build_with(cx, &layers, store, &request, &events);
+    let built = build_with(cx, &layers, store, &request, &wanted.caches, &events);
     output.finish();
     let built = built?;
     let delivered = outputs.iter().try_for_each(|o| deliver(cx, store, &built, o));

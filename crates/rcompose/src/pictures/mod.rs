@@ -4,6 +4,7 @@ mod adapters;
 mod bake;
 mod building;
 mod cached;
+mod caches;
 mod facts;
 mod fetch;
 mod inputs;
@@ -25,7 +26,8 @@ use crate::failure::Failure;
 
 pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
-    BuildOptions, Wanted as BuildWanted, build_and_deliver, build_request, build_services, forget, with_used,
+    BuildOptions, Caches, Wanted as BuildWanted, build_and_deliver, build_request, build_services, forget,
+    with_used,
 };
 pub(crate) use cached::{Cached, Pruning, cached, prune};
 pub(crate) use facts::image_facts;

@@ -190,7 +190,8 @@ fn layers(store: &Store, built: &Built) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-fn layout(
+/// Writes an image as an OCI layout.
+pub(super) fn layout(
     store: &Store,
     image: rcompose_image::Image,
     names: &[Reference],

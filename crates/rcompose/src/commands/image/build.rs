@@ -13,7 +13,7 @@ use crate::commands::build::pairs;
 use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
-    BuildWanted, Delivery, Inputs, build_and_deliver, build_network, context_place, parse_reference,
+    BuildWanted, Caches, Delivery, Inputs, build_and_deliver, build_network, context_place, parse_reference,
     secret as build_secret,
 };
 
@@ -31,7 +31,8 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
     }
     let cx = &cx;
     let request = request(cx, store, args, &mut inputs)?;
-    let wanted = BuildWanted { outputs: outputs(cx, args, &request.tags)?, quiet: args.quiet, raw };
+    let caches = Caches::parse(cx, &args.cache_from, &args.cache_to)?;
+    let wanted = BuildWanted { outputs: outputs(cx, args, &request.tags)?, quiet: args.quiet, raw, caches };
     let built = build_and_deliver(cx, store, &request, &wanted)?;
     let write = |path: &PathBuf, text: String| {
         let path = cx.env.cwd.join(path);
@@ -126,6 +127,7 @@ fn request(
         platform,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
+        ..BuildRequest::default()
     })
 }
 
