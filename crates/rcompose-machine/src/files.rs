@@ -26,7 +26,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), S
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&tmp)?;
         file.write_all(bytes)?;
         drop(file);
-        fs::rename(&tmp, path)
+        replace(&tmp, path)
     };
     write().map_err(|e| {
         // The error that matters is the first one; a left-over .tmp is overwritten by the next try.
@@ -35,9 +35,27 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), S
     })
 }
 
-/// Reads a JSON file; `None` when there is none.
+/// Puts a new file in an old one's place, in one moment.
+///
+/// Exchanged and then removed, the old file costs nothing when it has never come to the disk, and the new one isn't sent
+/// there at once: a rename over a file makes ext4 do both (auto_da_alloc in ext4(5)), for records that live for
+/// milliseconds. The price is that a power cut may leave an empty file: nothing of the project runs any more then, and
+/// [`read_json`] takes it for none.
+fn replace(new: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => fs::remove_file(new),
+        // Nothing there yet, or a file system that can't.
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(new, path),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Reads a JSON file; `None` when there is none, or one that a power cut has emptied.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
     match fs::read(path) {
+        Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StateError::decode(path, e)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(StateError::read(path, e)),
@@ -63,4 +81,24 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), StateError> {
 /// Makes a directory and those above it.
 pub(crate) fn make_dir(path: &Path) -> Result<(), StateError> {
     fs::create_dir_all(path).map_err(|e| StateError::write(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaced_files_are_whole_and_leave_nothing_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        for n in [1, 22, 3] {
+            write_json(&path, &n).unwrap();
+            assert_eq!(read_json::<i32>(&path).unwrap(), Some(n));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        fs::write(&path, "").unwrap();
+        assert_eq!(read_json::<i32>(&path).unwrap(), None);
+        fs::write(&path, "{").unwrap();
+        assert!(read_json::<i32>(&path).is_err());
+    }
 }
