@@ -75,7 +75,6 @@ impl Ignore {
     }
 
     /// Patterns that leave the whole out.
-    #[expect(dead_code, reason = "the checks of COPY ask it next")]
     pub(crate) fn is_all(&self) -> bool {
         self.rules.iter().any(|r| !r.keep && ["*", "**", "**/*"].contains(&r.text.as_str()))
     }

@@ -14,6 +14,7 @@ mod error;
 mod expand;
 mod export;
 mod ignore;
+mod lint;
 mod mounts;
 mod pattern;
 mod plan;
@@ -37,5 +38,6 @@ pub use api::{
 pub use cache::{CACHE_LABEL, CacheRecord, cache_records, forget_record, import_steps};
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{export_directory, export_tar};
+pub use lint::{Lint, LintReport, check};
 pub use solve::build;
 pub use unpack::unpack;

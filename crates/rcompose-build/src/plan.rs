@@ -32,34 +32,8 @@ type Located = (BuildError, Position);
 
 pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Located> {
     let escape = file.directives.escape;
-    let host = Platform::host();
-    let wanted = req.platform.clone().unwrap_or_else(|| host.clone());
-    let mut globals = platform_args(&host, &wanted);
-    let last = || file.stages.last().and_then(|s| s.from.name.clone());
-    let stage = req.target.clone().or_else(last).unwrap_or_else(|| "default".to_owned());
-    globals.insert("TARGETSTAGE".to_owned(), stage);
-    for (name, value) in &mut globals {
-        if let Some(Some(given)) = req.args.get(name) {
-            value.clone_from(given);
-        }
-    }
-    for arg in &file.global_args {
-        let Kind::Arg(pairs) = &arg.kind else { continue };
-        for (name, default) in pairs {
-            let given = req.args.get(name).cloned().flatten();
-            let value = match (given, default) {
-                (Some(v), _) => Some(v),
-                (None, Some(text)) => Some(
-                    expand(text, escape, &|n| globals.get(n).cloned())
-                        .map_err(|e| (BuildError::input(e), arg.at))?,
-                ),
-                (None, None) => None,
-            };
-            if let Some(value) = value {
-                globals.insert(name.clone(), value);
-            }
-        }
-    }
+    let wanted = req.platform.clone().unwrap_or_else(Platform::host);
+    let globals = globals(file, req, &req.args)?;
     let (mut bases, mut platforms) = (Vec::new(), Vec::new());
     for (number, stage) in file.stages.iter().enumerate() {
         let failed = |e: String| (BuildError::input(e), stage.at);
@@ -88,6 +62,44 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
     let mut state = vec![Visit::New; file.stages.len()];
     visit(file, req, &mut plan, target, &mut state)?;
     Ok(plan)
+}
+
+/// The variables of FROM: platforms and the ARGs before the first FROM, with these arguments given.
+pub(crate) fn globals(
+    file: &Dockerfile,
+    req: &BuildRequest,
+    args: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<String, String>, Located> {
+    let escape = file.directives.escape;
+    let host = Platform::host();
+    let wanted = req.platform.clone().unwrap_or_else(|| host.clone());
+    let mut globals = platform_args(&host, &wanted);
+    let last = || file.stages.last().and_then(|s| s.from.name.clone());
+    let stage = req.target.clone().or_else(last).unwrap_or_else(|| "default".to_owned());
+    globals.insert("TARGETSTAGE".to_owned(), stage);
+    for (name, value) in &mut globals {
+        if let Some(Some(given)) = args.get(name) {
+            value.clone_from(given);
+        }
+    }
+    for arg in &file.global_args {
+        let Kind::Arg(pairs) = &arg.kind else { continue };
+        for (name, default) in pairs {
+            let given = args.get(name).cloned().flatten();
+            let value = match (given, default) {
+                (Some(v), _) => Some(v),
+                (None, Some(text)) => Some(
+                    expand(text, escape, &|n| globals.get(n).cloned())
+                        .map_err(|e| (BuildError::input(e), arg.at))?,
+                ),
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                globals.insert(name.clone(), value);
+            }
+        }
+    }
+    Ok(globals)
 }
 
 fn base(file: &Dockerfile, req: &BuildRequest, image: &str, before: usize) -> Base {

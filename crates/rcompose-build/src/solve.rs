@@ -210,7 +210,7 @@ impl Solve<'_> {
 }
 
 /// The Dockerfile: its name to show, its path, its text.
-fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), BuildError> {
+pub(crate) fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), BuildError> {
     let path = match &req.dockerfile {
         DockerfileSource::Inline(text) => return Ok(("Dockerfile (inline)".to_owned(), None, text.clone())),
         DockerfileSource::Path(path) => req.context.join(path),
@@ -231,7 +231,7 @@ fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), B
 }
 
 /// A directory as a source; `<Dockerfile>.dockerignore` wins over `.dockerignore`.
-fn context(directory: &Path, dockerfile: Option<&Path>, name: &str) -> Result<Source, BuildError> {
+pub(crate) fn context(directory: &Path, dockerfile: Option<&Path>, name: &str) -> Result<Source, BuildError> {
     if !directory.is_dir() {
         return Err(BuildError::input(format!("{name} {} isn't a directory", directory.display())));
     }

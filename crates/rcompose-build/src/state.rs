@@ -51,6 +51,11 @@ impl State {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
     }
 
+    /// The variables that are set.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.vars.iter().map(|(n, _)| n.as_str())
+    }
+
     pub(crate) fn expand(&self, text: &str) -> Result<String, BuildError> {
         expand(text, self.escape, &|n| self.get(n)).map_err(BuildError::input)
     }

@@ -56,7 +56,7 @@ impl Reader {
 }
 
 /// `name = value` of a known name.
-pub(super) fn directive(text: &str) -> Option<(String, &str)> {
+pub(crate) fn directive(text: &str) -> Option<(String, &str)> {
     let (key, value) = text.trim_start().split_once('=')?;
     let (key, value) = (key.trim_end().to_ascii_lowercase(), value.trim());
     (matches!(key.as_str(), "syntax" | "escape" | "check") && !value.is_empty()).then_some((key, value))

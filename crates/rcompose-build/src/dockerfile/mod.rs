@@ -18,5 +18,6 @@ pub use types::{
     Command, Copy, Dockerfile, From, Health, Instruction, Kind, ParseError, Position, Run, Stage,
 };
 
+pub(crate) use directives::directive;
 pub(crate) use heredoc::is_heredoc;
 pub(crate) use instruction::instruction_at;

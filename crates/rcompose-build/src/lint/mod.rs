@@ -1,0 +1,141 @@
+//! `build --check`: what BuildKit's linter says of a Dockerfile, without building it.
+
+mod file;
+mod options;
+mod rules;
+mod stages;
+
+use crate::dockerfile::{Dockerfile, parse};
+use crate::ignore::Ignore;
+use crate::solve::{context, dockerfile};
+use crate::{BuildError, BuildRequest, ImageSource};
+
+use options::Options;
+use rules::Rule;
+
+/// Something that isn't wrong but probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lint {
+    /// BuildKit's name of the rule.
+    pub rule: &'static str,
+    /// What the rule is about.
+    pub description: &'static str,
+    /// Where it is explained.
+    pub url: String,
+    /// What is found here.
+    pub message: String,
+    /// First line, from 1.
+    pub line: usize,
+    /// Last line.
+    pub last_line: usize,
+}
+
+/// What is found in a Dockerfile.
+#[derive(Debug)]
+pub struct LintReport {
+    /// The Dockerfile's name to show.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// In the order of BuildKit.
+    pub lints: Vec<Lint>,
+    /// `# check=error=true`, and there is one: the build fails.
+    pub fails: bool,
+    /// What is plainly wrong; then what stands behind it isn't looked at.
+    pub error: Option<BuildError>,
+}
+
+/// Reads the Dockerfile of a request and checks all its stages, or those that the target needs.
+///
+/// `images` tells the variables of base images; one that can't be had is taken to have every variable.
+///
+/// Errors: there is no Dockerfile or context, or `# check=` isn't understood.
+pub fn check(req: &BuildRequest, images: &dyn ImageSource) -> Result<LintReport, BuildError> {
+    let (name, path, text) = dockerfile(req)?;
+    let mut report =
+        LintReport { file: name.clone(), text: text.clone(), lints: Vec::new(), fails: false, error: None };
+    let file = match parse(&text) {
+        Ok(file) => file,
+        Err(errors) => {
+            report.error = Some(BuildError::from_parse(&name, &text, errors));
+            return Ok(report);
+        }
+    };
+    let options = Options::of(file.directives.check.as_deref())?;
+    let ignore = match &req.dockerfile {
+        _ if req.context.is_dir() => context(&req.context, path.as_deref(), "the build context")?.ignore,
+        _ => Ignore::default(),
+    };
+    let mut linter = Linter { options, lints: Vec::new() };
+    let checked = file::check(&mut linter, &file, req).and_then(|()| {
+        stages::check(&mut linter, &file, req, &ignore, images)
+    });
+    report.error = checked.err().map(|(e, at)| e.place(&name, &text, at));
+    report.fails = linter.options.error && !linter.lints.is_empty();
+    report.lints = linter.lints;
+    Ok(report)
+}
+
+/// Collects what isn't to be skipped.
+struct Linter {
+    options: Options,
+    lints: Vec<Lint>,
+}
+
+/// Where something stands, and the comments above it, which may skip rules there.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    line: usize,
+    last_line: usize,
+    comments: &'a [String],
+}
+
+impl Linter {
+    fn add(&mut self, rule: &'static Rule, at: Place<'_>, message: String) {
+        if self.options.skips(rule, at.comments) {
+            return;
+        }
+        self.lints.push(Lint {
+            rule: rule.name,
+            description: rule.description,
+            url: rule.url(),
+            message,
+            line: at.line,
+            last_line: at.last_line,
+        });
+    }
+}
+
+fn of_instruction(one: &crate::dockerfile::Instruction) -> Place<'_> {
+    Place { line: one.at.line, last_line: one.last_line, comments: &one.comments }
+}
+
+fn of_stage(stage: &crate::dockerfile::Stage) -> Place<'_> {
+    Place { line: stage.at.line, last_line: stage.last_line, comments: &stage.comments }
+}
+
+/// An instruction's name as written.
+fn word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or("")
+}
+
+/// The name that was probably meant: fewer than three edits away (buildkit util/suggest).
+fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let mut best: Option<(usize, &str)> = None;
+    for name in names {
+        let distance = crate::dockerfile::words::edits(wrong, name);
+        if distance == 0 {
+            return String::new();
+        }
+        if distance < best.map_or(3, |(d, _)| d) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, n)| n.to_owned()).unwrap_or_default()
+}
+
+fn count(file: &Dockerfile, lower: bool) -> usize {
+    let stages = file.stages.iter();
+    let words = stages.flat_map(|s| std::iter::once(word(&s.text)).chain(s.instructions.iter().map(|i| word(&i.text))));
+    words.filter(|w| if lower { **w == w.to_lowercase() } else { **w == w.to_uppercase() }).count()
+}
