@@ -45,6 +45,8 @@ pub(crate) fn conformance(args: &[String]) -> Result<()> {
             let outcome = if sample.excuse().is_some() { &ours } else { &theirs };
             let text = format!("{outcome:#}\n");
             fs::write(sample.home.join("expect.json"), text).context("write what is expected")?;
+            let lints = format!("{:#}\n", check(sample)?);
+            fs::write(sample.home.join("check.json"), lints).context("write what the check says")?;
         }
         match (sample.excuse(), found.as_slice()) {
             (Some(_), [_, ..]) => excused += 1,
@@ -99,4 +101,23 @@ fn docker(sample: &Dockerfile, scratch: &Path, base: &Tree) -> Result<Value> {
     let remove = Run::new("docker").args(["image", "rm", "-f", &image]).run()?;
     ensure!(remove.code() == 0, "{}", remove.describe());
     Ok(facts)
+}
+
+/// What docker's linter says, a line each: its line, the rule and its words.
+fn check(sample: &Dockerfile) -> Result<Value> {
+    let mut args = sample.docker_args();
+    args.insert(1, "--call=check,format=json".to_owned());
+    let checked =
+        Command::new("docker").args(args).current_dir(sample.context()).stdin(Stdio::null()).output();
+    let checked = checked.context("run docker build --check")?;
+    let Ok(answer) = serde_json::from_slice::<Value>(&checked.stdout) else {
+        return Ok(json!({"fails": true}));
+    };
+    let line = |w: &Value| {
+        let first = &w["location"]["ranges"][0]["start"]["line"];
+        let [rule, detail] = ["ruleName", "detail"].map(|k| w[k].as_str().unwrap_or_default());
+        json!(format!("{first} {rule}: {detail}"))
+    };
+    let warnings = answer["warnings"].as_array().into_iter().flatten();
+    Ok(json!({"warnings": warnings.map(line).collect::<Vec<_>>(), "fails": !answer["buildError"].is_null()}))
 }

@@ -104,6 +104,9 @@ impl Stage<'_> {
     fn chown(&self, copy: &Copy) -> Result<Option<(u32, u32)>, BuildError> {
         let Some(spec) = &copy.chown else { return Ok(None) };
         let spec = self.state.expand(spec)?;
+        if spec.is_empty() {
+            return Ok(None);
+        }
         if copy.link && spec.contains(|c: char| !c.is_ascii_digit() && c != ':') {
             return Err(BuildError::input(format!("`--chown={spec}` with --link needs numbers")).help(
                 "a linked layer doesn't look into the image below it, so it doesn't know the names there",
@@ -115,7 +118,8 @@ impl Stage<'_> {
     fn place(&self, copy: &Copy, target: &str, keep_owner: bool) -> Result<Place, BuildError> {
         let directory = target.ends_with('/') || target == "." || target.ends_with("/.") || target.is_empty();
         let owner = self.chown(copy)?.or((!keep_owner).then_some((0, 0)));
-        let mode = copy.chmod.as_ref().map(|m| Chmod::parse(&self.state.expand(m)?)).transpose()?;
+        let mode = copy.chmod.as_ref().map(|m| self.state.expand(m)).transpose()?;
+        let mode = mode.filter(|m| !m.is_empty()).map(|m| Chmod::parse(&m)).transpose()?;
         let to = normal(&self.state.absolute(target));
         Ok(Place { to, directory, set: Attributes { owner, mode } })
     }
@@ -127,8 +131,9 @@ impl Stage<'_> {
             shown.push_str(" --parents");
         }
         for (flag, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
-            if let Some(value) = value {
-                shown.push_str(&format!(" --{flag}={}", self.state.expand(value)?));
+            let value = value.as_ref().map(|v| self.state.expand(v)).transpose()?;
+            if let Some(value) = value.filter(|v| !v.is_empty()) {
+                shown.push_str(&format!(" --{flag}={value}"));
             }
         }
         let texts = copy.heredocs.iter().map(|h| format!("<<{}", h.name));

@@ -40,6 +40,16 @@ impl Lex {
     }
 
     pub(crate) fn process(self, word: &str, get: &Get<'_>) -> Result<Expanded, String> {
+        self.process_noting(word, get, &mut BTreeSet::new())
+    }
+
+    /// Notes the variables that aren't set even if it fails.
+    pub(crate) fn process_noting(
+        self,
+        word: &str,
+        get: &Get<'_>,
+        noted: &mut BTreeSet<String>,
+    ) -> Result<Expanded, String> {
         let mut lexer = Lexer {
             chars: word.chars().collect(),
             at: 0,
@@ -50,7 +60,9 @@ impl Lex {
             unmatched: BTreeSet::new(),
             depth: 0,
         };
-        let (text, words) = lexer.until(None)?;
+        let done = lexer.until(None);
+        noted.clone_from(&lexer.unmatched);
+        let (text, words) = done?;
         Ok(Expanded { text, words, matched: lexer.matched, unmatched: lexer.unmatched })
     }
 }

@@ -63,6 +63,8 @@ pub fn build(
     let steps = StepCache::open(&req.cache_root).map_err(failed)?;
     let digests = Digests::open(&req.cache_root);
     let context = context(&req.context, path.as_deref(), "the build context")?;
+    crate::lint::refuse(&file, req, &context.ignore, images)
+        .map_err(|e| e.place(&name, &text, Position { line: 1, column: 1 }))?;
     let stages = file.stages.len();
     let solve = Solve {
         store,

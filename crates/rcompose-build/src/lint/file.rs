@@ -68,8 +68,7 @@ fn description(linter: &mut Linter, instruction: &str, names: &[&str], at: Place
         return;
     }
     let example = if more.is_empty() { first } else { "<arg_key>" };
-    let message =
-        format!("Comment for {instruction} should follow the format: `# {example} <description>`");
+    let message = format!("Comment for {instruction} should follow the format: `# {example} <description>`");
     linter.add(&rules::INVALID_DEFINITION_DESCRIPTION, at, message);
 }
 
@@ -96,7 +95,8 @@ fn casing(linter: &mut Linter, file: &Dockerfile) {
         let right = if lower { name.to_lowercase() } else { name.to_uppercase() };
         if name != right {
             let wanted = if lower { "lowercase" } else { "uppercase" };
-            let message = format!("Command '{name}' should match the case of the command majority ({wanted})");
+            let message =
+                format!("Command '{name}' should match the case of the command majority ({wanted})");
             linter.add(&rules::CONSISTENT_INSTRUCTION_CASING, Place { comments: &[], ..at }, message);
         }
     };
@@ -118,9 +118,15 @@ fn bases(linter: &mut Linter, file: &Dockerfile, req: &BuildRequest) -> Result<(
         let get = |n: &str| plain.as_ref().ok().and_then(|g| g.get(n).cloned());
         let Ok(image) = lex.process(&stage.from.image, &get) else { break };
         if image.text.parse::<Reference>().is_err() {
-            let message =
-                format!("Default value for ARG {} results in empty or invalid base image name", stage.from.image);
-            linter.add(&rules::INVALID_DEFAULT_ARG_IN_FROM, Place { comments: &[], ..of_stage(stage) }, message);
+            let message = format!(
+                "Default value for ARG {} results in empty or invalid base image name",
+                stage.from.image
+            );
+            linter.add(
+                &rules::INVALID_DEFAULT_ARG_IN_FROM,
+                Place { comments: &[], ..of_stage(stage) },
+                message,
+            );
         }
     }
     let globals = globals(file, req, &req.args)?;

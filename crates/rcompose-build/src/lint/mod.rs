@@ -7,7 +7,7 @@ mod stages;
 
 use crate::dockerfile::{Dockerfile, parse};
 use crate::ignore::Ignore;
-use crate::solve::{context, dockerfile};
+use crate::solve::{Located, context, dockerfile};
 use crate::{BuildError, BuildRequest, ImageSource};
 
 use options::Options;
@@ -61,19 +61,37 @@ pub fn check(req: &BuildRequest, images: &dyn ImageSource) -> Result<LintReport,
             return Ok(report);
         }
     };
-    let options = Options::of(file.directives.check.as_deref())?;
-    let ignore = match &req.dockerfile {
-        _ if req.context.is_dir() => context(&req.context, path.as_deref(), "the build context")?.ignore,
-        _ => Ignore::default(),
+    let mut linter = Linter { options: Options::of_file(&file)?, lints: Vec::new() };
+    let all = req.target.is_none();
+    let ignore = match req.context.is_dir() {
+        true => context(&req.context, path.as_deref(), "the build context")?.ignore,
+        false => Ignore::default(),
     };
-    let mut linter = Linter { options, lints: Vec::new() };
-    let checked = file::check(&mut linter, &file, req).and_then(|()| {
-        stages::check(&mut linter, &file, req, &ignore, images)
-    });
+    let checked = linter.check(&file, req, &ignore, (images, all));
     report.error = checked.err().map(|(e, at)| e.place(&name, &text, at));
     report.fails = linter.options.error && !linter.lints.is_empty();
     report.lints = linter.lints;
     Ok(report)
+}
+
+/// Before a build: `# check=` must be understood, and with `error=true` nothing may be found in the stages it needs.
+pub(crate) fn refuse(
+    file: &Dockerfile,
+    req: &BuildRequest,
+    ignore: &Ignore,
+    images: &dyn ImageSource,
+) -> Result<(), BuildError> {
+    let mut linter = Linter { options: Options::of_file(file)?, lints: Vec::new() };
+    if !linter.options.error {
+        return Ok(());
+    }
+    linter.check(file, req, ignore, (images, false)).map_err(|(e, _)| e)?;
+    let Some(first) = linter.lints.first() else { return Ok(()) };
+    let mut rules: Vec<&str> = linter.lints.iter().map(|l| l.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let message = format!("the checks found {}: {} (line {})", rules.join(", "), first.message, first.line);
+    Err(BuildError::input(message).help("mend it, or take `error=true` out of the line `# check=`"))
 }
 
 /// Collects what isn't to be skipped.
@@ -91,6 +109,17 @@ struct Place<'a> {
 }
 
 impl Linter {
+    fn check(
+        &mut self,
+        file: &Dockerfile,
+        req: &BuildRequest,
+        ignore: &Ignore,
+        (images, all): (&dyn ImageSource, bool),
+    ) -> Result<(), Located> {
+        file::check(self, file, req)?;
+        stages::check(self, file, req, ignore, (images, all))
+    }
+
     fn add(&mut self, rule: &'static Rule, at: Place<'_>, message: String) {
         if self.options.skips(rule, at.comments) {
             return;
@@ -136,6 +165,7 @@ fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
 
 fn count(file: &Dockerfile, lower: bool) -> usize {
     let stages = file.stages.iter();
-    let words = stages.flat_map(|s| std::iter::once(word(&s.text)).chain(s.instructions.iter().map(|i| word(&i.text))));
+    let words = stages
+        .flat_map(|s| std::iter::once(word(&s.text)).chain(s.instructions.iter().map(|i| word(&i.text))));
     words.filter(|w| if lower { **w == w.to_lowercase() } else { **w == w.to_uppercase() }).count()
 }

@@ -1,5 +1,5 @@
 use crate::BuildError;
-use crate::dockerfile::directive;
+use crate::dockerfile::{Dockerfile, directive};
 
 use super::rules::Rule;
 
@@ -12,7 +12,12 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn of(text: Option<&str>) -> Result<Self, BuildError> {
+    /// As BuildKit reads it: up to the first blank.
+    pub(super) fn of_file(file: &Dockerfile) -> Result<Self, BuildError> {
+        Self::of(file.directives.check.as_deref().and_then(|c| c.split(' ').next()))
+    }
+
+    fn of(text: Option<&str>) -> Result<Self, BuildError> {
         let text = text.unwrap_or_default().trim();
         let mut options = Self::default();
         for part in text.splitn(3, ';').filter(|_| !text.is_empty()) {

@@ -1,5 +1,7 @@
 //! What is seen when the stages are gone through, nothing being done.
 
+use std::collections::BTreeSet;
+
 use rcompose_image::ImageConfig;
 
 use crate::dockerfile::{Command, Copy, Dockerfile, Instruction, Kind, Mount};
@@ -10,7 +12,7 @@ use crate::solve::Located;
 use crate::state::State;
 use crate::{BuildError, BuildRequest, ImageSource};
 
-use super::{Linter, Place, of_instruction, rules, suggestion, word};
+use super::{Linter, Place, of_instruction, of_stage, rules, suggestion, word};
 
 /// A stage as far as it matters here.
 #[derive(Clone)]
@@ -27,19 +29,29 @@ pub(super) fn check(
     file: &Dockerfile,
     req: &BuildRequest,
     ignore: &Ignore,
-    images: &dyn ImageSource,
+    (images, all): (&dyn ImageSource, bool),
 ) -> Result<(), Located> {
     let plan = plan(file, req)?;
-    let all = req.target.is_none();
     let mut done: Vec<Option<Seen>> = vec![None; file.stages.len()];
     for (number, stage) in file.stages.iter().enumerate() {
         if !all && !plan.needed.contains(&number) {
             continue;
         }
         let mut seen = begin(&plan, number, &done, file.directives.escape, req, images);
+        let (wanted, got) = (&plan.platforms[number], seen.state.image.platform());
+        if matches!(plan.bases[number], Base::Image(_))
+            && (got.os != wanted.os || got.architecture != wanted.architecture)
+        {
+            let message = format!(
+                "Base image {} was pulled with platform \"{got}\", expected \"{wanted}\" for current build",
+                stage.from.image
+            );
+            linter.add(&rules::INVALID_BASE_IMAGE_PLATFORM, of_stage(stage), message);
+        }
         let mut once: [Option<Place<'_>>; 3] = [None; 3];
         for one in &stage.instructions {
-            let mut walk = Walk { linter, req, ignore, plan: &plan, seen: &mut seen, at: of_instruction(one) };
+            let mut walk =
+                Walk { linter, req, ignore, plan: &plan, seen: &mut seen, at: of_instruction(one) };
             walk.instruction(one, &mut once).map_err(|e| (e, one.at))?;
         }
         done[number] = Some(seen);
@@ -85,7 +97,11 @@ struct Walk<'a, 'f> {
 }
 
 impl<'f> Walk<'_, 'f> {
-    fn instruction(&mut self, one: &Instruction, once: &mut [Option<Place<'f>>; 3]) -> Result<(), BuildError> {
+    fn instruction(
+        &mut self,
+        one: &Instruction,
+        once: &mut [Option<Place<'f>>; 3],
+    ) -> Result<(), BuildError> {
         let name = word(&one.text);
         match &one.kind {
             Kind::Env(pairs) | Kind::Label(pairs) => {
@@ -96,9 +112,12 @@ impl<'f> Walk<'_, 'f> {
                 let env = matches!(one.kind, Kind::Env(_));
                 for (key, _) in pairs {
                     // The old form is a single pair without `=`.
-                    if !one.text[name.len()..].trim_start().starts_with(&format!("{key}=")) && pairs.len() == 1 {
-                        let message =
-                            format!("\"{name} key=value\" should be used instead of legacy \"{name} key value\" format");
+                    if !one.text[name.len()..].trim_start().starts_with(&format!("{key}="))
+                        && pairs.len() == 1
+                    {
+                        let message = format!(
+                            "\"{name} key=value\" should be used instead of legacy \"{name} key value\" format"
+                        );
                         self.linter.add(&rules::LEGACY_KEY_VALUE_FORMAT, self.at, message);
                     }
                     if env {
@@ -121,7 +140,8 @@ impl<'f> Walk<'_, 'f> {
             Kind::Run(run) => {
                 for mount in &run.mounts {
                     let expand = |v: &str| self.seen.state.expand(v).map_err(|e| e.message.clone());
-                    Mount::parse(mount, &expand).map_err(|e| BuildError::input(format!("`--mount={mount}`: {e}")))?;
+                    Mount::parse(mount, &expand)
+                        .map_err(|e| BuildError::input(format!("`--mount={mount}`: {e}")))?;
                     for field in mount.split(',') {
                         self.word(field.split_once('=').map_or("", |(_, v)| v))?;
                     }
@@ -130,8 +150,9 @@ impl<'f> Walk<'_, 'f> {
             Kind::Workdir(path) => {
                 let path = self.word(path)?;
                 if !self.seen.workdir && !path.starts_with('/') {
-                    let message =
-                        format!("Relative workdir {path:?} can have unexpected results if the base image changes");
+                    let message = format!(
+                        "Relative workdir {path:?} can have unexpected results if the base image changes"
+                    );
                     self.linter.add(&rules::WORKDIR_RELATIVE_PATH, self.at, message);
                 }
                 self.seen.workdir = true;
@@ -158,16 +179,17 @@ impl<'f> Walk<'_, 'f> {
 
     fn lex(&mut self, text: &str, lex: Lex) -> Result<String, BuildError> {
         let state = &self.seen.state;
-        let found = lex.process(text, &|n| state.get(n)).map_err(BuildError::input)?;
+        let mut unmatched = BTreeSet::new();
+        let found = lex.process_noting(text, &|n| state.get(n), &mut unmatched).map_err(BuildError::input);
         let names: Vec<String> = state.names().map(str::to_owned).collect();
         let declared: Vec<String> = state.args.iter().map(|(n, _)| n.clone()).collect();
-        for name in found.unmatched.iter().filter(|n| !self.seen.blind && !declared.contains(n)) {
+        for name in unmatched.iter().filter(|n| !self.seen.blind && !declared.contains(n)) {
             let near = suggestion(name, names.iter().map(String::as_str));
             let hint = if near.is_empty() { String::new() } else { format!(" (did you mean ${near}?)") };
             let message = format!("Usage of undefined variable '${name}'{hint}");
             self.linter.add(&rules::UNDEFINED_VAR, self.at, message);
         }
-        Ok(found.text)
+        Ok(found?.text)
     }
 
     fn copy(&mut self, copy: &Copy, verb: &str) -> Result<(), BuildError> {
@@ -184,7 +206,8 @@ impl<'f> Walk<'_, 'f> {
             let source = clean(source);
             let root = source == "." || source == "/";
             if (!root || self.ignore.is_all()) && self.ignore.excludes(&source) {
-                let message = format!("Attempting to {verb} file {source:?} that is excluded by .dockerignore");
+                let message =
+                    format!("Attempting to {verb} file {source:?} that is excluded by .dockerignore");
                 self.linter.add(&rules::COPY_IGNORED_FILE, self.at, message);
             }
         }
@@ -217,7 +240,8 @@ impl<'f> Walk<'_, 'f> {
             for port in self.seen.state.expand_words(port)? {
                 let protocol = port.rsplit_once('/').map_or("", |(_, p)| p);
                 if protocol != protocol.to_lowercase() {
-                    let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
+                    let message =
+                        format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
                     self.linter.add(&rules::EXPOSE_PROTO_CASING, self.at, message);
                 }
                 if port.split(':').rev().skip(1).any(|p| !p.is_empty()) {
@@ -233,13 +257,23 @@ impl<'f> Walk<'_, 'f> {
 
     fn secret(&mut self, instruction: &str, key: &str) {
         const SECRET: [&str; 10] = [
-            "apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token",
+            "apikey",
+            "auth",
+            "credential",
+            "credentials",
+            "key",
+            "password",
+            "pword",
+            "passwd",
+            "secret",
+            "token",
         ];
         const HARMLESS: [&str; 3] = ["public", "file", "version"];
         let lower = key.to_lowercase();
         let has = |words: &[&str]| lower.split('_').any(|w| words.contains(&w));
         if has(&SECRET) && !has(&HARMLESS) {
-            let message = format!("Do not use ARG or ENV instructions for sensitive data ({instruction} {key:?})");
+            let message =
+                format!("Do not use ARG or ENV instructions for sensitive data ({instruction} {key:?})");
             self.linter.add(&rules::SECRETS_USED_IN_ARG_OR_ENV, self.at, message);
         }
     }
