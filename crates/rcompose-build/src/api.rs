@@ -92,6 +92,8 @@ pub enum Stream {
 pub trait StepRunner: Sync {
     /// Runs it to its end; the command's status.
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError>;
+    /// Runs it on the user's terminal.
+    fn run_on_terminal(&self, step: &RunStep) -> Result<i32, OutsideError>;
 }
 
 /// A layer being made.
@@ -164,6 +166,13 @@ pub enum BuildEvent<'a> {
         cached: bool,
         /// How long it took.
         duration: Duration,
+    },
+    /// A step failed, and a shell in its file system has the terminal until it ends.
+    Shell {
+        /// Which.
+        step: usize,
+        /// It begins; else it has ended.
+        begins: bool,
     },
     /// A step failed; the error comes back from [`crate::build`].
     Failed {
@@ -246,6 +255,8 @@ pub struct BuildRequest {
     pub platform: Option<Platform>,
     /// Where step records, file digests and cache mounts are kept.
     pub cache_root: PathBuf,
+    /// Opens a shell in the file system of a RUN that fails.
+    pub debug_shell: bool,
     /// Writes what its steps made into the image, as a label: it is a cache for later builds then.
     pub inline_cache: bool,
     /// Seconds since the epoch for everything that is dated.

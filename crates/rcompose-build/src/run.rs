@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rcompose_image::Platform;
 
 use crate::archive::Scratch;
 use crate::dockerfile::{Command, Run, is_heredoc};
@@ -16,7 +19,7 @@ use crate::{BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, StagedL
 const PIPES: &str = "/dev/pipes";
 
 /// Bytes of output kept for the error.
-const TAIL: usize = 16 * 1024;
+const TAIL: usize = 1 << 20;
 
 impl Stage<'_> {
     pub(crate) fn run(&mut self, run: &Run, step: usize) -> Result<Done, BuildError> {
@@ -107,10 +110,18 @@ impl Stage<'_> {
             }
             events.event(BuildEvent::Output { step, stream, bytes });
         };
-        let status =
-            self.solve.runner.run(request, &mut output).map_err(|e| {
-                BuildError::environment(format!("failed to run `{}`", request.argv.join(" ")), e)
-            })?;
+        let status = self.solve.runner.run(request, &mut output).map_err(|e| {
+            let error = BuildError::environment(format!("failed to run `{}`", request.argv.join(" ")), e);
+            match Platform::host().accepts(&self.platform) {
+                true => error,
+                false => error.help(format!(
+                    "the image is for {}, this machine is {}: an emulator must be registered with the kernel \
+                     (binfmt_misc), as the package qemu-user-static does",
+                    self.platform,
+                    Platform::host()
+                )),
+            }
+        })?;
         if status == 0 {
             return Ok(());
         }
@@ -126,7 +137,24 @@ impl Stage<'_> {
             137 => Some("it was killed, perhaps for want of memory".to_owned()),
             _ => None,
         };
+        if self.solve.req.debug_shell {
+            self.shell(request, step)?;
+        } else {
+            let hint = "to look around in its file system, build again with --debug-shell";
+            error.help = Some(error.help.take().map_or(hint.to_owned(), |h| format!("{h}; {hint}")));
+        }
         Err(error)
+    }
+
+    /// A shell where the command has failed. The other stages come to rest.
+    fn shell(&self, request: &RunStep, step: usize) -> Result<(), BuildError> {
+        self.solve.stopped.store(true, Ordering::Release);
+        let program = self.state.shell().into_iter().next().unwrap_or_else(|| "/bin/sh".to_owned());
+        let shell = RunStep { argv: vec![program], stdin: None, ..request.clone() };
+        self.solve.events.event(BuildEvent::Shell { step, begins: true });
+        let ended = self.solve.runner.run_on_terminal(&shell);
+        self.solve.events.event(BuildEvent::Shell { step, begins: false });
+        ended.map(drop).map_err(|e| BuildError::environment("failed to open a shell in the failed step", e))
     }
 
     /// The command, and the file that it runs if its heredoc names its interpreter.

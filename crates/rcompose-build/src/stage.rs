@@ -1,11 +1,15 @@
 //! One stage, instruction by instruction.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use rcompose_image::{Digest, ImageConfig, Platform, rfc3339};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::apply::{Attributes, NewLayer};
 use crate::cache::Key;
@@ -185,6 +189,7 @@ impl Stage<'_> {
         make: impl FnOnce(&Self, &dyn StagedLayer) -> Result<bool, BuildError>,
     ) -> Result<Done, BuildError> {
         let solve = self.solve;
+        let key = &dated(key, solve.req.source_date_epoch);
         if !self.ignores_cache()
             && let Some((layer, created)) = solve.steps.get(key)
             && let Some(path) = self.present(layer)?
@@ -195,7 +200,15 @@ impl Stage<'_> {
         }
         let outside = |e| BuildError::environment("failed to make a layer", e);
         let staged = solve.store.stage().map_err(outside)?;
-        let layer = if make(self, &*staged)? { Some(staged.commit().map_err(outside)?) } else { None };
+        let layer = if make(self, &*staged)? {
+            if let Some(seconds) = solve.req.source_date_epoch {
+                clamp(staged.upper(), seconds)
+                    .map_err(|e| BuildError::io("set the times in", staged.upper(), e))?;
+            }
+            Some(staged.commit().map_err(outside)?)
+        } else {
+            None
+        };
         let now = match solve.req.source_date_epoch {
             Some(seconds) => SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
             None => SystemTime::now(),
@@ -273,4 +286,37 @@ impl Stage<'_> {
             Ok(true)
         })
     }
+}
+
+/// With a date of its own a step makes another layer.
+fn dated(key: &Digest, epoch: Option<u64>) -> Digest {
+    let Some(seconds) = epoch else { return *key };
+    let mut dated = Key::new("dated", &[]);
+    dated.part(key.hex());
+    dated.part(seconds.to_string());
+    dated.finish()
+}
+
+/// Nothing in a layer is younger than the build says it is (BuildKit's `rewrite-timestamp`): the same steps give the same
+/// layer.
+fn clamp(directory: &Path, seconds: u64) -> io::Result<()> {
+    let limit = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let mut all = vec![directory.to_owned()];
+    let mut next = 0;
+    while let Some(path) = all.get(next).cloned() {
+        next += 1;
+        if fs::symlink_metadata(&path)?.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                all.push(entry?.path());
+            }
+        }
+    }
+    for path in all.iter().rev() {
+        if fs::symlink_metadata(path)?.mtime() >= limit {
+            let time = Timespec { tv_sec: limit, tv_nsec: 0 };
+            let times = Timestamps { last_access: time, last_modification: time };
+            utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+    }
+    Ok(())
 }

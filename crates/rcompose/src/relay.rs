@@ -29,12 +29,12 @@ pub(crate) fn signals() -> Result<Signals, Failure> {
 }
 
 /// The terminal in raw mode; as before when dropped.
-struct RawMode {
+pub(crate) struct RawMode {
     saved: Termios,
 }
 
 impl RawMode {
-    fn enter() -> io::Result<Self> {
+    pub(crate) fn enter() -> io::Result<Self> {
         let saved = tcgetattr(io::stdin())?;
         let mut raw = saved.clone();
         raw.make_raw();

@@ -117,3 +117,26 @@ fn caches_elsewhere() {
     p.run("image inspect box/caches").ok().out("dev.rcompose.build-cache");
     p.run("image rm box/caches").ok();
 }
+
+#[test]
+fn the_same_date_gives_the_same_image() {
+    let Some(p) = Project::empty("build-date") else { return };
+    let p = p.env("SOURCE_DATE_EPOCH", 1_700_000_000);
+    p.file(
+        "Dockerfile",
+        "FROM busybox:latest\nRUN echo x > /x && mkdir /d\nCOPY Dockerfile /y\nWORKDIR /z\n",
+    );
+    let first = p.run("image build -q --no-cache .").ok().stdout;
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = p.run("image build -q --no-cache .").ok().stdout;
+    assert_eq!(first, second);
+    p.run(&format!("image inspect {}", first.trim())).ok().out("2023-11-14T22:13:20Z");
+}
+
+#[test]
+fn a_shell_for_the_failed_step_needs_a_terminal() {
+    let Some(p) = Project::empty("build-shell") else { return };
+    p.file("Dockerfile", "FROM busybox:latest\nRUN echo here > /left && false\n");
+    p.run("image build .").code_is(1).err("--debug-shell");
+    p.run("image build --debug-shell .").code_is(1).err("no terminal");
+}

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, unmount};
 
 use super::network::{BuildNet, resolv_conf};
+use super::terminal::{self, open_terminal};
 use super::wire::{Kind, send};
 use super::{BuildNetwork, BuildStep};
 use crate::Dirs;
@@ -164,6 +165,8 @@ fn run_in(
     let filter = bundle::filter(&spec, false)?;
     let rootfs =
         Rootfs::Overlay { lowers: step.lowers.clone(), upper: step.upper.clone(), work: step.work.clone() };
+    let on_terminal = |e: io::Error| StepFailure::environment("open a shell on the terminal", &e);
+    let terminal = step.terminal.as_deref().map(open_terminal).transpose().map_err(on_terminal)?;
     let request = CreateRequest {
         id: spec.id.as_str(),
         spec: &oci,
@@ -171,7 +174,7 @@ fn run_in(
         stdin: stdin.as_ref().map(AsFd::as_fd),
         stdout: Some(out_write.as_fd()),
         stderr: Some(err_write.as_fd()),
-        terminal: None,
+        terminal: terminal.as_ref().map(|(_, size)| *size),
         init: false,
         cgroup,
         files: ["hosts", "resolv.conf"]
@@ -206,8 +209,11 @@ fn run_in(
         reap(pid)?;
         return Err(child_failure(step, &child));
     }
-    let finished = relay(&created.pidfd, [out_read, err_read])
-        .map_err(|e| StepFailure::environment("read a build step's output", &e))?;
+    let relayed = match (&terminal, &created.console) {
+        (Some((terminal, _)), Some(console)) => terminal::relay(&created.pidfd, console, terminal),
+        _ => relay(&created.pidfd, [out_read, err_read]),
+    };
+    let finished = relayed.map_err(|e| StepFailure::environment("read a build step's output", &e))?;
     if !finished {
         cgroup.kill().map_err(|e| StepFailure::environment("end a build step", &e))?;
     }
@@ -398,7 +404,7 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         sysctls: BTreeMap::new(),
         devices: Vec::new(),
         device_rules: Vec::new(),
-        tty: false,
+        tty: step.terminal.is_some(),
         stdin_open: false,
         init: false,
         pid: NsMode::Own,

@@ -4,6 +4,7 @@ mod agent;
 mod helper;
 mod network;
 mod runner;
+mod terminal;
 mod wire;
 
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub struct BuildStep {
     pub ulimits: Vec<(String, i64, i64)>,
     /// All capabilities, no filter of system calls, the host's devices.
     pub insecure: bool,
+    /// The terminal of the user, for a shell on it.
+    pub terminal: Option<PathBuf>,
 }
 
 /// Network of a RUN.

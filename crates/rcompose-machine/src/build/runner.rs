@@ -1,4 +1,5 @@
 use std::io::{self, BufReader, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -51,6 +52,20 @@ impl ProcessStepRunner {
             }
             Err(e) => Err(lost(&e)),
         }
+    }
+}
+
+impl ProcessStepRunner {
+    /// Runs one step on the terminal that is this process's standard input. The caller has put it into raw mode.
+    pub fn run_on_terminal(&self, step: &BuildStep) -> Result<i32, StepFailure> {
+        let path = rustix::termios::ttyname(io::stdin(), Vec::new())
+            .map_err(|e| StepFailure::environment("find the terminal of standard input", &e))?;
+        let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
+        let mut step = BuildStep { terminal: Some(path), ..step.clone() };
+        if !step.env.iter().any(|(name, _)| name == "TERM") {
+            step.env.push(("TERM".to_owned(), "xterm".to_owned()));
+        }
+        self.run(&step, &mut |_, _| {})
     }
 }
 

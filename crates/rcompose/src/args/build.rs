@@ -13,6 +13,9 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
+    /// Open a shell in the file system of a RUN that fails
+    #[arg(long)]
+    pub(crate) debug_shell: bool,
     /// Accepted for compatibility: builds have no limit of memory, as with BuildKit
     #[arg(short, long, value_name = "BYTES")]
     pub(crate) memory: Option<String>,
@@ -72,6 +75,9 @@ pub(crate) struct ImageBuildArgs {
     /// Caches to write to: as above, or type=inline
     #[arg(long, value_name = "CACHE")]
     pub(crate) cache_to: Vec<String>,
+    /// Open a shell in the file system of a RUN that fails
+    #[arg(long)]
+    pub(crate) debug_shell: bool,
     /// Dockerfile
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
@@ -105,6 +111,9 @@ pub(crate) struct ImageBuildArgs {
     /// Type of progress output: auto, tty, plain, rawjson, quiet
     #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "rawjson", "json", "quiet", "none"])]
     pub(crate) progress: Option<String>,
+    /// Accepted when it is false: attestations aren't made
+    #[arg(long, value_name = "MODE")]
+    pub(crate) provenance: Option<String>,
     /// Pull base images
     #[arg(long)]
     pub(crate) pull: bool,
@@ -114,6 +123,9 @@ pub(crate) struct ImageBuildArgs {
     /// Suppress the output, print the image's id
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Accepted when it is false: attestations aren't made
+    #[arg(long, value_name = "GENERATOR")]
+    pub(crate) sbom: Option<String>,
     /// Secrets: id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,

@@ -12,6 +12,7 @@ use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, Process
 use super::pulling::pull_quietly;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::relay::{RawMode, has_terminal};
 
 /// The image store, for a build. What it makes is kept until the build ends.
 pub(super) struct Layers<'a> {
@@ -88,45 +89,50 @@ impl LayerStore for Layers<'_> {
     }
 }
 
+fn machine_step(step: &RunStep) -> BuildStep {
+    BuildStep {
+        lowers: step.lowers.clone(),
+        upper: step.upper.clone(),
+        work: step.work.clone(),
+        argv: step.argv.clone(),
+        env: step.env.clone(),
+        user: step.user.clone(),
+        cwd: step.cwd.clone(),
+        network: match step.network {
+            RunNetwork::Default => BuildNetwork::Default,
+            RunNetwork::Host => BuildNetwork::Host,
+            RunNetwork::None => BuildNetwork::None,
+        },
+        extra_hosts: step.extra_hosts.clone(),
+        shm_size: step.shm_size,
+        mounts: step
+            .mounts
+            .iter()
+            .map(|m| BuildMount {
+                target: m.target.clone(),
+                source: m.source.clone(),
+                content: m.content.clone(),
+                agent: m.agent.clone(),
+                uid: m.uid,
+                gid: m.gid,
+                mode: m.mode,
+                read_only: m.read_only,
+                size: m.size,
+            })
+            .collect(),
+        stdin: step.stdin.clone(),
+        ulimits: step.ulimits.clone(),
+        insecure: step.insecure,
+        terminal: None,
+    }
+}
+
 /// Runs steps in processes of their own.
 pub(super) struct Runner(pub(super) ProcessStepRunner);
 
 impl StepRunner for Runner {
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
-        let step = BuildStep {
-            lowers: step.lowers.clone(),
-            upper: step.upper.clone(),
-            work: step.work.clone(),
-            argv: step.argv.clone(),
-            env: step.env.clone(),
-            user: step.user.clone(),
-            cwd: step.cwd.clone(),
-            network: match step.network {
-                RunNetwork::Default => BuildNetwork::Default,
-                RunNetwork::Host => BuildNetwork::Host,
-                RunNetwork::None => BuildNetwork::None,
-            },
-            extra_hosts: step.extra_hosts.clone(),
-            shm_size: step.shm_size,
-            mounts: step
-                .mounts
-                .iter()
-                .map(|m| BuildMount {
-                    target: m.target.clone(),
-                    source: m.source.clone(),
-                    content: m.content.clone(),
-                    agent: m.agent.clone(),
-                    uid: m.uid,
-                    gid: m.gid,
-                    mode: m.mode,
-                    read_only: m.read_only,
-                    size: m.size,
-                })
-                .collect(),
-            stdin: step.stdin.clone(),
-            ulimits: step.ulimits.clone(),
-            insecure: step.insecure,
-        };
+        let step = machine_step(step);
         let code = self.0.run(&step, &mut |stream, bytes| {
             let stream = match stream {
                 BuildStream::Stdout => Stream::Stdout,
@@ -135,6 +141,16 @@ impl StepRunner for Runner {
             output(stream, bytes);
         })?;
         Ok(code)
+    }
+
+    fn run_on_terminal(&self, step: &RunStep) -> Result<i32, OutsideError> {
+        if !has_terminal() {
+            return Err("standard input and output are no terminal".into());
+        }
+        let raw = RawMode::enter()?;
+        let ended = self.0.run_on_terminal(&machine_step(step));
+        drop(raw);
+        Ok(ended?)
     }
 }
 

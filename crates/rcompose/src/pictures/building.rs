@@ -32,6 +32,8 @@ pub(crate) struct BuildOptions {
     pub(crate) pull: bool,
     /// No output.
     pub(crate) quiet: bool,
+    /// `--debug-shell`.
+    pub(crate) debug_shell: bool,
     /// `--ssh`: sockets or keys by id; `None` is the environment's agent.
     pub(crate) ssh: BTreeMap<String, Option<String>>,
 }

@@ -89,6 +89,7 @@ pub(super) fn service_requests(
         secrets,
         ssh,
         allow,
+        debug_shell: options.debug_shell,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()

@@ -30,6 +30,9 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         _ => {}
     }
     let cx = &cx;
+    for (flag, value) in [("provenance", &args.provenance), ("sbom", &args.sbom)] {
+        unattested(cx, flag, value.as_deref());
+    }
     let request = request(cx, store, args, &mut inputs)?;
     let caches = Caches::parse(cx, &args.cache_from, &args.cache_to)?;
     let wanted = BuildWanted { outputs: outputs(cx, args, &request.tags)?, quiet: args.quiet, raw, caches };
@@ -56,6 +59,13 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         print(&format!("{}\n", built.image))?;
     }
     Ok(())
+}
+
+/// Says that an attestation isn't made.
+pub(crate) fn unattested(cx: &Context, flag: &str, value: Option<&str>) {
+    if value.is_some_and(|v| !matches!(v, "false" | "0" | "")) {
+        cx.warn(&format!("--{flag} is ignored: no attestation is made"));
+    }
 }
 
 /// Where the result goes: into the store, unless something else is said.
@@ -125,6 +135,7 @@ fn request(
         ssh,
         allow: args.allow.iter().cloned().collect(),
         platform,
+        debug_shell: args.debug_shell,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()

@@ -44,6 +44,8 @@ struct Inner {
     warnings: Vec<String>,
     screen: tty::Screen,
     finished: bool,
+    /// A shell has the terminal.
+    shell: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Output {
             warnings: Vec::new(),
             screen: tty::Screen::new(),
             finished: false,
+            shell: false,
         };
         let shared =
             Arc::new(Shared { out: cx.out.clone(), mode, inner: Mutex::new(inner), change: Condvar::new() });
@@ -224,6 +227,14 @@ impl BuildEvents for BuildOutput<'_> {
                 let warning = format!("{message}{place}");
                 if !inner.warnings.contains(&warning) {
                     inner.warnings.push(warning);
+                }
+                return;
+            }
+            BuildEvent::Shell { begins, .. } => {
+                inner.shell = *begins;
+                if *begins {
+                    let exit = "a shell in the failed step's file system; `exit` ends it";
+                    to_stderr(&format!("{}\n", shared.paint("33", exit)));
                 }
                 return;
             }

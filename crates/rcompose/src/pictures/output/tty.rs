@@ -24,7 +24,11 @@ impl Screen {
 impl Inner {
     /// Draws the picture over the last one.
     pub(super) fn draw(&mut self, out: &Out) {
-        if self.steps.is_empty() {
+        if self.shell {
+            // What is drawn next comes below it.
+            self.screen.drawn = 0;
+        }
+        if self.shell || self.steps.is_empty() {
             return;
         }
         let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
