@@ -14,13 +14,16 @@ use std::path::Path;
 use crate::error::{ImageError, Result};
 use crate::record::{Marker, Recorder};
 use member::{Kind, Member};
+pub(crate) use tree::Link;
 use tree::Tree;
 
 /// What an unpacked stream came to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Extracted {
     /// Sum of the lengths of regular files, bytes.
     pub(crate) content: u64,
+    /// Hard links whose targets must be in a layer below.
+    pub(crate) links: Vec<Link>,
 }
 
 /// Unpacks a plain tar stream into the empty directory `fs`, writes how to make the stream again to `record`, and
@@ -37,7 +40,7 @@ pub(crate) fn extract(stream: impl Read, fs: &Path, record: &Path, replaced: &Pa
             done.content += put(&mut tree, &member, &mut entry, &marker)?;
         }
     }
-    tree.finish()?;
+    done.links = tree.finish()?;
     // The digest is over everything up to the end, also over what stands behind the end-of-archive blocks.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(read)?;
     marker.finish().map_err(|e| ImageError::io("write", record, e))?;

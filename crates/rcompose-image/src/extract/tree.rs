@@ -10,6 +10,7 @@ use rustix::fs::{
     mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::member::{Member, clean};
 use super::{attributes, split};
@@ -22,6 +23,13 @@ const COPY: usize = 64 * 1024;
 /// As many links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
+/// A hard link to a file of a layer below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) path: Vec<u8>,
+    pub(crate) target: Vec<u8>,
+}
+
 /// The layer's directory while it is being filled.
 pub(super) struct Tree {
     root: OwnedFd,
@@ -30,6 +38,7 @@ pub(super) struct Tree {
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
     /// Set at the end, because making a file changes its directory's time.
     times: Vec<(Vec<u8>, Timespec)>,
+    links: Vec<Link>,
     buffer: Vec<u8>,
 }
 
@@ -42,6 +51,7 @@ impl Tree {
             replaced: replaced.to_owned(),
             parent: None,
             times: Vec::new(),
+            links: Vec::new(),
             buffer: vec![0; COPY],
         })
     }
@@ -139,18 +149,17 @@ impl Tree {
             return Err(ImageError::member(&member.path, "is a hard link to itself"));
         }
         let (target_above, target_name) = split(&target);
-        let missing = || {
-            let why = format!(
-                "is a hard link to `{}`, which the layer doesn't have",
-                String::from_utf8_lossy(&target)
-            );
-            ImageError::member(&member.path, why)
-        };
-        let from = self.existing(target_above).map_err(|_| missing())?;
         let (above, name) = split(&member.path);
-        match self.create(above, name, |p, n| linkat(&from, target_name, p, n, AtFlags::empty())) {
+        let made = match self.existing(target_above) {
+            Ok(from) => self.create(above, name, |p, n| linkat(&from, target_name, p, n, AtFlags::empty())),
+            Err(e) => Err(ImageError::unpack(&member.path, e)),
+        };
+        match made {
+            // A layer below may have it, which is known only when the image is.
             Err(ImageError::Unpack { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Err(missing())
+                self.directory_fd(above)?;
+                self.links.push(Link { path: member.path.clone(), target });
+                Ok(())
             }
             other => other,
         }
@@ -185,7 +194,8 @@ impl Tree {
     }
 
     /// Sets the directories' times; deepest and last first.
-    pub(super) fn finish(mut self) -> Result<()> {
+    /// Returns the hard links whose targets must be in a layer below.
+    pub(super) fn finish(mut self) -> Result<Vec<Link>> {
         for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
             let (above, name) = split(&path);
             let set = |dir: BorrowedFd<'_>, name: &[u8]| {
@@ -197,7 +207,14 @@ impl Tree {
             };
             result.map_err(|e| ImageError::unpack(&path, e))?;
         }
-        Ok(())
+        let mut links = std::mem::take(&mut self.links);
+        // What a later member put in a link's place stays.
+        links.retain(|link| {
+            let (above, name) = split(&link.path);
+            let there = self.directory_fd(above).map(|dir| statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW));
+            !matches!(there, Ok(Ok(_)))
+        });
+        Ok(links)
     }
 
     /// Makes a name by `make`; whatever an earlier member left there goes away.

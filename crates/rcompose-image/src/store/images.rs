@@ -141,6 +141,15 @@ impl Store {
         let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
         let temp = self.temp()?;
         let adding = self.adding()?;
+        let mut dirs = Vec::new();
+        for layer in &layers {
+            let aside = new.layers.iter().find(|l| l.info.id == *layer);
+            dirs.push(match aside {
+                Some(aside) if !self.sound(layer)? => aside.dir(),
+                _ => self.layer_dir(layer),
+            });
+        }
+        self.make_links(&dirs, &temp)?;
         for layer in new.layers.iter().filter(|l| layers.contains(&l.info.id)) {
             self.place_unpacked(layer)?;
         }

@@ -63,13 +63,20 @@ pub(crate) struct Unpacked {
     pub(crate) info: LayerInfo,
 }
 
+impl Unpacked {
+    /// Where it is until it is placed.
+    pub(super) fn dir(&self) -> PathBuf {
+        self.temp.path().join("layer")
+    }
+}
+
 impl Store {
     pub(super) fn place_unpacked(&self, layer: &Unpacked) -> Result<()> {
         // It may have been placed with another image of the same archive.
         if self.sound(&layer.info.id)? {
             return Ok(());
         }
-        self.place(&layer.temp.path().join("layer"), &layer.info)
+        self.place(&layer.dir(), &layer.info)
     }
 
     pub(super) fn layer_dir(&self, layer: &LayerId) -> PathBuf {
@@ -164,6 +171,7 @@ impl Store {
                 actual: summed.digest,
             });
         }
+        super::links::record(&dir, &extracted.links)?;
         let info = LayerInfo { id: LayerId(summed.digest), content: extracted.content, stream: summed.bytes };
         Ok(Unpacked { temp, info })
     }

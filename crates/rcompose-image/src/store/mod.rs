@@ -20,6 +20,7 @@ mod import;
 mod inspect;
 mod keep;
 mod layers;
+mod links;
 mod load;
 mod names;
 mod remove;

@@ -2,28 +2,38 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use rcompose_image::{ImageError, ImportOptions, Store};
+use rcompose_image::{ImageError, ImportOptions, Platform, Store};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::common::{Room, Tar, reference};
 
 const ROOT: &str = "RCOMPOSE_TEST_STORE";
+const LOADS: &str = "RCOMPOSE_TEST_LOADS";
 
-/// Not a test of its own: another process that imports from standard input.
+/// Not a test of its own: another process that imports or loads from standard input.
 #[test]
 fn child() {
-    if let Some(root) = std::env::var_os(ROOT) {
-        let store = Store::open(root.as_ref()).unwrap();
+    let Some(root) = std::env::var_os(ROOT) else { return };
+    let store = Store::open(root.as_ref()).unwrap();
+    if std::env::var_os(LOADS).is_some() {
+        store.load(std::io::stdin(), &Platform::host()).unwrap();
+    } else {
         store.import(std::io::stdin(), &ImportOptions::new(Some(reference("child")))).unwrap();
     }
 }
 
 fn spawn(room: &Room) -> Child {
+    spawn_with(room, &[])
+}
+
+fn spawn_with(room: &Room, more: &[(&str, &str)]) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "faults::child"])
         .env(ROOT, room.store.root())
+        .envs(more.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -91,6 +101,80 @@ fn killed_in_the_middle() {
     let image = store.import(&tar[..], &ImportOptions::new(Some(reference("child")))).unwrap();
     assert_eq!(image.size, 200 * 100_000);
     assert_eq!(room.leftovers(), Vec::<std::path::PathBuf>::new());
+}
+
+/// Whatever moment it is killed at: what can be found is whole, and the next one goes on as if nothing had been.
+#[test]
+fn killed_at_many_points() {
+    let tar = large();
+    let source = Room::new();
+    source.import(&tar, "child");
+    let mut archive = Vec::new();
+    source.store.save(&["child".to_owned()], &mut archive).unwrap();
+    for (bytes, more) in [(&tar, &[][..]), (&archive, &[(LOADS, "1")][..])] {
+        let room = Room::new();
+        let mut whole = 0;
+        for n in 0..40 {
+            let mut child = spawn_with(&room, more);
+            let mut stdin = child.stdin.take().unwrap();
+            // Up to the end, and then later and later behind it.
+            stdin.write_all(&bytes[..(bytes.len() * n / 28).min(bytes.len())]).unwrap();
+            if n >= 28 {
+                drop(stdin);
+                std::thread::sleep(Duration::from_millis(4 * (n as u64 - 28)));
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let store = Store::open(room.store.root()).unwrap();
+            for image in store.list().unwrap() {
+                store.layer_paths(&image).unwrap();
+                let mut out = Vec::new();
+                store.write_layer(&image.layers[0], &mut out).unwrap();
+                assert!(out == tar);
+                whole += 1;
+            }
+        }
+        println!("{whole} of 40 were there");
+        room.import(&tar, "child");
+        assert_eq!((room.layers(), room.leftovers().len()), (1, 0));
+    }
+}
+
+/// Wherever the room ends: it is told, nothing is left, and with room it works.
+#[test]
+fn disks_of_many_sizes() {
+    let tar = large();
+    let mut full = 0;
+    let sizes = (0..14).map(|n| format!("size={}k", 200 + n * 2_300)).chain([String::from("nr_inodes=60")]);
+    for size in sizes {
+        let dir = tempfile::tempdir().unwrap();
+        let options = std::ffi::CString::new(size.clone()).unwrap();
+        mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), Some(options.as_c_str())).unwrap();
+        let store = Store::open(&dir.path().join("images")).unwrap();
+        let import = || store.import(&tar[..], &ImportOptions::new(Some(reference("t"))));
+        let (result, mut left) = (import(), 0);
+        for below in ["tmp", "layers"] {
+            let all = std::fs::read_dir(store.root().join(below)).unwrap();
+            left += all.filter(|e| e.as_ref().unwrap().path().is_dir()).count();
+        }
+        let more = std::ffi::CString::new("size=64m,nr_inodes=10000").unwrap();
+        rustix::mount::mount_remount(dir.path(), MountFlags::empty(), more.as_c_str()).unwrap();
+        let again = import();
+        let whole =
+            again.as_ref().is_ok_and(|i| store.write_layer(&i.layers[0], &mut std::io::sink()).is_ok());
+        // Another test may just be starting a process, which has our files open for a moment.
+        unmount(dir.path(), UnmountFlags::DETACH).unwrap();
+        assert!(whole, "{size}: {again:?}");
+        match result {
+            Ok(_) => assert_eq!(left, 1, "{size}"),
+            Err(e) => {
+                full += 1;
+                assert!(matches!(e, ImageError::DiskFull { .. }), "{size}: {e:?}");
+                assert_eq!(left, 0, "{size}");
+            }
+        }
+    }
+    assert!(full > 5);
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod pull;
 mod push;
 mod registry;
 mod store;
+mod umoci;
 mod unpack;

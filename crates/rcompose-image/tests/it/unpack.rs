@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::common::{Room, Tar, reference, stream};
-use rcompose_image::{ImageError, ImportOptions};
+use rcompose_image::{Digest, ImageError, ImportOptions};
 use tar::EntryType;
 
 fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
@@ -154,6 +154,54 @@ fn nothing_leads_out() {
     assert!(fs::read_dir(&outside).unwrap().next().is_none());
     assert_eq!(fs::read(room.top(&image).join(&outside_text[1..]).join("f")).unwrap(), b"x");
     assert!(room.store.get(&reference("evil")).unwrap().is_none());
+}
+
+/// As layers of other tools have them: the target is in a layer below.
+#[test]
+fn hard_links_into_lower_layers() {
+    let room = Room::new();
+    let base = Tar::new().dir("d/").file_as("d/f", b"below", 0o4711, (7, 8)).file("d/gone", b"x").done();
+    let base = room.import(&base, "base");
+    let links = |target: &str| {
+        Tar::new()
+            .dir("e/")
+            .link(EntryType::Link, "e/one", target)
+            .link(EntryType::Link, "e/two", target)
+            .done()
+    };
+    // They come as an archive: alone such a layer is no image.
+    let with = |upper: &[u8], name: &str| {
+        let mut config = base.config.clone();
+        config.rootfs.diff_ids.push(Digest::of(upper));
+        let mut archive = Tar::new();
+        let mut lower = Vec::new();
+        room.store.write_layer(&base.layers[0], &mut lower).unwrap();
+        archive.file("lower.tar", &lower).file("upper.tar", upper);
+        archive.file("config.json", &serde_json::to_vec(&config).unwrap());
+        let manifest = format!(
+            r#"[{{"Config":"config.json","RepoTags":["{name}"],"Layers":["lower.tar","upper.tar"]}}]"#
+        );
+        archive.file("manifest.json", manifest.as_bytes());
+        room.store.load(&archive.done()[..], &rcompose_image::Platform::host())
+    };
+    let upper = links("d/f");
+    let image = with(&upper, "linked:1").unwrap().remove(0).image;
+    let top = room.top(&image);
+    for name in ["e/one", "e/two"] {
+        let meta = fs::metadata(top.join(name)).unwrap();
+        assert_eq!(
+            (meta.mode() & 0o7777, meta.uid(), meta.gid(), meta.mtime()),
+            (0o4711, 7, 8, 1_700_000_000)
+        );
+        assert_eq!(fs::read(top.join(name)).unwrap(), b"below");
+    }
+    assert_eq!(fs::metadata(top.join("e")).unwrap().mtime(), 1_700_000_000);
+    assert_eq!(stream(&room.store, &image), upper);
+    // Again, and what isn't there either.
+    with(&upper, "linked:2").unwrap();
+    let error = with(&links("d/nothing"), "bad:1").unwrap_err();
+    assert!(error.to_string().contains("nor one below"), "{error}");
+    assert!(room.store.get(&reference("bad:1")).unwrap().is_none() && room.leftovers().is_empty());
 }
 
 #[test]
