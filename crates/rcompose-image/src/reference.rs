@@ -166,7 +166,7 @@ impl FromStr for Reference {
             true => format!("library/{path}"),
             false => path.to_owned(),
         };
-        if domain.len() + 1 + path.len() > 255 {
+        if path.len() > 255 {
             return Err(ReferenceError::TooLong(name));
         }
         let tag = match (tag, digest) {
@@ -214,7 +214,8 @@ fn valid_domain(domain: &str) -> bool {
         !l.is_empty()
             && !l.starts_with('-')
             && !l.ends_with('-')
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            // docker takes underscores, which names of hosts may not have but do.
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     host.split('.').all(label) && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -308,5 +309,119 @@ mod tests {
             "image name `Nginx:1` has upper-case letters: write `nginx:1`"
         );
         assert!(matches!(D[7..].parse::<Reference>(), Err(ReferenceError::Id(_))));
+    }
+
+    /// Made with github.com/distribution/reference v0.6.0.
+    #[test]
+    fn as_docker_reads_them() {
+        for (text, canonical, familiar) in [
+            ("nginx", "docker.io/library/nginx:latest", "nginx:latest"),
+            ("nginx:1", "docker.io/library/nginx:1", "nginx:1"),
+            ("a/b:1.2", "docker.io/a/b:1.2", "a/b:1.2"),
+            ("docker.io/nginx", "docker.io/library/nginx:latest", "nginx:latest"),
+            ("index.docker.io/library/nginx:1", "docker.io/library/nginx:1", "nginx:1"),
+            ("localhost/a", "localhost/a:latest", "localhost/a:latest"),
+            ("localhost", "docker.io/library/localhost:latest", "localhost:latest"),
+            ("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"),
+            ("localhost:5000/a/b", "localhost:5000/a/b:latest", "localhost:5000/a/b:latest"),
+            ("127.0.0.1:5000/a:T", "127.0.0.1:5000/a:T", "127.0.0.1:5000/a:T"),
+            ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest"),
+            ("[::1]/a", "[::1]/a:latest", "[::1]/a:latest"),
+            ("[2001:db8::1]:5000/a", "[2001:db8::1]:5000/a:latest", "[2001:db8::1]:5000/a:latest"),
+            ("ghcr.io/x/y__z-a.b:v1", "ghcr.io/x/y__z-a.b:v1", "ghcr.io/x/y__z-a.b:v1"),
+            ("my---app", "docker.io/library/my---app:latest", "my---app:latest"),
+            ("a_b", "docker.io/library/a_b:latest", "a_b:latest"),
+            ("a__b", "docker.io/library/a__b:latest", "a__b:latest"),
+            ("a.b/c", "a.b/c:latest", "a.b/c:latest"),
+            ("Foo/bar", "Foo/bar:latest", "Foo/bar:latest"),
+            ("FOO.com/bar", "FOO.com/bar:latest", "FOO.com/bar:latest"),
+            ("foo:TAG", "docker.io/library/foo:TAG", "foo:TAG"),
+            ("foo:_x", "docker.io/library/foo:_x", "foo:_x"),
+            (
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85",
+                "docker.io/library/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85:latest",
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85:latest",
+            ),
+            ("a:5000/b", "a:5000/b:latest", "a:5000/b:latest"),
+            ("a:5000", "docker.io/library/a:5000", "a:5000"),
+            ("host.name:99999/b", "host.name:99999/b:latest", "host.name:99999/b:latest"),
+            ("docker.io/library/x/y", "docker.io/library/x/y:latest", "library/x/y:latest"),
+            ("docker.io/x/y", "docker.io/x/y:latest", "x/y:latest"),
+            ("registry-1.docker.io/x", "registry-1.docker.io/x:latest", "registry-1.docker.io/x:latest"),
+            ("a.b.c.d/e:f", "a.b.c.d/e:f", "a.b.c.d/e:f"),
+            ("xn--n3h.com/x", "xn--n3h.com/x:latest", "xn--n3h.com/x:latest"),
+            ("a/b/c/d/e", "docker.io/a/b/c/d/e:latest", "a/b/c/d/e:latest"),
+            ("x.y", "docker.io/library/x.y:latest", "x.y:latest"),
+            ("x.y:1", "docker.io/library/x.y:1", "x.y:1"),
+            ("under_score.com/x", "under_score.com/x:latest", "under_score.com/x:latest"),
+            ("docker.io", "docker.io/library/docker.io:latest", "docker.io:latest"),
+            ("library/nginx", "docker.io/library/nginx:latest", "nginx:latest"),
+            ("docker.io/library", "docker.io/library/library:latest", "library:latest"),
+            ("index.docker.io/nginx", "docker.io/library/nginx:latest", "nginx:latest"),
+            ("Localhost/a", "Localhost/a:latest", "Localhost/a:latest"),
+        ] {
+            let reference: Reference = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            let got = (reference.canonical(), reference.to_string());
+            assert_eq!((got.0.as_str(), got.1.as_str()), (canonical, familiar), "{text}");
+        }
+        for text in [
+            "[fe80::1%25eth0]:5000/a",
+            "a___b",
+            "a..b",
+            "a-b-/c",
+            "-a",
+            "a-",
+            "_a",
+            "a_",
+            "A",
+            "a/B",
+            "Foo.io/Bar",
+            ".foo",
+            "foo:.x",
+            "foo:-x",
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "a:b:c",
+            "a:",
+            "a@",
+            "a@sha256:1",
+            "a@md5:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "a@SHA256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+            "a b",
+            " a",
+            "é",
+            "a:port/b",
+            "http://x/y",
+            "-x.com/a",
+            "x-.com/a",
+            "x..com/a",
+            "com./a",
+            "a+b",
+            "a%b",
+            "docker.io/",
+            "localhost/",
+        ] {
+            assert!(text.parse::<Reference>().is_err(), "{text}");
+        }
+        let long = |n: usize| "a".repeat(n);
+        for (text, fine) in [
+            (format!("foo:{}", long(128)), true),
+            (format!("foo:{}", long(129)), false),
+            (long(247), true),
+            (long(248), false),
+            (format!("a/{}", long(254)), false),
+            (format!("x.io/{}", long(255)), true),
+            (format!("x.io/{}", long(256)), false),
+            (D[7..].to_owned(), false),
+            (D[7..70].to_owned(), true),
+            (format!("x/{}", &D[7..]), true),
+            (format!("a@{D}:1"), false),
+            (format!("a/b@{D}@{D}"), false),
+            (format!("a@{}", D.to_uppercase()), false),
+        ] {
+            assert_eq!(text.parse::<Reference>().is_ok(), fine, "{text}");
+        }
     }
 }
