@@ -212,20 +212,6 @@ pub(crate) const TABLE: &[Capability] = &[
     ),
     line(Networks, "networks.*.enable_ipv4", False, Ignored("it has IPv4"), "IPv6"),
     line(Networks, "networks.*.enable_ipv6", Given, Ignored("it has IPv4 only"), ""),
-    line(
-        Networks,
-        "networks.*.ipam.config.*.aux_addresses",
-        Given,
-        Ignored("they aren't kept free"),
-        "`aux_addresses`",
-    ),
-    line(
-        Networks,
-        "networks.*.ipam.config.*.ip_range",
-        Given,
-        Ignored("addresses come from the whole subnet"),
-        "`ip_range`",
-    ),
     line(Networks, "networks.*.ipam.config.*.subnet", Has(&[":"]), Ignored("it has IPv4 only"), ""),
     line(
         Networks,
@@ -269,7 +255,6 @@ pub(crate) const TABLE: &[Capability] = &[
         Ignored("files keep their labels"),
         "`bind.selinux`",
     ),
-    line(Storage, "services.*.volumes.*.volume.labels", Given, Ignored(NOTHING), "`volume.labels`"),
     line(
         Storage,
         "volumes.*.driver",

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,9 @@ pub struct VolumeOptions {
     pub nocopy: bool,
     /// Mount a directory inside the volume.
     pub subpath: Option<String>,
+    /// Labels of the volume if it is made for this mount: one without a name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Options of a tmpfs mount.

@@ -79,7 +79,7 @@ fn short(text: &str) -> Result<Short, String> {
 /// Reads a short volume (`run -v`); relative sources start from `base`.
 pub fn parse_short_volume(text: &str, base: &Path) -> Result<Mount, String> {
     let s = short(text)?;
-    let volume = VolumeOptions { nocopy: s.nocopy, subpath: None };
+    let volume = VolumeOptions { nocopy: s.nocopy, ..VolumeOptions::default() };
     let kind = match s.source {
         Some(source) if s.bind => MountKind::Bind {
             source: join_clean(base, Path::new(&source)).display().to_string(),

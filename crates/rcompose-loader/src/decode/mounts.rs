@@ -6,7 +6,7 @@ use rcompose_model::{
 };
 
 use super::service::{image, size};
-use super::value::{flag, opt_flag, opt_int, opt_text, parsed};
+use super::value::{flag, opt_flag, opt_int, opt_text, parsed, text_map};
 use crate::chain::shown;
 use crate::cx::{Cx, nearest};
 use crate::tree::Node;
@@ -21,6 +21,7 @@ pub(super) fn mounts(cx: &mut Cx<'_>, n: &Node) -> Vec<Mount> {
         let options = VolumeOptions {
             nocopy: volume.is_some_and(|v| flag(v, "nocopy")),
             subpath: volume.and_then(|v| opt_text(v, "subpath")),
+            labels: text_map(volume.and_then(|v| v.get("labels"))),
         };
         let kind = match (opt_text(item, "type").as_deref(), source) {
             (Some("bind"), source) => {

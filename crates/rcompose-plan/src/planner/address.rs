@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use rcompose_model::{Cidr, NetworkDef, ProjectName};
+use rcompose_model::{Cidr, IpamPool, NetworkDef, ProjectName};
 
 use crate::{NetworkSpec, Observed, PlanError, hash_hex};
 
@@ -110,15 +110,32 @@ pub(crate) fn network_hash(def: &NetworkDef) -> String {
 pub(crate) struct Addresses {
     first: u32,
     last: u32,
+    /// Where addresses come from that nobody asks for.
+    range: std::ops::Range<u32>,
     taken: BTreeSet<u32>,
 }
 
 impl Addresses {
-    pub(crate) fn new(network: &NetworkSpec, taken: impl Iterator<Item = Ipv4Addr>) -> Self {
+    /// `pool` is what the file says of the subnet.
+    pub(crate) fn new(
+        network: &NetworkSpec,
+        pool: Option<&IpamPool>,
+        taken: impl Iterator<Item = Ipv4Addr>,
+    ) -> Self {
         let base = u32::from(network.subnet);
+        let (first, last) = (base + 1, base | !mask(network.prefix));
         let mut taken: BTreeSet<u32> = taken.map(u32::from).collect();
         taken.insert(u32::from(network.gateway));
-        Self { first: base + 1, last: base | !mask(network.prefix), taken }
+        let v4 = |address: IpAddr| match address {
+            IpAddr::V4(address) => Some(u32::from(address)),
+            IpAddr::V6(_) => None,
+        };
+        taken.extend(pool.iter().flat_map(|p| p.aux_addresses.values()).filter_map(|a| v4(*a)));
+        let range = pool.and_then(|p| p.ip_range).and_then(|range| {
+            let from = v4(range.address())? & mask(range.prefix());
+            Some(from.max(first)..(from | !mask(range.prefix())).saturating_add(1).min(last))
+        });
+        Self { first, last, range: range.unwrap_or(first..last), taken }
     }
 
     pub(crate) fn reserve(&mut self, address: Ipv4Addr) -> bool {
@@ -126,7 +143,7 @@ impl Addresses {
     }
 
     pub(crate) fn next(&mut self) -> Option<Ipv4Addr> {
-        let free = (self.first..self.last).find(|a| !self.taken.contains(a))?;
+        let free = self.range.clone().find(|a| !self.taken.contains(a))?;
         self.taken.insert(free);
         Some(free.into())
     }
@@ -154,5 +171,28 @@ mod tests {
         }
         assert_eq!(subnets[0], (Ipv4Addr::new(172, 19, 0, 0), 0, Ipv4Addr::new(172, 19, 0, 1)));
         assert_eq!(subnets[1], (Ipv4Addr::new(172, 20, 0, 0), 1, Ipv4Addr::new(172, 20, 0, 1)));
+    }
+
+    #[test]
+    fn addresses_come_from_the_range_and_leave_some_free() {
+        let def = NetworkDef {
+            name: "p_a".into(),
+            ipam: rcompose_model::Ipam {
+                config: vec![IpamPool {
+                    subnet: "10.9.0.0/16".parse().ok(),
+                    ip_range: "10.9.4.0/30".parse().ok(),
+                    gateway: None,
+                    aux_addresses: [("router".to_owned(), IpAddr::from([10, 9, 4, 1]))].into(),
+                }],
+                ..Default::default()
+            },
+            ..NetworkDef::default()
+        };
+        let project = ProjectName::new("p").unwrap();
+        let spec = Subnets::new(&Observed::default()).network(&project, "a", &def, None, "r").unwrap();
+        let mut addresses = Addresses::new(&spec, def.ipam.config.first(), std::iter::empty());
+        let all: Vec<String> = std::iter::from_fn(|| addresses.next()).map(|a| a.to_string()).collect();
+        assert_eq!(all, ["10.9.4.0", "10.9.4.2", "10.9.4.3"]);
+        assert!(addresses.has(Ipv4Addr::new(10, 9, 200, 1)));
     }
 }

@@ -291,7 +291,12 @@ fn mount(m: &Mount, who: &Identity, around: &Surroundings<'_>, anonymous: &mut V
             copy: !options.nocopy,
         },
         MountKind::Anonymous { options } => {
-            anonymous_volume(&m.target, !options.nocopy, options.subpath.clone(), who, around, anonymous)
+            let source =
+                anonymous_volume(&m.target, !options.nocopy, options.subpath.clone(), who, around, anonymous);
+            if let Some(volume) = anonymous.last_mut() {
+                volume.labels.extend(options.labels.clone());
+            }
+            source
         }
         MountKind::Tmpfs { options } => {
             MountSource::Tmpfs { size: options.size, mode: options.mode, options: options.options.clone() }

@@ -79,7 +79,10 @@ impl Up<'_> {
             .flat_map(|c| &c.spec.endpoints)
             .filter(|e| e.network == network.name)
             .map(|e| e.address);
-        let mut addresses = Addresses::new(network, taken);
+        let def = self.desired.project.networks.get(&network.key).filter(|d| d.name == network.name);
+        let mut pools = def.into_iter().flat_map(|d| &d.ipam.config);
+        let pool = pools.find(|p| p.subnet.is_some_and(|s| s.address().is_ipv4()));
+        let mut addresses = Addresses::new(network, pool, taken);
         // Addresses that the file fixes are nobody else's, whoever comes first.
         for s in self.desired.project.services.values() {
             if let NetworkMode::Networks(map) = &s.network_mode
