@@ -138,7 +138,6 @@ pub(crate) const TABLE: &[Capability] = &[
         "`logging.options` but `max-size` and `max-file`",
     ),
     line(Services, "services.*.models", Given, Ignored(NOTHING), "`models`"),
-    line(Services, "services.*.pre_start", Given, Ignored("it isn't run"), "`pre_start`"),
     line(Services, "services.*.provider", Given, Ignored(NOTHING), "`provider`"),
     line(
         Services,

@@ -30,7 +30,7 @@ pub use attachment::{Device, DeviceRule, Exposed, Link, MountsOf, VolumesFrom};
 pub use capability::CAPABILITIES;
 pub use cpuset::{CpuSet, CpuSetError};
 pub use health::{HealthTest, Healthcheck};
-pub use hook::Hook;
+pub use hook::{Hook, PreStart};
 pub use host::{HostAddress, HostAddressError};
 pub use image::{ImageName, ImageNameError};
 pub use mount::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Device, DeviceRule, Exposed, Healthcheck, Hook, HostAddress, ImageName, Link, Mount, NetworkMode, Origin,
-    Platform, PortMapping, Resources, Security, ServiceName, Signal, Ulimit, User, VolumesFrom,
+    Platform, PortMapping, PreStart, Resources, Security, ServiceName, Signal, Ulimit, User, VolumesFrom,
 };
 
 /// A service, every value in its final type.
@@ -130,6 +130,9 @@ pub struct Service {
     pub logging: Logging,
     /// Cgroup parent.
     pub cgroup_parent: Option<String>,
+    /// What runs in containers of its own, in order, before the first container starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pre_start: Vec<PreStart>,
     /// What runs in each container, in order, once it is started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post_start: Vec<Hook>,

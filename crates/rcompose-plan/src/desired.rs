@@ -12,6 +12,8 @@ pub struct Desired {
     pub project: Project,
     /// The image of each service that may get a container in this plan.
     pub images: BTreeMap<ServiceName, ImageFacts>,
+    /// Further images, of `pre_start`, by their names.
+    pub further: BTreeMap<String, ImageFacts>,
 }
 
 /// A resolved image, as data.

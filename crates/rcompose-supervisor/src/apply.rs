@@ -146,6 +146,9 @@ impl<H: Host + 'static> Applier<H> {
         let mut f = StepFailure::new(
             FailureKind::User,
             match condition {
+                WaitCondition::CompletedSuccessfully if spec.oneoff => {
+                    format!("container {} didn't complete successfully: {reason}", spec.name)
+                }
                 WaitCondition::CompletedSuccessfully => {
                     format!("service \"{}\" didn't complete successfully: {reason}", spec.service)
                 }

@@ -155,6 +155,7 @@ pub fn service(name: &str) -> Service {
         attach: true,
         logging: Logging::default(),
         cgroup_parent: None,
+        pre_start: Vec::new(),
         post_start: Vec::new(),
         pre_stop: Vec::new(),
     }
@@ -174,6 +175,7 @@ pub fn desired(name: &str, services: Vec<Service>) -> Desired {
         defaults: ImageDefaults { cmd: vec!["serve".into()], ..ImageDefaults::default() },
     };
     Desired {
+        further: BTreeMap::new(),
         images: services.iter().map(|s| (s.name.clone(), image.clone())).collect(),
         project: Project {
             name: project,

@@ -94,3 +94,40 @@ fn what_fails_after_the_start_fails_up() {
     p.run("down").ok();
     p.nothing_left(true);
 }
+
+#[test]
+fn commands_before_the_first_start() {
+    let compose = format!(
+        "services:
+  web:
+    image: busybox:latest
+    command: {POLITE}
+    environment: {{COLOUR: red}}
+    volumes: [data:/data, /own]
+    pre_start:
+      - command: [sh, -c, 'echo \"$$COLOUR $$(hostname | wc -c)\" > /data/first; touch /own/first; nslookup other > /data/dns']
+      - command: [sh, -c, 'cp /data/first /data/second; test ! -e /data/fail || {{ echo no luck; exit 4; }}']
+        user: root
+    depends_on: [other]
+  other: {{image: busybox:latest, command: {POLITE}}}
+volumes: {{data: }}
+"
+    );
+    let Some(p) = Project::new("hooks-before", &compose) else { return };
+    p.run("up -d").ok().err("Container hooks-before-web-pre_start-1  Removed");
+    p.sh("web", "cat /data/second; ls /own; grep -c Address /data/dns").ok().out("red 13\nfirst\n2\n");
+    assert_eq!(p.ps().len(), 2);
+    p.run("up -d").ok().not_err("pre_start");
+    p.sh("web", "touch /data/fail").ok();
+    p.run("up -d --force-recreate")
+        .code_is(1)
+        .err("container hooks-before-web-pre_start-1 didn't complete successfully: exit 4")
+        .err("compose.yaml:9:9")
+        .err("no luck");
+    p.run("run --rm --no-deps -T web rm /data/fail").ok();
+    p.run("up -d").ok().err("Container hooks-before-web-1  Started");
+    p.run("stop web").ok();
+    p.run("start web").ok().err("pre_start is only run by `up`");
+    p.run("down -v").ok();
+    p.nothing_left(true);
+}

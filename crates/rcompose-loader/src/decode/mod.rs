@@ -1,6 +1,7 @@
 //! The canonical tree into the typed project.
 
 mod build;
+mod hooks;
 mod logging;
 mod mounts;
 mod network;

@@ -4,12 +4,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rcompose_model::{
-    CAPABILITIES, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, Hook, ImageName,
+    CAPABILITIES, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, ImageName,
     ImageNameError, Link, MountsOf, NamespaceMode, Platform, PullPolicy, Resources, RestartPolicy, Service,
     ServiceName, Signal, User, VolumesFrom,
 };
 
 use super::build::build;
+use super::hooks::{hooks, pre_start};
 use super::hosts;
 use super::logging::logging;
 use super::mounts::{file_mounts, mounts};
@@ -85,6 +86,7 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
         attach: opt_flag(n, "attach").unwrap_or(true),
         logging: logging(cx, n),
         cgroup_parent: opt_text(n, "cgroup_parent"),
+        pre_start: pre_start(cx, n),
         post_start: hooks(cx, n, "post_start"),
         pre_stop: hooks(cx, n, "pre_stop"),
         name,
@@ -99,7 +101,15 @@ fn origins(cx: &Cx<'_>, n: &Node) -> BTreeMap<String, rcompose_model::Origin> {
         out.insert(key.clone(), cx.origin(at));
         if matches!(
             key.as_str(),
-            "ports" | "volumes" | "secrets" | "configs" | "devices" | "tmpfs" | "post_start" | "pre_stop"
+            "ports"
+                | "volumes"
+                | "secrets"
+                | "configs"
+                | "devices"
+                | "tmpfs"
+                | "pre_start"
+                | "post_start"
+                | "pre_stop"
         ) {
             for (i, item) in value.as_seq().unwrap_or_default().iter().enumerate() {
                 out.insert(format!("{key}.{i}"), cx.origin(item.span));
@@ -157,30 +167,9 @@ pub(super) fn platform(cx: &mut Cx<'_>, node: &Node) -> Option<Platform> {
     read(cx, node, "platform")
 }
 
-fn user(cx: &mut Cx<'_>, n: &Node) -> Option<User> {
+pub(super) fn user(cx: &mut Cx<'_>, n: &Node) -> Option<User> {
     let node = n.get("user")?;
     read(cx, node, "user")
-}
-
-/// `post_start` and `pre_stop`.
-fn hooks(cx: &mut Cx<'_>, n: &Node, key: &str) -> Vec<Hook> {
-    let mut out = Vec::new();
-    for item in n.get(key).and_then(Node::as_seq).unwrap_or_default() {
-        let command = strings(item.get("command"));
-        if command.is_empty() {
-            cx.error(item.span, format!("{key}: the command is empty"))
-                .help
-                .push("say what is to be run".into());
-        }
-        out.push(Hook {
-            command,
-            environment: opt_text_map(item.get("environment")),
-            user: user(cx, item),
-            working_dir: opt_text(item, "working_dir").filter(|d| !d.is_empty()),
-            privileged: flag(item, "privileged"),
-        });
-    }
-    out
 }
 
 fn container_name(cx: &mut Cx<'_>, n: &Node) -> Option<String> {

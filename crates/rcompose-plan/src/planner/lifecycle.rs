@@ -162,6 +162,12 @@ fn start(
         }
     }
     let members = start_all(b, &all, |_| Vec::new());
+    for (name, list) in &members {
+        let service = desired.and_then(|d| d.project.services.get(name));
+        if service.is_some_and(|s| !s.pre_start.is_empty()) && list.iter().any(|m| m.start.is_some()) {
+            b.plan.warnings.push(format!("service \"{name}\": pre_start is only run by `up`"));
+        }
+    }
     if scope.wait {
         for m in members.values().flatten() {
             let ready = m.state.as_ref().is_some_and(|s| satisfied(s, WaitCondition::Ready));

@@ -1,5 +1,6 @@
 //! What `up`, `create` and `scale` do, service by service.
 
+mod before;
 mod create;
 mod resources;
 
@@ -60,6 +61,8 @@ pub(crate) struct Up<'a> {
     /// Removed already, since their network is made anew: the step and the spec.
     gone: BTreeMap<ContainerId, StepId>,
     recreated: BTreeSet<ServiceName>,
+    /// What `pre_start` is about in the service that is looked at.
+    pre_start: before::PreStartOf,
 }
 
 impl<'a> Up<'a> {
@@ -85,6 +88,7 @@ impl<'a> Up<'a> {
             members: Members::new(),
             gone: BTreeMap::new(),
             recreated: BTreeSet::new(),
+            pre_start: before::PreStartOf::Nothing,
         };
         let services: Vec<&Service> = order.iter().filter_map(|n| desired.project.services.get(n)).collect();
         up.make_networks(&services)?;
@@ -160,6 +164,11 @@ impl<'a> Up<'a> {
                 origin: Some(service.origin.clone()),
             });
         }
+        let kept = existing.iter().take(replicas as usize);
+        let mut kept = kept.filter(|c| is_up(&c.state) && self.why_anew(service, c, &hash, policy).is_none());
+        if !service.pre_start.is_empty() && !self.no_start && kept.next().is_none() {
+            self.pre_start = before::PreStartOf::Due;
+        }
         let mut numbers: Vec<u32> = Vec::new();
         let mut members = Vec::new();
         for (i, c) in existing.iter().enumerate() {
@@ -178,6 +187,7 @@ impl<'a> Up<'a> {
             numbers.push(number);
             members.push(self.fresh(service, number, &hash, None, "not there")?);
         }
+        self.pre_start = before::PreStartOf::Nothing;
         if members.iter().any(|m| m.recreated) {
             self.recreated.insert(service.name.clone());
         }
@@ -185,14 +195,14 @@ impl<'a> Up<'a> {
         Ok(())
     }
 
-    /// One that is there: kept, started, or made anew.
-    fn existing(
-        &mut self,
+    /// Why one that is there can't stay, if it can't.
+    fn why_anew(
+        &self,
         service: &Service,
         c: &ObservedContainer,
         hash: &str,
         policy: RecreatePolicy,
-    ) -> Result<Member, PlanError> {
+    ) -> Option<&'static str> {
         let lost = c.spec.endpoints.iter().any(|e| {
             self.network_steps.contains_key(&e.network)
                 || !self.networks.values().any(|n| n.name == e.network)
@@ -203,7 +213,7 @@ impl<'a> Up<'a> {
             }
             _ => false,
         };
-        let reason = match policy {
+        match policy {
             _ if self.gone.contains_key(&c.spec.id) => Some("its network is made anew"),
             RecreatePolicy::Force => Some("asked for"),
             RecreatePolicy::Never => None,
@@ -211,8 +221,18 @@ impl<'a> Up<'a> {
             RecreatePolicy::Diverged if lost => Some("its networks changed"),
             RecreatePolicy::Diverged if joined => Some("the container that it joins is another one"),
             RecreatePolicy::Diverged => None,
-        };
-        if let Some(reason) = reason {
+        }
+    }
+
+    /// One that is there: kept, started, or made anew.
+    fn existing(
+        &mut self,
+        service: &Service,
+        c: &ObservedContainer,
+        hash: &str,
+        policy: RecreatePolicy,
+    ) -> Result<Member, PlanError> {
+        if let Some(reason) = self.why_anew(service, c, hash, policy) {
             self.remove_for(c, reason);
             return self.fresh(service, c.spec.number, hash, Some(c), reason);
         }
@@ -227,11 +247,11 @@ impl<'a> Up<'a> {
                 let why = "a dependency was recreated";
                 let op = LocalOp::StopContainer { id: c.spec.id.clone(), grace: self.options.timeout };
                 let stop = self.b.push(op, container(&c.spec), why, Vec::new());
-                member.start = Some(self.start(&c.spec, why, vec![stop], service));
+                member.start = Some(self.start(&c.spec, why, vec![stop], service)?);
             }
             return Ok(member);
         }
-        member.start = Some(self.start(&c.spec, "not running", Vec::new(), service));
+        member.start = Some(self.start(&c.spec, "not running", Vec::new(), service)?);
         Ok(member)
     }
 
@@ -251,9 +271,10 @@ impl<'a> Up<'a> {
         reason: &str,
         mut after: Vec<StepId>,
         service: &Service,
-    ) -> StepId {
+    ) -> Result<StepId, PlanError> {
         after.extend(self.before(service));
-        self.b.push(LocalOp::StartContainer { id: spec.id.clone() }, container(spec), reason, after)
+        after.extend(self.pre_start(service, spec, &after)?);
+        Ok(self.b.push(LocalOp::StartContainer { id: spec.id.clone() }, container(spec), reason, after))
     }
 
     /// Makes a container, in place of `previous` if there is one.

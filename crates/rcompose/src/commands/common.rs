@@ -31,7 +31,7 @@ pub(crate) fn scales(words: &[String]) -> Result<BTreeMap<ServiceName, u32>, Fai
 
 /// A project for verbs that deal with containers that are there: images don't matter.
 pub(crate) fn without_images(loaded: Loaded) -> Desired {
-    Desired { project: loaded.project, images: BTreeMap::new() }
+    Desired { project: loaded.project, images: BTreeMap::new(), further: BTreeMap::new() }
 }
 
 /// Plans and does something with the containers of some services; also works when the Compose file is gone.

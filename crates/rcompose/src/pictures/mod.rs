@@ -131,12 +131,7 @@ pub(crate) fn ensure(
         let facts = match find(&store, service, &key)? {
             Some(image) => image_facts(&store, &key, &image)?,
             // Only a plan is wanted: what isn't there would have been made.
-            None if cx.dry_run() => ImageFacts {
-                reference: key,
-                id: String::new(),
-                layers: Vec::new(),
-                defaults: rcompose_plan::ImageDefaults::default(),
-            },
+            None if cx.dry_run() => not_yet(key),
             None => return Err(missing(service, &key)),
         };
         all.insert(service.name.clone(), facts);
@@ -223,7 +218,56 @@ pub(crate) fn desired(
             mounted_images(cx, service, &keys)?;
         }
     }
-    Ok(rcompose_plan::Desired { project, images })
+    let further = step_images(cx, &project, services)?;
+    Ok(rcompose_plan::Desired { project, images, further })
+}
+
+/// The images of `pre_start` that aren't the services' own.
+fn step_images(
+    cx: &Context,
+    project: &Project,
+    services: &[ServiceName],
+) -> Result<BTreeMap<String, ImageFacts>, Failure> {
+    let mut out = BTreeMap::new();
+    for service in services.iter().filter_map(|n| project.services.get(n)) {
+        for image in service.pre_start.iter().filter_map(|s| s.image.as_ref()) {
+            if service.image.as_ref() == Some(image) || out.contains_key(image.as_str()) {
+                continue;
+            }
+            let store = Store::open(&cx.dirs.images())?;
+            let facts = match found_or_pulled(cx, &store, image.as_str(), service)? {
+                Some(found) => image_facts(&store, image.as_str(), &found)?,
+                None => not_yet(image.to_string()),
+            };
+            out.insert(image.to_string(), facts);
+        }
+    }
+    Ok(out)
+}
+
+/// An image that is named beside a service's own; `None` if it is only to be planned for.
+fn found_or_pulled(
+    cx: &Context,
+    store: &Store,
+    name: &str,
+    service: &Service,
+) -> Result<Option<Image>, Failure> {
+    if let Some(image) = store.find(name)? {
+        return Ok(Some(image));
+    }
+    if cx.dry_run() {
+        return Ok(None);
+    }
+    let reference = parse_reference(name)?;
+    let wanted = Wanted { reference, platform: None, service: Some(Box::new(service.clone())) };
+    let mut pulled = pull_all(cx, store, &[wanted], false)?;
+    pulled.pop().map(Some).ok_or_else(|| Failure::user(format!("no such image: {name}")))
+}
+
+/// What is known of an image that would be there by now.
+fn not_yet(reference: String) -> ImageFacts {
+    let defaults = rcompose_plan::ImageDefaults::default();
+    ImageFacts { reference, id: String::new(), layers: Vec::new(), defaults }
 }
 
 /// Finds or pulls the images that a service mounts. A service's name stands for its image, which `keys` has.
@@ -237,20 +281,9 @@ fn mounted_images(
         let rcompose_model::MountKind::Image { image: name, layers, .. } = &mut mount.kind else { continue };
         let name = keys.get(name.as_str()).map_or(name.as_str(), String::as_str);
         let store = Store::open(&cx.dirs.images())?;
-        let image = match store.find(name)? {
-            Some(image) => image,
-            None if cx.dry_run() => continue,
-            None => {
-                let wanted = Wanted {
-                    reference: parse_reference(name)?,
-                    platform: None,
-                    service: Some(Box::new(service.clone())),
-                };
-                let mut pulled = pull_all(cx, &store, &[wanted], false)?;
-                pulled.pop().ok_or_else(|| Failure::user(format!("no such image: {name}")))?
-            }
-        };
-        *layers = store.layer_paths(&image)?;
+        if let Some(image) = found_or_pulled(cx, &store, name, service)? {
+            *layers = store.layer_paths(&image)?;
+        }
     }
     service.mounts = mounts;
     Ok(())

@@ -23,30 +23,7 @@ impl Up<'_> {
         let image = &self.desired.images[&service.name];
         let endpoints = self.endpoints(service, &who, previous, names)?;
         let networks: Vec<String> = endpoints.iter().map(|e| e.network.clone()).collect();
-        let members = &self.members;
-        let observed = &self.have.containers;
-        let find = |name: &str, is_service: bool| -> Option<ContainerId> {
-            if is_service {
-                return members.get(name).and_then(|m| m.first()).map(|m| m.spec.id.clone());
-            }
-            observed
-                .values()
-                .find(|c| c.spec.name == name || c.spec.id.as_str().starts_with(name))
-                .map(|c| c.spec.id.clone())
-        };
-        let around = Surroundings {
-            project: &self.desired.project,
-            root_hash: &self.have.host.root_hash,
-            previous,
-            net: net_ns(&service.network_mode, &find),
-            endpoints,
-            pid: ns_mode(service.pid.as_ref(), &find),
-            ipc: ns_mode(service.ipc.as_ref(), &find),
-            uts: ns_mode(service.uts.as_ref(), &find),
-            borrowed: self.borrowed(service)?,
-            links: self.links(service),
-            renew: self.options.renew_anonymous.then(|| self.have.generation.to_string()),
-        };
+        let around = self.around(service, previous, endpoints)?;
         let (spec, anonymous) = spec(service, image, who, around)?;
         let mut after: Vec<StepId> =
             networks.iter().filter_map(|n| self.network_steps.get(n).copied()).collect();
@@ -66,11 +43,47 @@ impl Up<'_> {
             replaces: previous.map(|p| p.id.clone()),
         };
         let created = self.b.push(op, container(&spec), reason, after);
-        let start = (!self.no_start).then(|| self.start(&spec, reason, vec![created], service));
+        let start = match self.no_start {
+            true => None,
+            false => Some(self.start(&spec, reason, vec![created], service)?),
+        };
         Ok(Member { spec, state: None, start, recreated: false })
     }
 
-    fn endpoints(
+    /// What a container gets from outside its service.
+    pub(super) fn around<'s>(
+        &'s self,
+        service: &Service,
+        previous: Option<&'s ContainerSpec>,
+        endpoints: Vec<EndpointSpec>,
+    ) -> Result<Surroundings<'s>, PlanError> {
+        let members = &self.members;
+        let observed = &self.have.containers;
+        let find = |name: &str, is_service: bool| -> Option<ContainerId> {
+            if is_service {
+                return members.get(name).and_then(|m| m.first()).map(|m| m.spec.id.clone());
+            }
+            observed
+                .values()
+                .find(|c| c.spec.name == name || c.spec.id.as_str().starts_with(name))
+                .map(|c| c.spec.id.clone())
+        };
+        Ok(Surroundings {
+            project: &self.desired.project,
+            root_hash: &self.have.host.root_hash,
+            previous,
+            net: net_ns(&service.network_mode, &find),
+            endpoints,
+            pid: ns_mode(service.pid.as_ref(), &find),
+            ipc: ns_mode(service.ipc.as_ref(), &find),
+            uts: ns_mode(service.uts.as_ref(), &find),
+            borrowed: self.borrowed(service)?,
+            links: self.links(service),
+            renew: self.options.renew_anonymous.then(|| self.have.generation.to_string()),
+        })
+    }
+
+    pub(super) fn endpoints(
         &mut self,
         service: &Service,
         who: &Identity,
