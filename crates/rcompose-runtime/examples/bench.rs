@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (upper, work) = (dir.path().join(format!("{number}u")), dir.path().join(format!("{number}w")));
         fs::create_dir(&upper)?;
         fs::create_dir(&work)?;
-        let rootfs = Rootfs::Overlay { lowers: vec![lower.clone()], upper, work };
+        let rootfs = Rootfs::Overlay { lowers: vec![lower.clone()], upper, work, ephemeral: false };
         let start = Instant::now();
         let cgroup = CgroupPath::new(&format!("rcompose-bench/{}-{number}", std::process::id()))?;
         let created = create(&CreateRequest {

@@ -18,6 +18,11 @@ pub enum Rootfs {
         upper: PathBuf,
         /// overlayfs' own scratch directory.
         work: PathBuf,
+        /// Its writes need not outlive a power cut: fsync(2) does nothing inside, and the last unmount, which is part of
+        /// the last process's end, doesn't write back all that is dirty on the upper directory's file system ("Volatile
+        /// mount" in the kernel's overlayfs.rst; since Linux 5.10, and without effect before 6.5 here). Another mount of
+        /// the same `work` has to remove its `work/incompat` first.
+        ephemeral: bool,
     },
     /// A directory used as it is.
     Directory(PathBuf),
@@ -25,7 +30,7 @@ pub enum Rootfs {
 
 /// The root, in the kernel's terms.
 pub(crate) enum Root {
-    Overlay { lowers: Vec<CString>, upper: CString, work: CString, legacy: Legacy },
+    Overlay { lowers: Vec<CString>, upper: CString, work: CString, ephemeral: bool, legacy: Legacy },
     Directory(CString),
 }
 
@@ -43,7 +48,7 @@ impl Root {
     pub(crate) fn new(rootfs: &Rootfs) -> Result<Root, CreateError> {
         Ok(match rootfs {
             Rootfs::Directory(path) => Root::Directory(c_path(path)?),
-            Rootfs::Overlay { lowers, upper, work } => {
+            Rootfs::Overlay { lowers, upper, work, ephemeral } => {
                 if lowers.is_empty() {
                     return Err(CreateError::Spec("an overlay root needs at least one lower layer".into()));
                 }
@@ -52,6 +57,7 @@ impl Root {
                     lowers: lowers.iter().map(|path| c_path(path)).collect::<Result<_, _>>()?,
                     upper: c_path(upper)?,
                     work: c_path(work)?,
+                    ephemeral: *ephemeral,
                 }
             }
         })
@@ -74,7 +80,7 @@ impl Root {
         let stage = Stage::Rootfs;
         let (mount, target) = match self {
             Root::Directory(path) => (sys::open_tree(path, true).at(stage, path.to_bytes())?, path),
-            Root::Overlay { lowers, upper, work, legacy } => {
+            Root::Overlay { lowers, upper, work, ephemeral, legacy } => {
                 let fs = sys::fsopen(c"overlay").at(stage, b"overlay")?;
                 sys::fsconfig_string(fs, c"source", c"overlay").at(stage, b"overlay")?;
                 for lower in lowers {
@@ -92,6 +98,9 @@ impl Root {
                 sys::fsconfig_string(fs, c"workdir", work).at(stage, work.to_bytes())?;
                 for (key, value) in [(c"index", c"off"), (c"metacopy", c"off"), (c"xino", c"off")] {
                     sys::fsconfig_string(fs, key, value).at(stage, key.to_bytes())?;
+                }
+                if *ephemeral {
+                    sys::fsconfig_flag(fs, c"volatile").at(stage, b"volatile")?;
                 }
                 sys::fsconfig_create(fs).at(stage, upper.to_bytes())?;
                 let mount = sys::fsmount(fs, 0).at(stage, upper.to_bytes())?;

@@ -96,3 +96,16 @@ fn signal_reaches_the_process_and_rm_still_removes() {
     assert!(p.dir().join("out/got").exists());
     assert!(p.ps().is_empty());
 }
+
+/// Nothing waits for the disk on behalf of what is thrown away; what stays is synchronised as it asks.
+#[test]
+fn only_what_is_thrown_away_is_volatile() {
+    let compose = format!("services:\n  web:\n    image: busybox:latest\n    command: {}\n", crate::POLITE);
+    let Some(p) = Project::new("run-thrown", &compose) else { return };
+    p.run("run --rm -T web grep ^overlay./.overlay /proc/mounts").ok().out("volatile");
+    p.run("run -T web grep ^overlay./.overlay /proc/mounts").ok().not_out("volatile");
+    p.run("up -d").ok();
+    p.run("exec -T web grep ^overlay./.overlay /proc/mounts").ok().out("upperdir").not_out("volatile");
+    p.file("Dockerfile", "FROM busybox:latest\nRUN grep ^overlay./.overlay.*volatile /proc/mounts\n");
+    p.run("image build -q .").ok();
+}

@@ -163,8 +163,14 @@ fn run_in(
     let (out_read, out_write) = pipe(user).map_err(fail)?;
     let (err_read, err_write) = pipe(user).map_err(fail)?;
     let filter = bundle::filter(&spec, false)?;
-    let rootfs =
-        Rootfs::Overlay { lowers: step.lowers.clone(), upper: step.upper.clone(), work: step.work.clone() };
+    // What a killed build leaves is made again; what is finished, the store brings to the disk.
+    remove_tree(&step.work.join("work/incompat"))?;
+    let rootfs = Rootfs::Overlay {
+        lowers: step.lowers.clone(),
+        upper: step.upper.clone(),
+        work: step.work.clone(),
+        ephemeral: true,
+    };
     let on_terminal = |e: io::Error| StepFailure::environment("open a shell on the terminal", &e);
     let terminal = step.terminal.as_deref().map(open_terminal).transpose().map_err(on_terminal)?;
     let request = CreateRequest {

@@ -200,6 +200,8 @@ impl Children {
             lowers: spec.image.layers.clone(),
             upper: dir.join("upper"),
             work: dir.join("work"),
+            // It is removed as soon as it ends.
+            ephemeral: spec.auto_remove,
         };
         let injected =
             [("/etc/hosts", "hosts"), ("/etc/hostname", "hostname"), ("/etc/resolv.conf", "resolv.conf")];

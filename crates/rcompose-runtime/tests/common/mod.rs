@@ -59,7 +59,7 @@ impl Box {
         let process = spec.process_mut().as_mut().unwrap();
         process.set_args(Some(args.iter().map(|arg| (*arg).to_owned()).collect()));
         process.set_env(Some(vec!["PATH=/usr/bin:/bin".into()]));
-        let rootfs = Rootfs::Overlay { lowers: vec![lower], upper, work };
+        let rootfs = Rootfs::Overlay { lowers: vec![lower], upper, work, ephemeral: false };
         Box { dir, rootfs, cgroup: CgroupPath::new(&name).unwrap(), spec, request: |_| {} }
     }
 
