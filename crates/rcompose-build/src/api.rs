@@ -125,8 +125,21 @@ pub struct BaseImage {
     pub config: ImageConfig,
 }
 
-/// Gives base images, from the store or a registry.
+/// A repository of git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitSource {
+    /// What `git` takes as the repository.
+    pub repository: String,
+    /// Branch, tag or commit; the default branch unless given.
+    pub reference: Option<String>,
+    /// A directory in it, without `..`.
+    pub directory: Option<String>,
+}
+
+/// Gives base images, from the store or a registry, and repositories.
 pub trait ImageSource: Sync {
+    /// The directory with a commit's files, its `.git` among them if that is the root, and the commit.
+    fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError>;
     /// The image of a reference. `pull` asks the registry even if the store has one.
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError>;
 }

@@ -14,7 +14,7 @@ use crate::dockerfile::Copy;
 use crate::expand::expand_raw;
 use crate::ignore::Ignore;
 use crate::plan;
-use crate::remote::is_remote;
+use crate::remote::Remote;
 use crate::select::{Choice, Pick, Source, normal, select};
 use crate::stage::{Done, Stage};
 use crate::view::{Found, Node};
@@ -22,7 +22,10 @@ use crate::{BuildError, users};
 
 /// One source of a COPY, in order.
 enum Item {
-    Files(Vec<Pick>),
+    /// Archives among them are unpacked, or not.
+    Files(Vec<Pick>, bool),
+    /// What an address of which the checksum is known gives.
+    Later(String, String, Digest),
     /// A file given in the Dockerfile: its name and contents.
     Text(String, String),
 }
@@ -52,23 +55,45 @@ impl Stage<'_> {
 
         let mut key = if copy.link { Key::new("link", &[]) } else { self.key("copy") };
         place.hash(&mut key);
-        let unpacks = if add { copy.unpack.unwrap_or(true) } else { false };
-        key.part(format!("{unpacks}"));
+        let checksum = self.checksum(copy, &texts)?;
         let keep_owner = place.set.owner.is_none();
+        // What was fetched stays until the step is done.
+        let mut scratch = Vec::new();
         let mut items = Vec::new();
         for text in &texts {
-            if is_remote(text) {
-                return Err(BuildError::input(format!(
-                    "{} can't fetch `{text}`",
-                    if add { "ADD" } else { "COPY" }
-                )));
-            }
-            let picks = select(&source, text, &choice)?;
             key.part("source");
+            let remote = Remote::parse(text)?;
+            if remote.is_some() && !add {
+                return Err(BuildError::input(format!("COPY can't fetch `{text}`")).help("ADD can"));
+            }
+            let unpack = add && copy.unpack.unwrap_or(remote.is_none());
+            key.part(format!("{unpack}"));
+            let picks = match remote {
+                None => select(&source, text, &choice)?,
+                Some(Remote::Http { url, name }) => match &checksum {
+                    Some(digest) => {
+                        let digest: Digest = digest
+                            .parse()
+                            .map_err(|e| BuildError::environment(format!("wrong checksum `{digest}`"), e))?;
+                        key.part(format!("{name} {digest}"));
+                        items.push(Item::Later(url, name, digest));
+                        continue;
+                    }
+                    None => {
+                        let (held, pick) = self.download(&url, &name, None)?;
+                        scratch.push(held);
+                        vec![pick]
+                    }
+                },
+                Some(Remote::Git { source, checksum: own, keep_git_dir }) => {
+                    let wanted = own.as_deref().or(checksum.as_deref());
+                    vec![self.repository(&source, wanted, keep_git_dir.unwrap_or(copy.keep_git_dir))?]
+                }
+            };
             for pick in &picks {
                 self.hash(&mut key, pick, keep_owner, &source)?;
             }
-            items.push(Item::Files(picks));
+            items.push(Item::Files(picks, unpack));
         }
         for (name, content) in self.heredocs(copy)? {
             key.part(&name);
@@ -84,20 +109,34 @@ impl Stage<'_> {
             for item in &items {
                 match item {
                     Item::Text(name, content) => place.write(&mut layer, name, content.as_bytes())?,
-                    Item::Files(picks) => {
+                    Item::Files(picks, unpack) => {
                         for pick in picks {
-                            if unpacks && pick.root.meta.is_file() && is_archive(&pick.root.real)? {
-                                layer.unpack(&pick.root.real, &place.to, owner)?;
-                            } else {
-                                place.put(&mut layer, pick)?;
-                            }
+                            place.add(&mut layer, pick, *unpack, owner)?;
                         }
+                    }
+                    Item::Later(url, name, digest) => {
+                        let (_held, pick) = stage.download(url, name, Some(digest))?;
+                        place.add(&mut layer, &pick, copy.unpack == Some(true), owner)?;
                     }
                 }
             }
             layer.finish()?;
             Ok(true)
         })
+    }
+
+    /// `--checksum`, where it can be.
+    fn checksum(&self, copy: &Copy, sources: &[String]) -> Result<Option<String>, BuildError> {
+        let text = copy.checksum.as_ref().map(|c| self.state.expand(c)).transpose()?;
+        let Some(text) = text.filter(|c| !c.is_empty()) else { return Ok(None) };
+        let [source] = sources else {
+            return Err(BuildError::input("--checksum is for a single source").help("write an ADD for each"));
+        };
+        if Remote::parse(source)?.is_none() {
+            return Err(BuildError::input("--checksum is for what is fetched")
+                .help("take it out: the files of the context are known by their contents"));
+        }
+        Ok(Some(text))
     }
 
     /// `--chown`, by the stage's own users.
@@ -227,6 +266,20 @@ impl Place {
         let path = if there.as_ref().is_some_and(Node::is_dir) { to.join(name) } else { to };
         self.make(layer, parent(&path))?;
         Ok(path)
+    }
+
+    /// Unpacks an archive if it is one and that is wanted, else copies.
+    fn add(
+        &self,
+        layer: &mut NewLayer,
+        pick: &Pick,
+        unpack: bool,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), BuildError> {
+        if unpack && pick.root.meta.is_file() && is_archive(&pick.root.real)? {
+            return layer.unpack(&pick.root.real, &self.to, owner);
+        }
+        self.put(layer, pick)
     }
 
     /// Copies a file, or what is in a directory.

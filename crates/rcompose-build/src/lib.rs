@@ -32,8 +32,9 @@ mod users;
 mod view;
 
 pub use api::{
-    BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
-    OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome, StepRunner, Stream,
+    BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource, ImageSource,
+    LayerStore, OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
+    StepRunner, Stream,
 };
 pub use cache::{CACHE_LABEL, CacheRecord, cache_records, forget_record, import_steps};
 pub use error::{BuildError, BuildErrorKind, BuildFailure};

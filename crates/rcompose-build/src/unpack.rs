@@ -71,10 +71,12 @@ impl NewLayer {
         }
         let name = normal(&member.path()?);
         let header = member.header();
-        let mode = header.mode()? & 0o7777;
+        let old = header.as_old();
+        let mode = u32::try_from(filled(&old.mode, || header.mode().map(u64::from))?).unwrap_or(0) & 0o7777;
+        let id = |n: u64| u32::try_from(n).map_err(|_| io::Error::other("an owner beyond 32 bits"));
         let owner = match owner {
             Some(owner) => owner,
-            None => (u32::try_from(header.uid()?).unwrap_or(0), u32::try_from(header.gid()?).unwrap_or(0)),
+            None => (id(filled(&old.uid, || header.uid())?)?, id(filled(&old.gid, || header.gid())?)?),
         };
         let parent = match self.inside(to, name.parent().unwrap_or(Path::new("")), true)? {
             Found::Node(node) => node.path,
@@ -195,7 +197,9 @@ impl NewLayer {
                 }
             }
         }
-        let time = Timespec { tv_sec: i64::try_from(member.header().mtime()?).unwrap_or(0), tv_nsec: 0 };
+        let header = member.header();
+        let seconds = filled(&header.as_old().mtime, || header.mtime())?;
+        let time = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(0), tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
         if kind.is_dir() {
             self.times.push((real.to_owned(), times));
@@ -203,6 +207,11 @@ impl NewLayer {
         }
         Ok(rustix::fs::utimensat(CWD, real, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
+}
+
+/// A number of a header; one that is left blank is 0.
+fn filled(field: &[u8], read: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+    if field.iter().all(|b| matches!(b, 0 | b' ')) { Ok(0) } else { read() }
 }
 
 fn xattrs(member: &mut Member<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {

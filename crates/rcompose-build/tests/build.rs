@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcompose_build::{
-    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource,
-    LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
+    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
 };
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 
@@ -93,6 +93,13 @@ struct World {
 }
 
 impl ImageSource for World {
+    fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError> {
+        // A repository is a directory here.
+        let root = PathBuf::from(source.repository.trim_start_matches("git://"));
+        let directory = source.directory.as_ref().map_or_else(|| root.clone(), |d| root.join(d));
+        Ok((directory, "0123456789abcdef0123456789abcdef01234567".to_owned()))
+    }
+
     fn resolve(&self, reference: &str, _: &Platform, _: bool) -> Result<BaseImage, OutsideError> {
         if reference.starts_with("missing") {
             return Err("no such image".into());

@@ -2,12 +2,14 @@
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::endpoint;
 use super::error::{About, Failed, RegistryError, Trouble, trouble_of};
 use super::settings::Certificates;
+use crate::time::parse_http_date;
 
 /// Pieces that wait to be read.
 const QUEUE: usize = 32;
@@ -16,6 +18,7 @@ const QUEUE: usize = 32;
 pub struct Download {
     pieces: Receiver<io::Result<Bytes>>,
     current: Bytes,
+    modified: Option<SystemTime>,
 }
 
 impl Download {
@@ -36,12 +39,17 @@ impl Download {
             }
         });
         match begin.recv() {
-            Ok(Ok(())) => Ok(Self { pieces, current: Bytes::new() }),
+            Ok(Ok(modified)) => Ok(Self { pieces, current: Bytes::new(), modified }),
             Ok(Err(e)) => Err(e),
             Err(_) => {
                 Err(RegistryError::NoRegistry { host: "the download".into(), why: "it broke off".into() })
             }
         }
+    }
+
+    /// When it was changed last, if the answer tells.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified
     }
 }
 
@@ -59,7 +67,11 @@ impl Read for Download {
     }
 }
 
-async fn carry(url: &str, began: &SyncSender<Result<(), RegistryError>>, to: &SyncSender<io::Result<Bytes>>) {
+async fn carry(
+    url: &str,
+    began: &SyncSender<Result<Option<SystemTime>, RegistryError>>,
+    to: &SyncSender<io::Result<Bytes>>,
+) {
     let host = url.split("://").nth(1).and_then(|r| r.split('/').next()).unwrap_or_default();
     let about = About { image: url.to_owned(), host: host.to_owned(), logged_in: false };
     let mut answer = match endpoint::fetch(url, host, Certificates::default()).await {
@@ -74,7 +86,9 @@ async fn carry(url: &str, began: &SyncSender<Result<(), RegistryError>>, to: &Sy
         }
         Err(e) => return drop(began.send(Err(about.error(e)))),
     };
-    if began.send(Ok(())).is_err() {
+    let modified =
+        answer.headers().get("last-modified").and_then(|v| v.to_str().ok()).and_then(parse_http_date);
+    if began.send(Ok(modified)).is_err() {
         return;
     }
     loop {

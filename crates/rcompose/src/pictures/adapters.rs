@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rcompose_build::{
-    BaseImage, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer, StepRunner, Stream,
+    BaseImage, GitSource, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer,
+    StepRunner, Stream,
 };
 use rcompose_image::{Digest, Hold, ImageConfig, LayerId, Platform, Reference, Staging, Store};
+use rcompose_loader::GitRemote;
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
 
 use super::pulling::pull_quietly;
@@ -161,6 +163,22 @@ pub(super) struct Bases<'a> {
 }
 
 impl ImageSource for Bases<'_> {
+    fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError> {
+        let whole = GitRemote {
+            repository: source.repository.clone(),
+            reference: source.reference.clone(),
+            path: None,
+        };
+        let files = self.cx.sources();
+        let root = files.checkout(&whole)?;
+        let head = std::fs::read_to_string(root.join(".git/HEAD"))?;
+        let directory = match &source.directory {
+            None => root,
+            part => files.checkout(&GitRemote { path: part.clone(), ..whole })?,
+        };
+        Ok((directory, head.trim().to_owned()))
+    }
+
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
         let found = if pull { None } else { self.store.find(reference)? };
         let image = match found {

@@ -1,0 +1,207 @@
+//! ADD of what is elsewhere: a server on loopback, and a repository that is a directory.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rcompose_build::{
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
+    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
+};
+use rcompose_image::{Digest, ImageConfig, Platform, Reference};
+
+struct World {
+    temp: tempfile::TempDir,
+    next: AtomicUsize,
+}
+
+struct Staged {
+    from: PathBuf,
+    to: PathBuf,
+    id: Digest,
+}
+
+impl StagedLayer for Staged {
+    fn upper(&self) -> &Path {
+        &self.from
+    }
+    fn work(&self) -> &Path {
+        &self.from
+    }
+    fn commit(self: Box<Self>) -> Result<Digest, OutsideError> {
+        fs::rename(&self.from, &self.to)?;
+        Ok(self.id)
+    }
+}
+
+impl LayerStore for World {
+    fn layer(&self, diff_id: &Digest) -> Result<Option<PathBuf>, OutsideError> {
+        Ok(Some(self.temp.path().join(diff_id.hex())).filter(|p| p.exists()))
+    }
+    fn stage(&self) -> Result<Box<dyn StagedLayer + '_>, OutsideError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = Digest::of(number.to_string().as_bytes());
+        let from = self.temp.path().join(format!("staging{number}"));
+        fs::create_dir(&from)?;
+        Ok(Box::new(Staged { from, to: self.temp.path().join(id.hex()), id }))
+    }
+    fn put_image(&self, _: &ImageConfig, _: &[Reference]) -> Result<Digest, OutsideError> {
+        Ok(Digest::of(b"image"))
+    }
+}
+
+impl StepRunner for World {
+    fn run(&self, _: &RunStep, _: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
+        Err("nothing runs here".into())
+    }
+    fn run_on_terminal(&self, _: &RunStep) -> Result<i32, OutsideError> {
+        Err("nothing runs here".into())
+    }
+}
+
+impl ImageSource for World {
+    fn resolve(&self, _: &str, _: &Platform, _: bool) -> Result<BaseImage, OutsideError> {
+        Err("no images here".into())
+    }
+    fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError> {
+        if source.reference.as_deref() == Some("gone") {
+            return Err("no such branch".into());
+        }
+        let root = self.temp.path().join("repository");
+        let directory = source.directory.as_ref().map_or_else(|| root.clone(), |d| root.join(d));
+        Ok((directory, "0123456789abcdef0123456789abcdef01234567".to_owned()))
+    }
+}
+
+impl BuildEvents for World {
+    fn event(&self, _: BuildEvent<'_>) {}
+}
+
+impl World {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        for (file, text) in
+            [("repository/.git/HEAD", "x"), ("repository/a", "a"), ("repository/dir/b", "b"), ("ctx/c", "c")]
+        {
+            let path = temp.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Self { temp, next: AtomicUsize::new(0) }
+    }
+
+    fn build(&self, dockerfile: &str) -> Result<Built, BuildError> {
+        let req = BuildRequest {
+            context: self.temp.path().join("ctx"),
+            dockerfile: DockerfileSource::Inline(dockerfile.to_owned()),
+            cache_root: self.temp.path().join("cache"),
+            ..BuildRequest::default()
+        };
+        build(self, &req, self, self, self)
+    }
+
+    fn fails(&self, dockerfile: &str) -> String {
+        self.build(dockerfile).unwrap_err().to_string()
+    }
+
+    fn path(&self, built: &Built, path: &str) -> PathBuf {
+        let layer = built.config.rootfs.diff_ids.last().unwrap();
+        self.temp.path().join(layer.hex()).join(path)
+    }
+}
+
+/// A server that answers `/file` and `/pkg.tar`, and 404 otherwise; counts what it was asked.
+fn server(archive: Vec<u8>) -> (String, &'static AtomicUsize) {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut request = [0u8; 4096];
+            let n = stream.read(&mut request).unwrap_or(0);
+            let text = String::from_utf8_lossy(&request[..n]).into_owned();
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            let path = text.split(' ').nth(1).unwrap_or("/");
+            let body: &[u8] = match path {
+                "/file" | "/dir/" => b"hello",
+                "/pkg.tar" => &archive,
+                _ => b"",
+            };
+            let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
+        }
+    });
+    (address, &ASKED)
+}
+
+fn archive() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2);
+    header.set_mode(0o755);
+    tar.append_data(&mut header, "tool", &b"hi"[..]).unwrap();
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn addresses() {
+    let w = World::new();
+    let (at, asked) = server(archive());
+    let built = w.build(&format!("FROM scratch\nADD {at}/file /x/\n")).unwrap();
+    let meta = fs::metadata(w.path(&built, "x/file")).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.uid()), (0o600, 784_111_777, 0));
+    assert_eq!(fs::read_to_string(w.path(&built, "x/file")).unwrap(), "hello");
+    assert_eq!(w.build(&format!("FROM scratch\nADD {at}/file /x/\n")).unwrap().cached_steps, 1);
+    let built = w.build(&format!("FROM scratch\nADD --chmod=755 --chown=3:4 {at}/file /y\n")).unwrap();
+    let meta = fs::metadata(w.path(&built, "y")).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o755, 3, 4));
+    let built = w.build(&format!("FROM scratch\nADD {at}/pkg.tar /a/\n")).unwrap();
+    assert!(w.path(&built, "a/pkg.tar").is_file());
+    let built = w.build(&format!("FROM scratch\nADD --unpack=true {at}/pkg.tar /a/\n")).unwrap();
+    assert_eq!(fs::read_to_string(w.path(&built, "a/tool")).unwrap(), "hi");
+    // A known checksum is enough to know the step.
+    let good = Digest::of(b"hello");
+    let text = format!("FROM scratch\nADD --checksum={good} {at}/file /z\n");
+    assert_eq!(w.build(&text).unwrap().ran_steps, 1);
+    let before = asked.load(Ordering::Relaxed);
+    assert_eq!((w.build(&text).unwrap().cached_steps, asked.load(Ordering::Relaxed)), (1, before));
+    let bad = Digest::of(b"other");
+    let said = w.fails(&format!("FROM scratch\nADD --checksum={bad} {at}/file /z\n"));
+    assert!(said.contains(&format!("is {good}, not {bad}")), "{said}");
+    let said = w.fails(&format!("FROM scratch\nADD {at}/none /z\n"));
+    assert!(said.contains("failed to fetch") && said.contains("404"), "{said}");
+    assert!(w.fails(&format!("FROM scratch\nCOPY {at}/file /z\n")).contains("COPY can't fetch"));
+    assert!(w.fails(&format!("FROM scratch\nADD --checksum={good} c /z\n")).contains("for what is fetched"));
+    assert!(
+        w.fails(&format!("FROM scratch\nADD --checksum={good} c {at}/file /z/\n")).contains("single source")
+    );
+    assert!(
+        fs::read_dir(w.temp.path().join("cache/tmp")).unwrap().next().is_none(),
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn repositories() {
+    let w = World::new();
+    let built = w.build("FROM scratch\nADD https://x.example/r.git#main /src\n").unwrap();
+    assert!(w.path(&built, "src/dir/b").is_file() && !w.path(&built, "src/.git").exists());
+    let built = w.build("FROM scratch\nADD --keep-git-dir=true git@x.example:o/r.git /src\n").unwrap();
+    assert!(w.path(&built, "src/.git/HEAD").is_file());
+    let built = w.build("FROM scratch\nADD https://x.example/r.git#main:dir /src/\n").unwrap();
+    assert!(w.path(&built, "src/b").is_file() && !w.path(&built, "src/a").exists());
+    assert!(w.build("FROM scratch\nADD --checksum=0123456 https://x.example/r.git /src\n").is_ok());
+    let said = w.fails("FROM scratch\nADD --checksum=ffffffff https://x.example/r.git /src\n");
+    assert!(said.contains("not at ffffffff"), "{said}");
+    assert!(w.fails("FROM scratch\nADD https://x.example/r.git#gone /src\n").contains("failed to fetch"));
+}
