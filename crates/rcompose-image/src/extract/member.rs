@@ -38,8 +38,14 @@ pub(super) enum Kind {
 
 impl Member {
     /// `None` is a member that stands for no file.
-    pub(super) fn of<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Option<Self>> {
-        let mut raw = entry.path_bytes().into_owned();
+    pub(super) fn of<R: Read>(entry: &mut tar::Entry<'_, R>, records: &[u8]) -> Result<Option<Self>> {
+        let pax = |key: &[u8]| {
+            crate::stream::pax(records).flatten().filter(|(k, _)| *k == key).map(|(_, v)| v).last()
+        };
+        let mut raw = match pax(b"path") {
+            Some(path) => path.to_vec(),
+            None => entry.path_bytes().into_owned(),
+        };
         let unreadable = |raw: &[u8]| {
             let raw = raw.to_vec();
             move |e| ImageError::unpack(&raw, e)
@@ -70,33 +76,35 @@ impl Member {
         let id = |n: u64| {
             u32::try_from(n).map_err(|_| ImageError::member(&raw, format!("has the impossible owner {n}")))
         };
-        let uid = id(header.uid().map_err(unreadable(&raw))?)?;
-        let gid = id(header.gid().map_err(unreadable(&raw))?)?;
+        let number = |key| pax(key).and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+        let uid = id(number(b"uid").map_or_else(|| header.uid(), Ok).map_err(unreadable(&raw))?)?;
+        let gid = id(number(b"gid").map_or_else(|| header.gid(), Ok).map_err(unreadable(&raw))?)?;
         let mode = header.mode().map_err(unreadable(&raw))? & 0o7777;
         let seconds = header.mtime().map_err(unreadable(&raw))?;
         // A time before 1970 is a negative base-256 number, which reads as a huge one.
         let mut mtime = Timespec { tv_sec: seconds as i64, tv_nsec: 0 };
         let (size, old_sparse) = (entry.size(), header.entry_type() == EntryType::GNUSparse);
-        let link = entry.link_name_bytes().map(|l| l.into_owned()).unwrap_or_default();
+        let link = match pax(b"linkpath") {
+            Some(link) => link.to_vec(),
+            None => entry.link_name_bytes().map(|l| l.into_owned()).unwrap_or_default(),
+        };
         let mut xattrs = Vec::new();
         let mut sparse = PaxSparse::default();
-        if let Some(records) = entry.pax_extensions().map_err(unreadable(&raw))? {
-            for record in records {
-                let record = record.map_err(unreadable(&raw))?;
-                let (key, value) = (record.key_bytes(), record.value_bytes());
-                if key == b"mtime" {
-                    mtime = time(value).ok_or_else(|| ImageError::member(&raw, "has a malformed time"))?;
-                } else if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    let name = String::from_utf8_lossy(name).into_owned();
-                    // What overlayfs keeps for itself is not for an image to say.
-                    if !name.starts_with("trusted.overlay.") && !name.starts_with("user.overlay.") {
-                        xattrs.push((name, value.to_vec()));
-                    }
-                } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
-                    sparse
-                        .take(name, value)
-                        .ok_or_else(|| ImageError::member(&raw, "has a malformed sparse map"))?;
+        for record in crate::stream::pax(records) {
+            let (key, value) =
+                record.ok_or_else(|| ImageError::member(&raw, "has a malformed extended header"))?;
+            if key == b"mtime" {
+                mtime = time(value).ok_or_else(|| ImageError::member(&raw, "has a malformed time"))?;
+            } else if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                let name = String::from_utf8_lossy(name).into_owned();
+                // What overlayfs keeps for itself is not for an image to say.
+                if !name.starts_with("trusted.overlay.") && !name.starts_with("user.overlay.") {
+                    xattrs.push((name, value.to_vec()));
                 }
+            } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
+                sparse
+                    .take(name, value)
+                    .ok_or_else(|| ImageError::member(&raw, "has a malformed sparse map"))?;
             }
         }
         if let Some(name) = sparse.name.take() {

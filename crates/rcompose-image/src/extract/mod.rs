@@ -13,6 +13,7 @@ use std::path::Path;
 
 use crate::error::{ImageError, Result};
 use crate::record::{Marker, Recorder};
+use crate::stream::Guard;
 use member::{Kind, Member};
 pub(crate) use tree::Link;
 use tree::Tree;
@@ -29,14 +30,16 @@ pub(crate) struct Extracted {
 /// Unpacks a plain tar stream into the empty directory `fs`, writes how to make the stream again to `record`, and
 /// keeps contents that were replaced within the stream in `replaced`. Reads to the stream's end.
 pub(crate) fn extract(stream: impl Read, fs: &Path, record: &Path, replaced: &Path) -> Result<Extracted> {
-    let (recorder, marker) = Recorder::new(stream, record)?;
+    let guard = Guard::new(stream);
+    let records = guard.records();
+    let (recorder, marker) = Recorder::new(guard, record)?;
     let read = |source| ImageError::Read { what: "the layer's tar stream".to_owned(), source };
     let mut archive = tar::Archive::new(recorder);
     let mut tree = Tree::open(fs, replaced)?;
     let mut done = Extracted::default();
     for entry in archive.entries().map_err(read)? {
         let mut entry = entry.map_err(read)?;
-        if let Some(member) = Member::of(&mut entry)? {
+        if let Some(member) = Member::of(&mut entry, &records.borrow())? {
             done.content += put(&mut tree, &member, &mut entry, &marker)?;
         }
     }

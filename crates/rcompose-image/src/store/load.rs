@@ -9,11 +9,13 @@ use serde::Deserialize;
 use super::layers::Unpacked;
 use super::{Hold, Image, LayerId, NewImage, Store};
 use crate::error::{ImageError, Result};
-use crate::stream::{decompressed, feed};
+use crate::stream::{Guard, decompressed, feed};
 use crate::{Digest, ImageConfig, Platform, Reference};
 
 /// Manifests and configurations are shorter than this.
 const LONGEST_JSON: u64 = 8 << 20;
+/// All of them together: they are kept until the end.
+const LONGEST_ALL: usize = 64 << 20;
 
 /// An image from an archive.
 #[derive(Debug, Clone)]
@@ -99,8 +101,8 @@ impl Store {
 
     fn read_members(&self, hold: &Hold, source: impl Read + Send) -> Result<Members> {
         let read = |source| ImageError::Read { what: "the archive".to_owned(), source };
-        let mut members = Members::default();
-        let mut archive = tar::Archive::new(decompressed(source).map_err(read)?);
+        let (mut members, mut kept) = (Members::default(), 0);
+        let mut archive = tar::Archive::new(Guard::new(decompressed(source).map_err(read)?));
         for entry in archive.entries().map_err(read)? {
             let mut entry = entry.map_err(read)?;
             let path = clean(&String::from_utf8_lossy(&entry.path_bytes()));
@@ -125,6 +127,11 @@ impl Store {
                     whole.read_to_end(&mut bytes).map_err(read)?;
                     if let Some(expected) = address(&path) {
                         verify(&path, expected, Digest::of(&bytes))?;
+                    }
+                    kept += bytes.len();
+                    if kept > LONGEST_ALL {
+                        let why = "its manifests and configurations are longer than 64 MiB together";
+                        return Err(ImageError::malformed("the archive", why));
                     }
                     members.json.insert(path, bytes);
                 } else if is_tar

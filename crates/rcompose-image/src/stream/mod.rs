@@ -1,7 +1,9 @@
 //! Byte streams on their way into the store.
 
 mod decompress;
+mod guard;
 mod pipeline;
 
 pub(crate) use decompress::decompressed;
+pub(crate) use guard::{Guard, pax};
 pub(crate) use pipeline::{feed, with_hash};

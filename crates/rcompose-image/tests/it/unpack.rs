@@ -107,6 +107,39 @@ fn replaced_members_and_compression() {
     assert_eq!(room.layers(), 1);
 }
 
+/// A capability's bits may be the byte of a new line.
+#[test]
+fn attributes_are_any_bytes() {
+    let room = Room::new();
+    let (color, capability) =
+        (b"a\n=\0b 9 x=y\n", [1, 0, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let tar = Tar::new()
+        .pax(&[("SCHILY.xattr.user.color", color), ("SCHILY.xattr.security.capability", &capability)])
+        .file("f", b"x")
+        .file("g", b"y")
+        .done();
+    let image = room.import(&tar, "bytes");
+    let path = room.top(&image).join("f");
+    assert_eq!(xattr(&path, "user.color").as_deref(), Some(&color[..]));
+    assert_eq!(xattr(&path, "security.capability").as_deref(), Some(&capability[..]));
+    assert_eq!(xattr(&room.top(&image).join("g"), "user.color"), None);
+    assert_eq!(stream(&room.store, &image), tar);
+}
+
+/// Some kilobytes that want all memory.
+#[test]
+fn long_headers_are_refused() {
+    let room = Room::new();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(EntryType::GNULongName);
+    header.set_size(4 << 30);
+    header.set_cksum();
+    let error = room.store.import(header.as_bytes().as_slice(), &ImportOptions::new(None)).unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("extended header"), "{why}");
+    assert_eq!((room.layers(), room.leftovers().len()), (0, 0));
+}
+
 #[test]
 fn sparse_files_keep_their_holes() {
     let room = Room::new();
