@@ -119,6 +119,10 @@ impl Solve<'_> {
         saved.map_err(|e| BuildError::io("remember file digests in", &self.req.cache_root, e))?;
         let state = self.lock()[self.plan.target].clone().flatten();
         let mut state = state.ok_or_else(|| BuildError::input("the build was stopped"))?;
+        for lint in crate::lint::found(&self.file, self.req, &self.context.ignore, self.images) {
+            let message = format!("{}: {}", lint.rule, lint.message);
+            self.events.event(BuildEvent::Warning { message: &message, line: lint.line });
+        }
         state.image.config.labels.extend(self.req.labels.clone());
         state.image.created = state.created.clone();
         let mut steps = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));

@@ -140,3 +140,21 @@ fn a_shell_for_the_failed_step_needs_a_terminal() {
     p.run("image build .").code_is(1).err("--debug-shell");
     p.run("image build --debug-shell .").code_is(1).err("no terminal");
 }
+
+#[test]
+fn checks_tell_the_rules_and_build_nothing() {
+    let Some(p) = Project::new(
+        "build-check",
+        "services:\n  a: {build: .}\n  b: {build: {dockerfile_inline: FROM scratch}}\n",
+    ) else {
+        return;
+    };
+    p.file("Dockerfile", "FROM busybox:latest\nRUN exit 1\nCMD echo hi\n");
+    let found =
+        "WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/";
+    p.run("image build --check .").code_is(1).out(found).out("   3 | >>> CMD echo hi");
+    p.run("build --check").code_is(1).out("Check complete, 1 warning has been found!").out(found);
+    p.run("build --check b").ok().out("Check complete, no warnings found.");
+    p.file("Dockerfile", "FROM busybox:latest\nCMD echo hi\n");
+    p.run("image build .").ok().err("JSONArgsRecommended").err("(line 2)");
+}

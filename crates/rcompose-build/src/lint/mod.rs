@@ -94,6 +94,25 @@ pub(crate) fn refuse(
     Err(BuildError::input(message).help("mend it, or take `error=true` out of the line `# check=`"))
 }
 
+/// After a build: what is found in the stages it needed, in the order of their lines.
+pub(crate) fn found(
+    file: &Dockerfile,
+    req: &BuildRequest,
+    ignore: &Ignore,
+    images: &dyn ImageSource,
+) -> Vec<Lint> {
+    let Ok(options) = Options::of_file(file) else { return Vec::new() };
+    let mut linter = Linter { options, lints: Vec::new() };
+    // The images are here now.
+    let req = &BuildRequest { pull: false, ..req.clone() };
+    // It has been built: what can't be checked further isn't wrong.
+    if linter.check(file, req, ignore, (images, false)).is_err() {
+        return Vec::new();
+    }
+    linter.lints.sort_by_key(|l| l.line);
+    linter.lints
+}
+
 /// Collects what isn't to be skipped.
 struct Linter {
     options: Options,

@@ -13,6 +13,9 @@ pub(crate) struct BuildArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
+    /// Check the Dockerfile, and build nothing
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Open a shell in the file system of a RUN that fails
     #[arg(long)]
     pub(crate) debug_shell: bool,
@@ -75,6 +78,9 @@ pub(crate) struct ImageBuildArgs {
     /// Caches to write to: as above, or type=inline
     #[arg(long, value_name = "CACHE")]
     pub(crate) cache_to: Vec<String>,
+    /// Check the Dockerfile, and build nothing
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Open a shell in the file system of a RUN that fails
     #[arg(long)]
     pub(crate) debug_shell: bool,

@@ -11,8 +11,8 @@ use crate::args::BuildArgs;
 use crate::context::{Context, print, service_names};
 use crate::failure::Failure;
 use crate::pictures::{
-    BakeOptions, BuildOptions, ToPush, at_image, bake, build_services, parse_reference, push_each, together,
-    with_used,
+    BakeOptions, BuildOptions, ToPush, at_image, bake, build_services, check_services, parse_reference,
+    push_each, together, with_used,
 };
 
 pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
@@ -42,6 +42,12 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
         };
         let file = bake(cx, &project, &services, &options, &more);
         return print(&format!("{file:#}\n")).map(|()| 0);
+    }
+    if args.check {
+        let store = Store::open(&cx.dirs.images())?;
+        let (text, found) = check_services(cx, &store, &project, &services, &options)?;
+        print(&text)?;
+        return Ok(u8::from(found));
     }
     if cx.dry_run() {
         for s in &services {

@@ -144,6 +144,30 @@ pub(crate) fn build_services(
     Ok(())
 }
 
+/// Checks the Dockerfiles of services; true: something was found.
+pub(crate) fn check_services(
+    cx: &Context,
+    store: &Store,
+    project: &Project,
+    services: &[&Service],
+    options: &BuildOptions,
+) -> Result<(String, bool), Failure> {
+    let (mut text, mut any) = (String::new(), false);
+    for service in services {
+        let Some(build) = &service.build else { continue };
+        let mut inputs = Inputs::default();
+        let in_service = |f: Failure| f.context(format!("service \"{}\"", service.name)).at(&build.origin);
+        let requests =
+            service_requests(cx, store, project, service, build, options, &mut inputs).map_err(in_service)?;
+        if let Some(request) = requests.first() {
+            let (found, some) = super::checking::check_request(cx, store, request).map_err(in_service)?;
+            text += &format!("{}\n\n{found}\n", service.name);
+            any |= some;
+        }
+    }
+    Ok((text, any))
+}
+
 /// Equal but for their names and the label that names the service.
 fn same(a: &[BuildRequest], b: &[BuildRequest]) -> bool {
     let bare = |r: &BuildRequest| {

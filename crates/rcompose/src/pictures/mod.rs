@@ -5,6 +5,7 @@ mod bake;
 mod building;
 mod cached;
 mod caches;
+mod checking;
 mod facts;
 mod fetch;
 mod inputs;
@@ -26,10 +27,11 @@ use crate::failure::Failure;
 
 pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
-    BuildOptions, Caches, Wanted as BuildWanted, build_and_deliver, build_request, build_services, forget,
-    with_used,
+    BuildOptions, Caches, Wanted as BuildWanted, build_and_deliver, build_request, build_services,
+    check_services, forget, with_used,
 };
 pub(crate) use cached::{Cached, Pruning, cached, prune};
+pub(crate) use checking::check_request;
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, secret};

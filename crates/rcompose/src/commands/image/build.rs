@@ -13,8 +13,8 @@ use crate::commands::build::pairs;
 use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
-    BuildWanted, Caches, Delivery, Inputs, build_and_deliver, build_network, context_place, parse_reference,
-    secret as build_secret,
+    BuildWanted, Caches, Delivery, Inputs, build_and_deliver, build_network, check_request, context_place,
+    parse_reference, secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -34,6 +34,11 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         unattested(cx, flag, value.as_deref());
     }
     let request = request(cx, store, args, &mut inputs)?;
+    if args.check {
+        let (text, found) = check_request(cx, store, &request)?;
+        print(&text)?;
+        return if found { Err(Failure::silent(1)) } else { Ok(()) };
+    }
     let caches = Caches::parse(cx, &args.cache_from, &args.cache_to)?;
     let wanted = BuildWanted { outputs: outputs(cx, args, &request.tags)?, quiet: args.quiet, raw, caches };
     let built = build_and_deliver(cx, store, &request, &wanted)?;
