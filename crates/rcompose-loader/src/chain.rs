@@ -50,14 +50,26 @@ pub(crate) struct Use {
     pub(crate) origin: Origin,
 }
 
+/// One service that extends another.
+#[derive(Debug, Clone)]
+pub(crate) struct Extends {
+    pub(crate) name: String,
+    /// Its key, which tells services of several files from one another.
+    pub(crate) key: Span,
+    /// Where it names the other one.
+    pub(crate) at: Span,
+    /// The other one's key.
+    pub(crate) base: Span,
+}
+
 /// What was noted.
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
     pub(crate) anchors: Vec<Anchor>,
     /// Every service of every file, by the place of its key.
     pub(crate) services: BTreeMap<Span, String>,
-    /// Service, place of what it extends, the other's name.
-    pub(crate) extends: Vec<(String, Span, String)>,
+    /// What extends what, the outermost first.
+    pub(crate) extends: Vec<Extends>,
     /// Variables by the place of the scalar.
     pub(crate) uses: BTreeMap<Span, Vec<Use>>,
     /// Which env file's line set a variable.
@@ -87,9 +99,9 @@ impl Chain {
     }
 
     /// The service that a place belongs to by the text.
-    fn owner(&self, span: Span) -> Option<&str> {
-        let (at, name) = self.services.range(..=span).next_back()?;
-        (at.file == span.file).then_some(name)
+    fn owner(&self, span: Span) -> Option<Span> {
+        let (at, _) = self.services.range(..=span).next_back()?;
+        (at.file == span.file).then_some(*at)
     }
 
     /// The aliases by which the text at this place comes to be used, if it is an anchor's.
@@ -104,15 +116,20 @@ impl Chain {
     /// How the service comes to have what stands at this place: each `extends` on the way.
     fn extended(&self, span: Span, subject: &str) -> Vec<(Span, String)> {
         let Some(owner) = self.owner(span) else { return Vec::new() };
-        let (mut name, mut out) = (subject, Vec::new());
-        while name != owner && out.len() <= SHOWN {
-            let Some((_, at, base)) = self.extends.iter().find(|(n, ..)| n == name) else {
-                return Vec::new();
-            };
-            out.push((*at, format!("{name:?} extends it here")));
-            name = base;
+        let mut out = Vec::new();
+        let mut next = self.extends.iter().find(|e| e.name == subject);
+        if next.is_none_or(|e| e.key == owner) {
+            return out;
         }
-        out
+        // A ring has been refused, but its places are still told about.
+        while let Some(e) = next.filter(|_| out.len() <= self.extends.len()) {
+            out.push((e.at, format!("{:?} extends it here", e.name)));
+            if e.base == owner {
+                return out;
+            }
+            next = self.extends.iter().find(|other| other.key == e.base);
+        }
+        Vec::new()
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bounds::{self, MAX_EXTENDS};
 use crate::canonical::{absolute, canonical};
+use crate::chain::Extends;
 use crate::code::Code;
 use crate::cx::Cx;
 use crate::merge;
@@ -387,7 +388,8 @@ fn extended(
         d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
         return None;
     }
-    cx.chain.extends.push((name.to_owned(), of_span, base_name.clone()));
+    let (key, base) = (service.key_span, services[&base_name].key_span);
+    cx.chain.extends.push(Extends { name: name.to_owned(), key, at: of_span, base });
     chain.push(here);
     let base = extended(cx, files, &base_path, &base_name, chain);
     chain.pop();

@@ -188,3 +188,29 @@ fn paths_that_are_not_there() {
     says(&["services.db.image.x"], &[], "error: services.db.image is a single value: it has no \"x\"");
     says(&["services.db.zzz"], &[], "error: services.db has no \"zzz\"\nhelp: it has image, networks");
 }
+
+/// However many there are, and whatever they are called.
+#[test]
+fn each_service_of_a_chain_is_named() {
+    let mut sources = MemorySources::default()
+        .with("/p/compose.yaml", "services:\n  web:\n    extends: {file: f1.yaml, service: web}\n");
+    for i in 1..7 {
+        let text = format!("services:\n  web:\n    extends: {{file: f{}.yaml, service: web}}\n", i + 1);
+        sources = sources.with(format!("/p/f{i}.yaml"), text);
+    }
+    sources = sources.with(
+        "/p/f7.yaml",
+        "services:\n  web: {extends: {service: other}}\n  other: {extends: low}\n  low:\n    image: deep\n",
+    );
+    let req = LoadRequest {
+        cwd: PathBuf::from("/p"),
+        why: vec!["services.web.image".into()],
+        ..LoadRequest::default()
+    };
+    let text = render_answers(&load(&req, &sources).unwrap().answers, false, 100);
+    for place in (1..7).map(|i| format!("::: f{i}.yaml:3:")).chain(["::: compose.yaml:3:".into()]) {
+        assert!(text.contains(&place), "{place} isn't in\n{text}");
+    }
+    assert!(text.contains("\"web\" extends it here") && text.contains("\"other\" extends it here"), "{text}");
+    assert!(text.starts_with("services.web.image = \"deep\"\n --> f7.yaml:5:12\n"), "{text}");
+}
