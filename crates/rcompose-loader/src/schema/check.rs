@@ -224,17 +224,20 @@ fn object(cx: &mut Cx<'_>, node: &mut Node, fields: Fields, at: At<'_>) {
                 .push(format!("add `{key}:`"));
         }
     }
+    // What has to be there and isn't may stand there by another name.
+    let mut missing = fields.iter().filter(|(key, ty)| matches!(ty, Ty::Must(_)) && node.get(key).is_none());
+    let missing = missing.next().map(|(key, _)| *key).filter(|_| missing.next().is_none());
     let Some(map) = node.as_map_mut() else { return };
     for (key, item) in map {
         match fields.binary_search_by_key(&key.as_str(), |(name, _)| name) {
             Ok(i) => value(cx, item, &fields[i].1, At::Key(&at, key)),
             Err(_) if key.starts_with("x-") => {}
-            Err(_) => unknown(cx, key, item, fields, at),
+            Err(_) => unknown(cx, key, item, fields, at, missing),
         }
     }
 }
 
-fn unknown(cx: &mut Cx<'_>, key: &str, item: &Node, fields: Fields, at: At<'_>) {
+fn unknown(cx: &mut Cx<'_>, key: &str, item: &Node, fields: Fields, at: At<'_>, missing: Option<&str>) {
     let top = matches!(at, At::Top);
     let where_ = if top { "the top level".to_owned() } else { at.to_string() };
     let near = cx.nearest(key, fields.iter().map(|(name, _)| *name));
@@ -244,7 +247,7 @@ fn unknown(cx: &mut Cx<'_>, key: &str, item: &Node, fields: Fields, at: At<'_>) 
     let d = cx
         .error(item.key_span, format!("additional properties '{key}' not allowed in {where_}"))
         .is(Code::UnknownKey);
-    d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+    d.help.extend(near.or(missing).map(|n| format!("did you mean {n:?}?")));
     if elsewhere {
         d.help.push(format!("{key:?} is an attribute of a service: indent it below one"));
     }

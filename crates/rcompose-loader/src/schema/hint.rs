@@ -14,6 +14,10 @@ pub(super) fn hint(node: &Node, at: &str, want: &str) -> Option<String> {
         _ if is_attribute(at) && want.contains("mapping") => {
             Some(format!("{last:?} is an attribute of a service: indent it below one"))
         }
+        Value::Str(text) if is_hook(last) => Some(format!("write it as an entry: - command: {text}")),
+        Value::Str(text) if want == "a mapping" && last.parse::<usize>().is_ok() && is_hook(above(at)) => {
+            Some(format!("write it as - command: {text}"))
+        }
         Value::Int(n) if string && is_duration(last) => Some(format!("write it with its unit: {n}s")),
         Value::Int(_) | Value::Float(_) | Value::Bool(_) if string => {
             Some(format!("write it in quotes: \"{}\"", node.scalar_text()?))
@@ -37,6 +41,16 @@ pub(super) fn hint(node: &Node, at: &str, want: &str) -> Option<String> {
         Value::Seq(_) if want == "a mapping" => Some("leave out the dashes".into()),
         _ => None,
     }
+}
+
+/// Lists of commands around a container's life.
+fn is_hook(key: &str) -> bool {
+    matches!(key, "pre_start" | "post_start" | "pre_stop")
+}
+
+/// The key above the last one.
+fn above(at: &str) -> &str {
+    at.rsplit('.').nth(1).unwrap_or_default()
 }
 
 /// `services.image`: indented one level too little.
