@@ -168,13 +168,6 @@ pub(crate) const TABLE: &[Capability] = &[
         "`use_api_socket`",
     ),
     line(Services, "services.*.userns_mode", Not(&["host", ""]), Ignored(NOTHING), "`userns_mode`"),
-    line(
-        Builds,
-        "services.*.build.context",
-        Has(&[".tar", ".tgz"]),
-        Refused("building ends with an error"),
-        "archives from the web as contexts",
-    ),
     line(Builds, "services.*.build.isolation", Given, Ignored(WINDOWS), ""),
     line(
         Builds,

@@ -131,3 +131,38 @@ fn prints_what_bake_takes() {
     }
     assert!(!done.stdout.contains("\"B\""));
 }
+
+/// Serves a body to everyone who asks; its address.
+fn serve(body: Vec<u8>) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0u8; 4096];
+            let _ = stream.read(&mut asked).unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn contexts_from_the_web() {
+    let Some(p) = Project::empty("build-web") else { return };
+    p.file("Dockerfile", "FROM scratch\nCOPY file /\n");
+    p.file("file", "of the web\n");
+    let tar = Command::new("tar").args(["-cz", "Dockerfile", "file"]).current_dir(p.dir()).output().unwrap();
+    let archive = format!("{}/context.tar.gz", serve(tar.stdout));
+    p.run(&format!("image build -o out {archive}")).ok();
+    assert_eq!(std::fs::read_to_string(p.dir().join("out/file")).unwrap(), "of the web\n");
+    p.file("compose.yaml", &format!("services:\n  box: {{build: \"{archive}\"}}\n"));
+    p.run("build").ok();
+    p.run("down --rmi all").ok();
+    let dockerfile = serve(b"FROM busybox:latest\nRUN true\n".to_vec());
+    p.run(&format!("image build -q {dockerfile}/Dockerfile")).ok();
+}

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcompose_build::SecretSource;
-use rcompose_image::Store;
+use rcompose_image::{Download, Store};
 use rcompose_loader::Remote;
 use rcompose_model::FileSource;
 use serde_json::Value;
@@ -46,12 +46,29 @@ impl Inputs {
     pub(crate) fn context(&mut self, cx: &Context, place: &str) -> Result<PathBuf, Failure> {
         match Remote::parse(place).map_err(fetch_failure)? {
             Some(Remote::Git(git)) => cx.sources().checkout(&git).map_err(fetch_failure),
-            _ if place.contains("://") => Err(Failure::unsupported(format!(
-                "the build context {place} isn't a directory or a git repository"
-            ))
-            .hint("download it and give its directory")),
+            _ if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),
+            _ if place.contains("://") => Err(Failure::user(format!(
+                "the build context {place} is neither a directory, nor an archive, nor a git repository"
+            ))),
             _ => Ok(cx.env.cwd.join(place)),
         }
+    }
+
+    /// What is at an address: an archive with the context, or a Dockerfile alone.
+    fn fetched(&mut self, cx: &Context, url: &str) -> Result<PathBuf, Failure> {
+        let failed = |e: std::io::Error| Failure::io(format_args!("fetch the build context {url}"), &e);
+        let mut body = Download::open(url).map_err(|e| Failure::io(format_args!("fetch {url}"), &e))?;
+        let mut head = Vec::new();
+        body.by_ref().take(512).read_to_end(&mut head).map_err(failed)?;
+        let archive = is_archive(&head);
+        let mut whole = head.as_slice().chain(body);
+        if archive {
+            return self.archive(cx, whole);
+        }
+        let directory = self.directory(cx)?;
+        let mut file = std::fs::File::create(directory.join("Dockerfile")).map_err(failed)?;
+        std::io::copy(&mut whole, &mut file).map_err(failed)?;
+        Ok(directory)
     }
 
     /// The context in a tar archive, perhaps compressed.
@@ -211,6 +228,13 @@ fn sweep(base: &Path) {
             // Another build is faster with it.
         }
     }
+}
+
+/// A tar archive, plain or compressed by gzip, bzip2, xz or zstd.
+pub(crate) fn is_archive(head: &[u8]) -> bool {
+    let magics: [&[u8]; 4] =
+        [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
+    magics.iter().any(|m| head.starts_with(m)) || head.get(257..262) == Some(b"ustar")
 }
 
 fn fetch_failure(e: rcompose_loader::FetchError) -> Failure {

@@ -34,7 +34,7 @@ pub(crate) use cached::{Cached, Pruning, cached, prune};
 pub(crate) use checking::check_request;
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
-pub(crate) use inputs::{Inputs, secret};
+pub(crate) use inputs::{Inputs, is_archive, secret};
 pub(crate) use outputs::Output as Delivery;
 pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
 pub(crate) use request::{context_place, network as build_network};

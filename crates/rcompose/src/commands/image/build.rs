@@ -14,7 +14,7 @@ use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
     BuildWanted, Caches, Delivery, Inputs, build_and_deliver, build_network, check_request, context_place,
-    parse_reference, secret as build_secret,
+    is_archive, parse_reference, secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -191,13 +191,6 @@ fn context(
         None => DockerfileSource::default(),
     };
     Ok((context, dockerfile))
-}
-
-/// A tar archive, plain or compressed by gzip, bzip2, xz or zstd.
-fn is_archive(head: &[u8]) -> bool {
-    let magics: [&[u8]; 4] =
-        [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
-    magics.iter().any(|m| head.starts_with(m)) || head.get(257..262) == Some(b"ustar")
 }
 
 fn utf8(text: Vec<u8>) -> Result<String, Failure> {
