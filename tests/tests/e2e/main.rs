@@ -14,6 +14,7 @@ mod dockerfiles;
 mod examples;
 mod health;
 mod hooks;
+mod images;
 mod lifecycle;
 mod mounts;
 mod network;

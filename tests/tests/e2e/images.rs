@@ -1,0 +1,103 @@
+//! Images of containers, and images on their way to a registry and back.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use rcompose_e2e::Project;
+
+#[test]
+fn a_container_becomes_an_image() {
+    let yaml = format!(
+        "services:\n  box:\n    image: busybox:latest\n    command: {}\n    volumes: [data:/data]\nvolumes: {{data: {{}}}}\n",
+        super::POLITE
+    );
+    let Some(p) = Project::new("images-commit", &yaml) else { return };
+    p.run("up -d").ok();
+    p.sh("box", "mkdir /made; echo text > /made/file; echo kept > /data/kept; rm /etc/group").ok();
+    p.run("export -o box.tar box").ok();
+    let listed = Command::new("tar").arg("tf").arg(p.dir().join("box.tar")).output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let has = |name: &str| listed.lines().any(|l| l == name);
+    assert!(has("made/file") && has("bin/sh") && has("data/") && !has("data/kept") && !has("etc/group"));
+    let change =
+        ["commit", "-m", "as it is", "-c", "CMD [\"cat\", \"/made/file\"]", "box", "images-commit:1"];
+    p.cmd_args(change).run().unwrap().ok().out("sha256:");
+    p.run("image inspect -f {{.Config.Cmd}} images-commit:1").ok().out("[cat /made/file]\n");
+    p.run("image history --format {{.Comment}} images-commit:1").ok().out("as it is\n");
+    p.run("down -v").ok();
+    p.file("compose.yaml", "services:\n  again: {image: images-commit:1}\n");
+    p.run("run --rm -T again").ok().out("text\n");
+    p.run("run --rm -T again ls /etc/group").code_is(1);
+    p.run("down -v --remove-orphans").ok();
+    p.run("image rm images-commit:1").ok().out("Untagged: images-commit:1\nDeleted: sha256:");
+    p.nothing_left(true);
+}
+
+/// Debian's docker-registry on loopback with `user`, `U*U`: a test vector of crypt_blowfish.
+struct Registry(Child, String);
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Registry {
+    fn start(p: &Project) -> Option<Self> {
+        if Command::new("docker-registry").arg("--version").output().is_err() {
+            eprintln!("SKIP: there is no docker-registry");
+            return None;
+        }
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let dir = p.dir().join("registry").display().to_string();
+        p.file("registry/htpasswd", "user:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n");
+        p.file(
+            "registry/config.yml",
+            &format!(
+                "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {dir}/data}}}}\nhttp: {{addr: '{address}'}}\nauth: {{htpasswd: {{realm: test, path: {dir}/htpasswd}}}}\n"
+            ),
+        );
+        let mut child = Command::new("docker-registry")
+            .args(["serve", &format!("{dir}/config.yml")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("listening on") {
+            assert!(log.read_line(&mut said).unwrap() > 0, "the registry ended: {said}");
+        }
+        // It must not block on a full pipe.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Some(Self(child, address))
+    }
+}
+
+#[test]
+fn to_a_registry_with_a_password_and_back() {
+    let Some(p) = Project::empty("images-push") else { return };
+    let p = p.env("DOCKER_CONFIG", "docker-config");
+    let Some(registry) = Registry::start(&p) else { return };
+    let name = format!("{}/team/app:1", registry.1);
+    let yaml = format!(
+        "services:\n  app: {{image: '{name}', build: {{dockerfile_inline: \"FROM busybox\\nRUN echo pushed > /f\\nCMD cat /f\\n\"}}}}\n  other: {{image: busybox}}\n"
+    );
+    p.file("compose.yaml", &yaml);
+    p.run("build app").ok();
+    p.run("push").code_is(1).err("wants a login").err(&format!("rcompose login {}", registry.1));
+    p.run("push --ignore-push-failures").ok();
+    p.run(&format!("login -u user -p wrong {}", registry.1)).code_is(1).err("refuses the login");
+    let login = format!("login -u user --password-stdin {}", registry.1);
+    p.cmd(&login).stdin("U*U\n").run().unwrap().ok().out("Login Succeeded").err("stored unencrypted");
+    p.run("push").ok().err("Pushed");
+    p.run(&format!("image push {name}")).ok().out("digest: sha256:");
+    p.run(&format!("image rm {name}")).ok();
+    p.run("up --no-build app").ok().out("pushed");
+    p.run("down --rmi all").ok();
+    p.run(&format!("logout {}", registry.1)).ok().out("Removing login credentials");
+    p.run("pull app").code_is(1).err("wants a login");
+    p.nothing_left(true);
+}
