@@ -5,6 +5,8 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rcompose_image::Guard;
+
 use crate::BuildError;
 
 /// A directory that goes with its value.
@@ -51,7 +53,7 @@ pub(crate) fn decoded(path: &Path) -> io::Result<Box<dyn Read>> {
     file.by_ref().take(6).read_to_end(&mut head)?;
     file.rewind()?;
     let file = BufReader::with_capacity(128 * 1024, file);
-    Ok(match head.as_slice() {
+    let plain: Box<dyn Read> = match head.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(file)?),
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
@@ -59,5 +61,7 @@ pub(crate) fn decoded(path: &Path) -> io::Result<Box<dyn Read>> {
             Box::new(lzma_rust2::XzReader::new_mem_limit(file, true, XZ_MEMORY))
         }
         _ => Box::new(file),
-    })
+    };
+    // Headers that want all memory end it.
+    Ok(Box::new(Guard::new(plain)))
 }

@@ -151,10 +151,11 @@ impl Walk<'_> {
                 continue;
             }
             let before = self.entries.len();
-            self.entries.push(Entry { below, node: child.clone() });
-            if child.is_dir() {
+            let directory = child.is_dir().then(|| child.clone());
+            self.entries.push(Entry { below, node: child });
+            if let Some(directory) = directory {
                 let own = Fits { ignored: own_ignored, excluded: own_excluded, included: own_included };
-                self.below(&child, &own)?;
+                self.below(&directory, &own)?;
             }
             // A directory that isn't taken itself is there only for what is taken in it.
             if !taken && self.entries.len() == before + 1 {

@@ -191,6 +191,23 @@ fn addresses() {
     );
 }
 
+/// An archive whose extended header says that it is huge.
+#[test]
+fn an_archive_that_wants_all_memory() {
+    let w = World::new();
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::XHeader);
+    header.set_path("x").unwrap();
+    header.set_size(1 << 40);
+    header.set_cksum();
+    let mut bytes = archive()[..1024].to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(std::iter::repeat_n(b'1', 1 << 20));
+    fs::write(w.temp.path().join("ctx/evil.tar"), bytes).unwrap();
+    let said = w.fails("FROM scratch\nADD evil.tar /x/\n");
+    assert!(said.contains("failed to unpack"), "{said}");
+}
+
 #[test]
 fn repositories() {
     let w = World::new();

@@ -39,4 +39,5 @@ pub use store::{
     Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,
     history_json, inspect_json,
 };
+pub use stream::Guard;
 pub use time::rfc3339;

@@ -14,7 +14,7 @@ const MOST_MAPS: u32 = 16 * 1024;
 const BLOCK: usize = 512;
 
 /// Passes an archive's bytes through and looks at its headers.
-pub(crate) struct Guard<R> {
+pub struct Guard<R> {
     inner: R,
     state: State,
     block: Vec<u8>,
@@ -40,7 +40,8 @@ enum State {
 }
 
 impl<R: Read> Guard<R> {
-    pub(crate) fn new(inner: R) -> Self {
+    /// Looks at what is read from here.
+    pub fn new(inner: R) -> Self {
         Self {
             inner,
             state: State::Header,

@@ -5,5 +5,6 @@ mod guard;
 mod pipeline;
 
 pub(crate) use decompress::decompressed;
-pub(crate) use guard::{Guard, pax};
+pub use guard::Guard;
+pub(crate) use guard::pax;
 pub(crate) use pipeline::{feed, with_hash};
