@@ -28,7 +28,7 @@ pub(crate) const FOR_DEMO: &[Need] = &[
     need("nftables", "/usr/sbin/nft"),
 ];
 
-/// For the tests, too: a registry to pull from, and another tool's opinion of our images.
+/// For the tests, too: a registry to pull from, and other tools' opinion of our images.
 pub(crate) const FOR_CI: &[Need] = &[
     FOR_DEMO[0],
     FOR_DEMO[1],
@@ -38,6 +38,9 @@ pub(crate) const FOR_CI: &[Need] = &[
     FOR_DEMO[5],
     need("docker-registry", "/usr/bin/docker-registry"),
     need("skopeo", "/usr/bin/skopeo"),
+    need("umoci", "/usr/bin/umoci"),
+    need("openssl", "/usr/bin/openssl"),
+    need("procps", "/usr/bin/pgrep"),
 ];
 
 fn is_there(need: &Need) -> bool {

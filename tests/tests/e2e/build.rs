@@ -36,7 +36,7 @@ fn failing_step_shows_output_line_and_status() {
     else {
         return;
     };
-    let done = p.run("build").code_is(1).err("42").err("Dockerfile:3");
+    let done = p.run("build").code_is(1).err("42").err("--> Dockerfile:3");
     let all = format!("{}{}", done.stdout, done.stderr);
     assert!(all.contains("working") && all.contains("broken"), "{}", done.describe());
     p.run("up -d").code_is(1);

@@ -102,8 +102,18 @@ impl Store {
         Ok(staging)
     }
 
-    /// Makes the files in the upper directory a layer, without copying them. The overlay must be unmounted.
+    /// Makes the files in the upper directory a layer, without copying them. The overlay must be unmounted. Whoever
+    /// prunes may take it at once: [`Store::commit_held`] is for layers that are to stay until an image has them.
     pub fn commit_layer(&self, staging: Staging) -> Result<LayerInfo> {
+        self.commit(staging, None)
+    }
+
+    /// As [`Store::commit_layer`]; the hold has it before anybody else can see it without.
+    pub fn commit_held(&self, staging: Staging, hold: &Hold) -> Result<LayerInfo> {
+        self.commit(staging, Some(hold))
+    }
+
+    fn commit(&self, staging: Staging, hold: Option<&Hold>) -> Result<LayerInfo> {
         let mut hasher = BufWriter::with_capacity(64 * 1024, Hasher::new());
         let content = layer_tar::write(&staging.upper(), Walk::Adopt, &mut hasher)?;
         let hasher =
@@ -111,6 +121,9 @@ impl Store {
         let info = LayerInfo { stream: hasher.bytes(), id: LayerId(hasher.finish()), content };
         let _adding = self.adding()?;
         self.place(&staging.temp.path().join("layer"), &info)?;
+        if let Some(hold) = hold {
+            hold.keep(&info.id)?;
+        }
         Ok(info)
     }
 

@@ -239,3 +239,24 @@ fn opening_is_cheap() {
     room.store.get(&reference("base")).unwrap();
     println!("get: {:?}", start.elapsed());
 }
+
+#[test]
+fn a_held_layer_is_never_pruned() {
+    let room = Room::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                room.store.prune_layers().unwrap();
+            }
+        });
+        for n in 0..100 {
+            let hold = room.store.hold().unwrap();
+            let staging = room.store.new_layer_dir().unwrap();
+            fs::write(staging.upper().join("file"), n.to_string()).unwrap();
+            let layer = room.store.commit_held(staging, &hold).unwrap();
+            assert!(room.store.layer_path(&layer.id).is_some(), "layer {n}");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -54,10 +54,7 @@ impl StagedLayer for Staged<'_> {
 
     fn commit(self: Box<Self>) -> Result<Digest, OutsideError> {
         let Self { layers, staging, .. } = *self;
-        let info = layers.store.commit_layer(staging)?;
-        if !layers.hold.layer(&info.id)? {
-            return Err(format!("layer {} was removed by somebody else", info.id).into());
-        }
+        let info = layers.store.commit_held(staging, &layers.hold)?;
         // For the next build, whatever becomes of the image.
         layers.store.keep(&info.id)?;
         Ok(info.id.0)

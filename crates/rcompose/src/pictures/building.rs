@@ -1,9 +1,10 @@
 //! Images from Dockerfiles.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use rcompose_build::{BuildRequest, Built};
+use rcompose_build::{BuildError, BuildRequest, Built};
 use rcompose_engine::FailureKind;
 use rcompose_image::{Digest, ImageError, RemoveOptions, Store};
 use rcompose_machine::ProcessStepRunner;
@@ -283,12 +284,26 @@ fn build_with(
     let request = BuildRequest { inline_cache: caches.to.iter().any(Cache::is_inline), ..request.clone() };
     super::caches::read(cx, store, &caches.from, events)?;
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
-    let built = rcompose_build::build(layers, &request, &runner, &Bases { cx, store }, events)?;
+    let built = rcompose_build::build(layers, &request, &runner, &Bases { cx, store }, events);
+    let built = built.map_err(|e| from_here(&cx.env.cwd, e))?;
     super::caches::write(cx, store, &caches.to, &built, events)?;
     if built.ran_steps > 0 {
         bound(cx, store)?;
     }
     Ok(built)
+}
+
+/// Names the Dockerfile as a person in this directory would.
+fn from_here(cwd: &Path, mut e: BuildError) -> BuildError {
+    if let Ok(file) = Path::new(&e.file).strip_prefix(cwd) {
+        e.file = file.display().to_string();
+    }
+    e.more.iter_mut().for_each(|m| {
+        if let Ok(file) = Path::new(&m.file).strip_prefix(cwd) {
+            m.file = file.display().to_string();
+        }
+    });
+    e
 }
 
 /// Builds one image that belongs to no service, without a word.
