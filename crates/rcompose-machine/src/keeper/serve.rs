@@ -1,6 +1,8 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,8 @@ struct Keeper {
     dirs: Dirs,
     project: ProjectName,
     listener: OwnedFd,
+    /// Which file the listener's socket is.
+    socket: Option<(u64, u64)>,
     children: Children,
     supervisor: Option<Supervisor>,
     broken: u32,
@@ -65,6 +69,7 @@ fn keep(dirs: Dirs, project: ProjectName) -> Result<(), Fault> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let run = dirs.project_run(&project);
     fs::create_dir_all(&run)?;
+    let socket = socket_file(&run);
     let lock = File::create(run.join("keeper.lock"))?;
     // A former keeper may be in its last moments: wait for its end.
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
@@ -75,12 +80,19 @@ fn keep(dirs: Dirs, project: ProjectName) -> Result<(), Fault> {
         dirs,
         project,
         listener,
+        socket,
         supervisor: None,
         broken: 0,
         finishing: false,
     };
     keeper.spawn_supervisor()?;
     keeper.run(&signals)
+}
+
+/// Device and number of the socket in a project's run directory.
+fn socket_file(run: &Path) -> Option<(u64, u64)> {
+    let sock = fs::symlink_metadata(run.join("sock")).ok()?;
+    Some((sock.dev(), sock.ino()))
 }
 
 impl Keeper {
@@ -222,7 +234,11 @@ impl Keeper {
                 format!("the supervisor of {} died {MOST_BROKEN} times in a row", self.project).into()
             );
         }
-        if !self.dirs.project(&self.project).exists() && self.children.is_empty() {
+        // Killed while it cleared up behind the last container: nobody reaches us by our socket any more, and another
+        // keeper may be waiting for our end in the same directories. It finishes what is left to do.
+        let sealed = socket_file(&self.dirs.project_run(&self.project)) != self.socket;
+        let gone = sealed || !self.dirs.project(&self.project).exists();
+        if gone && self.children.is_empty() {
             self.finishing = true;
             return Ok(());
         }

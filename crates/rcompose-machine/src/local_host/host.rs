@@ -1,6 +1,7 @@
 //! What the supervisor asks of this machine.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -244,7 +245,21 @@ impl Host for LocalHost {
 
     fn seal(&self, late: &mut dyn FnMut() -> bool) -> bool {
         let run = self.dirs.project_run(&self.project);
-        let Ok(lock) = fs::File::create(run.join("start.lock")) else { return false };
+        let lock = match fs::File::create(run.join("start.lock")) {
+            Ok(lock) => lock,
+            // Its directory went, and the socket in it: whoever comes now comes to another keeper. What is there by then
+            // is that one's.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if late() {
+                    return false;
+                }
+                if let Err(e) = self.keeper.tell(&ToKeeper::Finish) {
+                    eprintln!("supervisor: {e}");
+                }
+                return true;
+            }
+            Err(_) => return false,
+        };
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             return false;
         }

@@ -14,11 +14,18 @@ const SUBSYSTEM: u16 = 10 << 8;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NEWTABLE: u16 = SUBSYSTEM;
+const GETTABLE: u16 = SUBSYSTEM | 1;
 const DELTABLE: u16 = SUBSYSTEM | 2;
 const NEWCHAIN: u16 = SUBSYSTEM | 3;
 const NEWRULE: u16 = SUBSYSTEM | 6;
 const DELRULE: u16 = SUBSYSTEM | 8;
 const NLMSG_ERROR: u16 = 2;
+/// `NFTA_TABLE_NAME`.
+const TABLE_NAME: u16 = 1;
+/// `NFTA_TABLE_USERDATA`, since Linux 5.10.
+const TABLE_USERDATA: u16 = 6;
+/// Length of `nfgenmsg`.
+const GENMSG: usize = 4;
 /// `NFTA_RULE_EXPRESSIONS`, a nest.
 const EXPRESSIONS: u16 = 4 | 0x8000;
 /// `NFPROTO_IPV4`.
@@ -51,7 +58,7 @@ impl Transaction {
     /// Makes a whole table; `EXCL` refuses one that is there.
     fn create(&mut self, table: &Table, exclusive: u16) {
         self.push(NEWTABLE, CREATE | exclusive, IPV4, format!("create table {}", table.name), |a| {
-            a.text(1, &table.name);
+            a.text(TABLE_NAME, &table.name).bytes(TABLE_USERDATA, &comment(&fingerprint(table)));
         });
         for chain in &table.chains {
             let hook = chain.hook;
@@ -90,13 +97,9 @@ impl Transaction {
         let label = format!("change chain {chain} of table {table}");
         match change {
             Change::Insert { rule, mark } => self.push(NEWRULE, CREATE, family, label, |a| {
-                // A comment as nft writes it: type 0, length, text with its terminator.
-                let mut comment = vec![0, (mark.len() + 1) as u8];
-                comment.extend_from_slice(mark.as_bytes());
-                comment.push(0);
                 a.text(1, table).text(2, chain);
                 a.bytes(EXPRESSIONS, &encode_rule(rule).0);
-                a.bytes(7, &comment);
+                a.bytes(7, &comment(mark));
             }),
             Change::Delete { handle } => self.push(DELRULE, 0, family, label, |a| {
                 a.text(1, table).text(2, chain);
@@ -129,10 +132,14 @@ impl Transaction {
     }
 
     /// Sends everything in one piece from the calling thread's namespace.
-    pub(crate) fn commit(mut self, place: Place) -> Result<(), NetError> {
+    pub(crate) fn commit(self, place: Place) -> Result<(), NetError> {
         if self.actions.is_empty() {
             return Ok(());
         }
+        self.commit_by(Netlink::netfilter()?, place)
+    }
+
+    fn commit_by(mut self, netlink: Netlink, place: Place) -> Result<(), NetError> {
         // Errors come for every message; an acknowledgement is asked of the last one only, and comes after them.
         let at = self.last + 6;
         let flags = ACK | u16::from_ne_bytes([self.wire[at], self.wire[at + 1]]);
@@ -147,7 +154,6 @@ impl Transaction {
         put_header(&mut wire, BATCH_END, REQUEST, last + 1, frame.len());
         wire.extend_from_slice(&frame);
 
-        let netlink = Netlink::netfilter()?;
         make_room(netlink.socket(), wire.len())?;
         netlink.send(&wire)?;
         let result = self.answers(&netlink, last);
@@ -226,18 +232,53 @@ fn make_room(socket: &Socket, length: usize) -> Result<(), NetError> {
         .map_err(|e| NetError::kernel("make room for a firewall batch", e))
 }
 
-/// Puts a table in force in the calling thread's namespace, in place of one of the same name.
+/// Puts a table in force in the calling thread's namespace, in place of one of the same name. One that is there just so
+/// stays: whoever takes over from another process changes nothing, and waits for nothing.
 pub(crate) fn apply(table: &Table, place: Place) -> Result<(), NetError> {
-    // Nearly always there is none yet; then nothing is deleted, and nothing has to be waited for.
-    let mut fresh = Transaction::default();
-    fresh.create(table, EXCL);
-    match fresh.commit(place) {
-        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST.raw_os_error()) => {}
-        other => return other,
-    }
+    let netlink = Netlink::netfilter()?;
     let mut transaction = Transaction::default();
-    transaction.replace(table);
-    transaction.commit(place)
+    // Looked up first: a refused transaction costs the kernel an RCU grace period, 20 ms (nf_tables_abort).
+    match present(&netlink, &table.name)? {
+        None => transaction.create(table, EXCL),
+        Some(state) if state == comment(&fingerprint(table)) => return Ok(()),
+        Some(_) => transaction.replace(table),
+    }
+    transaction.commit_by(netlink, place)
+}
+
+/// The user data of a table of this namespace; `None`: there is no such table.
+fn present(netlink: &Netlink, name: &str) -> Result<Option<Vec<u8>>, NetError> {
+    for body in netlink.dump_raw(GETTABLE, &[IPV4, 0, 0, 0], "list firewall tables")? {
+        let (mut ours, mut data) = (false, Vec::new());
+        for (kind, value) in parse_attributes(body.get(GENMSG..).unwrap_or(&[])) {
+            match kind {
+                TABLE_NAME => ours = value.strip_suffix(&[0]).unwrap_or(value) == name.as_bytes(),
+                TABLE_USERDATA => data = value.to_vec(),
+                _ => {}
+            }
+        }
+        if ours {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// A comment as nft writes it into user data: type 0, length, text with its terminator.
+fn comment(text: &str) -> Vec<u8> {
+    let mut data = vec![0, (text.len() + 1) as u8];
+    data.extend_from_slice(text.as_bytes());
+    data.push(0);
+    data
+}
+
+/// Tells two contents of a table apart (FNV-1a of what it says in nft's syntax).
+fn fingerprint(table: &Table) -> String {
+    let hash = table
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("rcompose {hash:016x}")
 }
 
 /// Removes a table; a missing one is fine.
