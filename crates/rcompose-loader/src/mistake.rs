@@ -182,6 +182,11 @@ impl<'l> Here<'l> {
         if let Some((key, value)) =
             text.split_once(':').filter(|(k, _)| !k.is_empty() && k.chars().all(plain))
         {
+            if value.is_empty() {
+                // Nothing is wrong with this one: it is what a key further up was to have.
+                let (before, before_text) = self.above(line).next()?;
+                return if colon(before_text).is_none() { self.key_without_colon(before) } else { None };
+            }
             return Some(Mistake {
                 message: "a space is missing behind the colon".into(),
                 at: Some(self.whole(line)),

@@ -201,6 +201,21 @@ help: write command: "echo: hello"
 }
 
 #[test]
+fn missing_colon_above_a_whole_section() {
+    says(
+        "name: x\n\nservices\n  app:\n    image: nginx\n",
+        r#"
+error: invalid YAML: a colon is missing behind the key
+ --> compose.yaml:3:1
+  |
+3 | services
+  | ^^^^^^^^
+help: write `services:`
+"#,
+    );
+}
+
+#[test]
 fn missing_colon() {
     says(
         "services:\n  web:\n    image nginx\n    ports:\n      - \"80:80\"\n",
