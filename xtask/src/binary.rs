@@ -35,7 +35,7 @@ fn is_installed(target: &str) -> bool {
 pub(crate) fn build() -> Result<PathBuf> {
     let target = target();
     let mut args = vec!["build", "--release", "--package", "rcompose"];
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new(crate::sh::cargo());
     if let Some(t) = &target {
         args.extend(["--target", t]);
         // Some crates compile a little C without the C library; the host's compiler does for that.

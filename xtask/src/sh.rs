@@ -1,15 +1,23 @@
 //! Running other programs, said before it is done.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The repository.
+/// The repository. `cargo run` says where it is; a path compiled in would be that of whichever clone filled a shared
+/// target folder first.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.parent().unwrap_or(&here).to_owned()
+}
+
+/// The cargo that runs us, else the one of the search path.
+pub(crate) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Our own folder for what is made: `target`.
@@ -31,15 +39,17 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Prints a command and runs it with our own streams; an error unless it succeeds.
-pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
-    println!("$ {program} {}", args.join(" "));
+pub(crate) fn run(program: impl AsRef<OsStr>, args: &[&str]) -> Result<()> {
+    let program = program.as_ref();
+    let name = program.to_string_lossy();
+    println!("$ {name} {}", args.join(" "));
     let status = Command::new(program)
         .args(args)
         .current_dir(root())
         .status()
-        .with_context(|| format!("run {program}"))?;
+        .with_context(|| format!("run {name}"))?;
     if !status.success() {
-        bail!("`{program} {}` failed: {status}", args.join(" "));
+        bail!("`{name} {}` failed: {status}", args.join(" "));
     }
     Ok(())
 }
@@ -55,7 +65,7 @@ pub(crate) fn cargo_lines(args: &[&str], env: &[(&str, &Path)], mut each: impl F
     println!("$ cargo {}", args.join(" "));
     // Both streams in one pipe, so that their order stays; the runner's lines and the tests' words belong together.
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new(cargo());
     command.args(args).current_dir(root()).envs(env.iter().copied());
     command.stdout(writer.try_clone().context("copy the pipe")?).stderr(writer);
     let mut child = command.spawn().context("run cargo")?;

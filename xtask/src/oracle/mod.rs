@@ -57,7 +57,8 @@ fn binary() -> Result<PathBuf> {
     }
     let args = ["build", "--quiet", "--package", "rcompose"];
     println!("$ cargo {}", args.join(" "));
-    let built = Command::new(env!("CARGO")).args(args).current_dir(root()).status().context("run cargo")?;
+    let built =
+        Command::new(crate::sh::cargo()).args(args).current_dir(root()).status().context("run cargo")?;
     ensure!(built.success(), "the build failed");
     Ok(cargo_target_dir().join("debug/rcompose"))
 }
