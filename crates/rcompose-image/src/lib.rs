@@ -22,7 +22,7 @@ mod stream;
 mod time;
 
 pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
-pub use credentials::{AuthSource, Credential, CredentialError, DockerConfig, Stored};
+pub use credentials::{AuthConfig, AuthSource, Credential, CredentialError, DockerConfig, Stored};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use platform::{Platform, PlatformError};

@@ -10,7 +10,7 @@ use rcompose_machine::{Dirs, ProjectRecord};
 use rcompose_model::{ProjectName, ServiceName};
 
 use crate::args::Global;
-use crate::env::Env;
+use crate::env::{Env, Registries};
 use crate::failure::Failure;
 use crate::remote::Files;
 
@@ -101,7 +101,10 @@ impl Context {
             (None, false) => self.env.cache().unwrap_or_else(|| self.dirs.remote()),
             _ => self.dirs.remote(),
         };
-        Files::new(cache, self.env.registries(), self.env.git())
+        // docker compose's flag, which is for projects in registries and not for images.
+        let registries =
+            Registries { insecure: self.global.insecure_registry.clone(), ..self.env.registries() };
+        Files::new(cache, registries, self.env.git())
     }
 
     /// The request to the loader, as the command line and the environment have it.

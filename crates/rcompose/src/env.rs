@@ -8,6 +8,7 @@
 //! | `COMPOSE_REMOVE_ORPHANS`, `COMPOSE_IGNORE_ORPHANS` | defaults of `--remove-orphans`; no warning of orphans |
 //! | `NO_COLOR` | no colours |
 //! | `DOCKER_CONFIG` | directory of the registries' credentials; `~/.docker` unless set |
+//! | `DOCKER_AUTH_CONFIG` | credentials as JSON, which come before those that are kept |
 //! | `RCOMPOSE_REGISTRY_CONFIG` | directory of `daemon.json` and `certs.d`; `/etc/docker` and `~/.config/docker` unless set |
 //! | `SOURCE_DATE_EPOCH` | seconds since 1970 that builds date everything with |
 //! | `XDG_CACHE_HOME` | where remote projects are kept for who isn't root; `~/.cache` unless set |
@@ -33,6 +34,10 @@ pub(crate) struct Env {
 pub(crate) struct Registries {
     /// Directory of the credentials.
     pub(crate) docker_config: Option<PathBuf>,
+    /// Credentials that come before those, as they stand in the environment.
+    pub(crate) auths: Option<String>,
+    /// Registries that need no TLS.
+    pub(crate) insecure: Vec<String>,
     /// Directories such as `/etc/docker`.
     pub(crate) settings: Vec<PathBuf>,
 }
@@ -100,7 +105,8 @@ impl Env {
                 ["/etc".into()].into_iter().chain(home).map(|dir: PathBuf| dir.join("docker")).collect()
             }
         };
-        Registries { docker_config: self.docker_config(), settings }
+        let auths = self.get("DOCKER_AUTH_CONFIG").map(str::to_owned);
+        Registries { docker_config: self.docker_config(), auths, insecure: Vec::new(), settings }
     }
 
     /// What builds date everything with.

@@ -16,9 +16,13 @@ struct Room {
 
 impl Room {
     fn new(name: &str) -> Self {
+        Self::at(name, "127.0.0.1")
+    }
+
+    fn at(name: &str, ip: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("rc-remote-{name}-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("here")).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = TcpListener::bind(format!("{ip}:0")).unwrap().local_addr().unwrap().to_string();
         Self { dir, server: None, address }
     }
 
@@ -38,6 +42,21 @@ impl Room {
         let text = String::from_utf8(text).unwrap();
         text.replace(&self.dir.join("root/lib/remote").display().to_string(), "CACHE")
             .replace(&self.address, "HOST")
+    }
+
+    fn serve_registry(&mut self) {
+        let config = self.dir.join("registry.yml");
+        let storage = self.dir.join("storage").display().to_string();
+        let text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{}'}}\n",
+            self.address
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("docker-registry");
+        self.serve(command.arg("serve").arg(&config).stderr(Stdio::piped()));
+        // It must not block on a full pipe.
+        let log = self.server.as_mut().unwrap().stderr.take().unwrap();
+        std::thread::spawn(move || BufReader::new(log).lines().for_each(drop));
     }
 
     /// Waits until the server takes connections.
@@ -234,19 +253,7 @@ fn registries() {
         return;
     }
     let mut room = Room::new("oci");
-    let config = room.dir.join("registry.yml");
-    let storage = room.dir.join("storage").display().to_string();
-    let text = format!(
-        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{}'}}\n",
-        room.address
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut command = Command::new("docker-registry");
-    room.serve(command.arg("serve").arg(&config).stderr(Stdio::piped()));
-    // It must not block on a full pipe.
-    let log = room.server.as_mut().unwrap().stderr.take().unwrap();
-    std::thread::spawn(move || BufReader::new(log).lines().for_each(drop));
-
+    room.serve_registry();
     let project = "application/vnd.docker.compose.project";
     let main =
         "services: {a: {image: one, env_file: x.env, build: ./b, extends: {file: base.yaml, service: b}}}\n";
@@ -313,4 +320,43 @@ fn registries() {
     server.wait().unwrap();
     assert!(room.config(&format!("{url}@{digest}")).contains("image: two\n"));
     assert!(room.config(&format!("{url}:v1")).contains("can't be reached"));
+}
+
+const APART: &str = "RCOMPOSE_TEST_APART";
+
+/// In a network of its own: a registry without TLS that isn't on loopback is spoken to if that is asked for.
+#[test]
+fn registries_without_tls() {
+    let script =
+        r#"ip link set lo up && ip address add 10.9.9.2/32 dev lo && exec "$0" --exact apart --nocapture"#;
+    let out = Command::new("unshare")
+        .args(["--net", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .env(APART, "1")
+        .output();
+    let Ok(out) = out else { return eprintln!("SKIP: there is no unshare") };
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+}
+
+#[test]
+fn apart() {
+    if std::env::var_os(APART).is_none() || !is_there("docker-registry", &["--version"]) {
+        return;
+    }
+    let mut room = Room::at("plain", "10.9.9.2");
+    room.serve_registry();
+    let file =
+        ("file+yaml", r#"{"com.docker.compose.file": "compose.yaml"}"#, "services: {a: {image: one}}\n");
+    manifest(&room.address, "v1", "application/vnd.docker.compose.project", &[file]);
+    let url = format!("oci://{}/p:v1", room.address);
+    let config = |more: &[&str]| {
+        let out = room.command(&[more, &["-f", &url, "config"]].concat(), None);
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+    };
+    let refused = config(&[]);
+    assert!(refused.contains("it doesn't speak TLS"), "{refused}");
+    assert!(config(&["--insecure-registry", "10.9.9.3:5000"]).contains("it doesn't speak TLS"));
+    let taken = config(&["--insecure-registry", &room.address]);
+    assert!(taken.contains("image: one"), "{taken}");
 }

@@ -35,7 +35,7 @@ fn a_container_becomes_an_image() {
 }
 
 /// Debian's docker-registry on loopback with `user`, `U*U`: a test vector of crypt_blowfish.
-struct Registry(Child, String);
+pub(crate) struct Registry(Child, pub(crate) String);
 
 impl Drop for Registry {
     fn drop(&mut self) {
@@ -45,7 +45,7 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    fn start(p: &Project) -> Option<Self> {
+    pub(crate) fn start(p: &Project) -> Option<Self> {
         if Command::new("docker-registry").arg("--version").output().is_err() {
             eprintln!("SKIP: there is no docker-registry");
             return None;

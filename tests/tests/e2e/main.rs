@@ -16,6 +16,7 @@ mod health;
 mod hooks;
 mod images;
 mod lifecycle;
+mod logins;
 mod mounts;
 mod network;
 mod output;

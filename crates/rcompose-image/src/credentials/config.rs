@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Credential, CredentialError, helper, hostname, key};
+use super::{Credential, CredentialError, decoded, entry_of, helper, hostname, key};
 
 /// docker's configuration directory.
 #[derive(Debug, Clone)]
@@ -41,8 +41,7 @@ impl DockerConfig {
             return helper::get(&helper, key);
         }
         let Some(auths) = config.get("auths").and_then(Value::as_object) else { return Ok(Credential::None) };
-        let near = || auths.iter().find(|(k, _)| hostname(k) == hostname(key)).map(|(_, v)| v);
-        match auths.get(key).or_else(near) {
+        match entry_of(auths.iter(), key) {
             Some(entry) => self.entry(entry),
             None => Ok(Credential::None),
         }
@@ -117,11 +116,7 @@ impl DockerConfig {
             return Ok(Credential::Access(token.to_owned()));
         }
         if let Some(auth) = text("auth") {
-            let wrong = || self.malformed("an `auth` is no base64 of user:password");
-            let plain = STANDARD.decode(auth.trim()).map_err(|_| wrong())?;
-            let plain = String::from_utf8(plain).map_err(|_| wrong())?;
-            let (user, password) = plain.split_once(':').ok_or_else(wrong)?;
-            return Ok(Credential::Basic(user.to_owned(), password.trim_matches('\0').to_owned()));
+            return decoded(auth).map_err(|why| self.malformed(why));
         }
         Ok(match (text("username"), text("password")) {
             (Some(user), Some(password)) => Credential::Basic(user.to_owned(), password.to_owned()),
@@ -131,9 +126,7 @@ impl DockerConfig {
 
     fn helper(&self, config: &Map<String, Value>, key: &str) -> Option<String> {
         let helpers = config.get("credHelpers").and_then(Value::as_object);
-        let own = helpers.and_then(|all| {
-            all.get(key).or_else(|| all.iter().find(|(k, _)| hostname(k) == hostname(key)).map(|(_, v)| v))
-        });
+        let own = helpers.and_then(|all| entry_of(all.iter(), key));
         own.or_else(|| config.get("credsStore"))
             .and_then(Value::as_str)
             .filter(|h| !h.is_empty())

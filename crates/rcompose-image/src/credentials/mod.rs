@@ -1,12 +1,17 @@
 //! Who we are to a registry: docker's `config.json` and the helper programs that it names.
 
 mod config;
+mod environment;
 mod helper;
 
 pub use config::{DockerConfig, Stored};
+pub use environment::AuthConfig;
 
 use std::io;
 use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Where credentials come from.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +28,8 @@ pub enum AuthSource {
     },
     /// `config.json` in this directory (`$DOCKER_CONFIG`, `~/.docker`), with the helper programs that it names.
     DockerConfig(PathBuf),
+    /// `$DOCKER_AUTH_CONFIG`; for registries that it doesn't name, the other source.
+    Environment(AuthConfig, Box<AuthSource>),
 }
 
 /// What a registry is told.
@@ -98,6 +105,10 @@ impl AuthSource {
             Self::Anonymous => Ok(Credential::None),
             Self::Basic { username, password } => Ok(Credential::Basic(username.clone(), password.clone())),
             Self::DockerConfig(dir) => DockerConfig::open(dir).get(registry),
+            Self::Environment(auths, others) => match auths.get(registry) {
+                Some(credential) => Ok(credential),
+                None => others.credential(registry),
+            },
         }
     }
 }
@@ -108,6 +119,24 @@ pub(crate) fn key(registry: &str) -> &str {
         "docker.io" | "index.docker.io" | "registry-1.docker.io" => "https://index.docker.io/v1/",
         other => other,
     }
+}
+
+/// User and password of an `auth`; the error says what is wrong.
+pub(crate) fn decoded(auth: &str) -> Result<Credential, &'static str> {
+    const WRONG: &str = "an `auth` is no base64 of user:password";
+    let plain = STANDARD.decode(auth.trim()).map_err(|_| WRONG)?;
+    let plain = String::from_utf8(plain).map_err(|_| WRONG)?;
+    let (user, password) = plain.split_once(':').ok_or(WRONG)?;
+    Ok(Credential::Basic(user.to_owned(), password.trim_matches('\0').to_owned()))
+}
+
+/// What is kept under a registry's key, or else under an address of the same host.
+pub(crate) fn entry_of<'a, V>(
+    mut entries: impl Iterator<Item = (&'a String, V)> + Clone,
+    key: &str,
+) -> Option<V> {
+    let exact = entries.clone().find(|(k, _)| *k == key);
+    exact.or_else(|| entries.find(|(k, _)| hostname(k) == hostname(key))).map(|(_, v)| v)
 }
 
 /// Host and port of a key, which may be an address with scheme and path (docker cli, credentials.ConvertToHostname).

@@ -64,6 +64,11 @@ impl RegistrySettings {
         Ok(out)
     }
 
+    /// These registries, too, may have any certificate, or none and speak plain HTTP.
+    pub fn allow_insecure(&mut self, registries: &[String]) {
+        self.insecure.extend_from_slice(registries);
+    }
+
     /// Addresses to try before docker's own registry.
     pub(super) fn mirrors(&self, domain: &str) -> &[String] {
         if domain == "docker.io" { &self.mirrors } else { &[] }

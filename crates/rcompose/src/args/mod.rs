@@ -75,6 +75,9 @@ pub(crate) struct Global {
     /// Name containers and images with underscores, as Compose 1 did
     #[arg(long)]
     pub(crate) compatibility: bool,
+    /// Registries of Compose projects (oci://…) that need no TLS
+    #[arg(long, value_name = "HOST", hide = true)]
+    pub(crate) insecure_registry: Vec<String>,
     /// Accepted for compatibility
     #[arg(long, hide = true)]
     pub(crate) verbose: bool,

@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use crate::args::{LoginArgs, LogoutArgs};
 use crate::context::{Context, print, to_stderr};
 use crate::failure::{Failure, with_causes};
-use crate::pictures::log_in;
+use crate::pictures::{auth_source, log_in};
 
 /// docker's own registry.
 const HUB: &str = "docker.io";
@@ -16,6 +16,7 @@ const HUB: &str = "docker.io";
 pub(crate) fn login(cx: &Context, args: LoginArgs) -> Result<u8, Failure> {
     let registry = registry(args.server.as_deref());
     let config = config(cx)?;
+    warn_of_environment(cx);
     let mut password = args.password;
     if password.is_some() {
         to_stderr("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n");
@@ -31,7 +32,8 @@ pub(crate) fn login(cx: &Context, args: LoginArgs) -> Result<u8, Failure> {
     }
     let mut suggested = None;
     if args.username.is_none() && password.is_none() {
-        let kept = config.get(&registry).map_err(failed)?;
+        let auth = auth_source(&cx.env.registries());
+        let kept = auth.credential(&registry).map_err(failed)?;
         if kept != Credential::None {
             if let Credential::Basic(user, _) = &kept {
                 to_stderr(&format!("Authenticating with existing credentials... [Username: {user}]\n"));
@@ -39,7 +41,6 @@ pub(crate) fn login(cx: &Context, args: LoginArgs) -> Result<u8, Failure> {
             } else {
                 to_stderr("Authenticating with existing credentials...\n");
             }
-            let auth = cx.env.docker_config().map_or(AuthSource::Anonymous, AuthSource::DockerConfig);
             match log_in(cx, &registry, auth) {
                 Ok(_) => {
                     to_stderr("To log in with another account, run `rcompose logout` first\n");
@@ -77,6 +78,7 @@ pub(crate) fn logout(cx: &Context, args: &LogoutArgs) -> Result<u8, Failure> {
         HUB => "https://index.docker.io/v1/",
         host => host,
     };
+    warn_of_environment(cx);
     let words = match config(cx)?.erase(&registry).map_err(failed)? {
         true => format!("Removing login credentials for {shown}\n"),
         false => format!("Not logged in to {shown}\n"),
@@ -100,6 +102,14 @@ fn config(cx: &Context) -> Result<DockerConfig, Failure> {
         None => {
             Err(Failure::user("there is no place to keep credentials: neither DOCKER_CONFIG nor HOME is set"))
         }
+    }
+}
+
+fn warn_of_environment(cx: &Context) {
+    if cx.env.get("DOCKER_AUTH_CONFIG").is_some() {
+        let words =
+            "DOCKER_AUTH_CONFIG is set and comes before the credentials that are kept: unset it to use those";
+        to_stderr(&format!("warning: {words}\n"));
     }
 }
 

@@ -1,14 +1,17 @@
 //! One transfer from or to a registry: a short-lived runtime around the image crate's asynchronous one.
 
+use std::sync::Once;
+
 use rcompose_engine::FailureKind;
 use rcompose_image::{
-    ArtifactBlob, AuthSource, Digest, Image, LayerProgress, LayerState, LoggedIn, Platform, PullOptions,
-    PullProgress, Pushed, Reference, RegistryError, RegistryOptions, RegistrySettings, Store, Trouble,
+    ArtifactBlob, AuthConfig, AuthSource, Digest, Image, LayerProgress, LayerState, LoggedIn, Platform,
+    PullOptions, PullProgress, Pushed, Reference, RegistryError, RegistryOptions, RegistrySettings, Store,
+    Trouble,
 };
 use tokio::runtime::Runtime;
 
 use super::parse_reference;
-use crate::context::Context;
+use crate::context::{Context, to_stderr};
 use crate::env::Registries;
 use crate::failure::{Failure, with_causes};
 
@@ -68,11 +71,23 @@ pub(crate) fn tags(cx: &Context, reference: &Reference) -> Result<Vec<String>, F
 }
 
 fn options(registries: &Registries) -> Result<RegistryOptions, Failure> {
-    Ok(RegistryOptions {
-        auth: registries.docker_config.clone().map_or(AuthSource::Anonymous, AuthSource::DockerConfig),
-        settings: RegistrySettings::read(&registries.settings).map_err(failure)?,
-        ..RegistryOptions::default()
-    })
+    let mut settings = RegistrySettings::read(&registries.settings).map_err(failure)?;
+    settings.allow_insecure(&registries.insecure);
+    Ok(RegistryOptions { auth: auth_source(registries), settings, ..RegistryOptions::default() })
+}
+
+/// Who we are to registries. As with docker, a variable that can't be read is told and left out.
+pub(crate) fn auth_source(registries: &Registries) -> AuthSource {
+    static TOLD: Once = Once::new();
+    let kept = registries.docker_config.clone().map_or(AuthSource::Anonymous, AuthSource::DockerConfig);
+    match registries.auths.as_deref().map(AuthConfig::parse) {
+        None => kept,
+        Some(Ok(auths)) => AuthSource::Environment(auths, Box::new(kept)),
+        Some(Err(why)) => {
+            TOLD.call_once(|| to_stderr(&format!("warning: DOCKER_AUTH_CONFIG is left out: {why}\n")));
+            kept
+        }
+    }
 }
 
 fn runtime() -> Result<Runtime, Failure> {

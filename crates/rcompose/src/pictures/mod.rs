@@ -33,7 +33,7 @@ pub(crate) use building::{
 pub(crate) use cached::{Cached, Pruning, cached, prune};
 pub(crate) use checking::check_request;
 pub(crate) use facts::image_facts;
-pub(crate) use fetch::{artifact, digest, digest_of, log_in, tags};
+pub(crate) use fetch::{artifact, auth_source, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, is_archive, secret};
 pub(crate) use outputs::Output as Delivery;
 pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
