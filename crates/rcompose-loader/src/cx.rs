@@ -2,6 +2,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::bounds::{MAX_FOUND, Spent};
 use crate::chain::Chain;
@@ -16,7 +17,7 @@ use crate::why::Trace;
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     /// As the user would name it.
-    pub(crate) shown: PathBuf,
+    pub(crate) shown: Arc<Path>,
     pub(crate) text: Rc<str>,
     /// What led to it, if another file did.
     because: Option<(Span, &'static str)>,
@@ -70,6 +71,8 @@ pub(crate) struct Cx<'a> {
     unset: HashMap<String, (usize, usize)>,
     /// Files whose lines are referred to, each once.
     lines_of: HashMap<PathBuf, u16>,
+    /// Names of attributes, shared by all services.
+    pub(crate) names: HashSet<Arc<str>>,
     /// What was wrong and has been taken out.
     pub(crate) holes: Holes,
     pub(crate) interpolate: bool,
@@ -99,6 +102,7 @@ impl<'a> Cx<'a> {
             trace: None,
             unset: HashMap::new(),
             lines_of: HashMap::new(),
+            names: HashSet::new(),
             holes: Holes::default(),
             interpolate: true,
             resolve_paths: true,
@@ -125,7 +129,12 @@ impl<'a> Cx<'a> {
     /// Remembers a file's text; gives its number for spans.
     pub(crate) fn add_file(&mut self, path: &Path, text: &str) -> u16 {
         let shown = self.shown(path);
-        self.files.push(SourceFile { shown, text: text.into(), because: None, lines: OnceCell::new() });
+        self.files.push(SourceFile {
+            shown: shown.into(),
+            text: text.into(),
+            because: None,
+            lines: OnceCell::new(),
+        });
         u16::try_from(self.files.len()).unwrap_or(u16::MAX)
     }
 
@@ -162,16 +171,26 @@ impl<'a> Cx<'a> {
 
     pub(crate) fn place(&self, span: Span) -> Option<Place> {
         let file = self.file(span.file)?;
-        Some(Place::new(file.shown.clone(), span.line, span.col, span.len, file.line(span.line)))
+        Some(Place::new(file.shown.to_path_buf(), span.line, span.col, span.len, file.line(span.line)))
     }
 
     pub(crate) fn origin(&self, span: Span) -> rcompose_model::Origin {
         let file = self.file(span.file);
         rcompose_model::Origin {
-            file: file.map(|f| f.shown.clone()).unwrap_or_default(),
+            file: file.map_or_else(|| Path::new("").into(), |f| f.shown.clone()),
             line: span.line,
             column: span.col,
         }
+    }
+
+    /// The shared form of an attribute's name.
+    pub(crate) fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.names.insert(name.clone());
+        name
     }
 
     /// How much was found so far.

@@ -51,7 +51,7 @@ impl Place {
 
     /// Without the text.
     pub fn origin(&self) -> Origin {
-        Origin { file: self.file.clone(), line: self.line, column: self.column }
+        Origin { file: self.file.as_path().into(), line: self.line, column: self.column }
     }
 
     /// The marked part of `text`, in bytes.

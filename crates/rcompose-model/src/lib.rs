@@ -38,7 +38,7 @@ pub use mount::{
 };
 pub use name::{NameError, ProjectName, ServiceName};
 pub use network::{Ipam, IpamPool, NetworkAttachment, NetworkDef, NetworkMode, VolumeDef};
-pub use origin::Origin;
+pub use origin::{Origin, Origins};
 pub use platform::{Platform, PlatformError};
 pub use port::{PortMapping, PortProtocol};
 pub use project::{FileObject, FileSource, Project, Separator};

@@ -83,7 +83,7 @@ pub struct NetworkAttachment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
     /// Member of networks (keys of [`crate::Project::networks`]).
-    Networks(BTreeMap<String, NetworkAttachment>),
+    Networks(BTreeMap<String, Box<NetworkAttachment>>),
     /// `none`: loopback only.
     None,
     /// `host`: the host's namespace.

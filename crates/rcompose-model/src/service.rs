@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Device, DeviceRule, Exposed, Healthcheck, Hook, HostAddress, ImageName, Link, Mount, NetworkMode, Origin,
-    Platform, PortMapping, PreStart, Resources, Security, ServiceName, Signal, Ulimit, User, VolumesFrom,
+    Origins, Platform, PortMapping, PreStart, Resources, Security, ServiceName, Signal, Ulimit, User,
+    VolumesFrom,
 };
 
 /// A service, every value in its final type.
@@ -19,11 +20,11 @@ pub struct Service {
     pub origin: Origin,
     /// Where single attributes are written, by dotted path below the service
     /// (`command`, `ports.0`, `user`): for errors that come later, in the engine.
-    pub attribute_origins: BTreeMap<String, Origin>,
+    pub attribute_origins: Origins,
     /// Image.
     pub image: Option<ImageName>,
     /// How to build the image.
-    pub build: Option<Build>,
+    pub build: Option<Box<Build>>,
     /// When to pull.
     pub pull_policy: Option<PullPolicy>,
     /// `linux/arm64`, …

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rcompose_model::{
-    DeviceRule, Hook, HostAddress, Logging, Origin, PortProtocol, Propagation, Recursive, Resources,
+    DeviceRule, Hook, HostAddress, Logging, Origin, Origins, PortProtocol, Propagation, Recursive, Resources,
     RestartPolicy, Security, ServiceName, Signal, Ulimit,
 };
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,7 @@ pub struct ContainerSpec {
     /// Where the service is written.
     pub origin: Origin,
     /// Where its attributes are written (`command`, `entrypoint`, `user`, `ports.0`, …).
-    pub attribute_origins: BTreeMap<String, Origin>,
+    pub attribute_origins: Origins,
 }
 
 /// The image of a container.

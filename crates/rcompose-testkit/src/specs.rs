@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rcompose_model::{
-    Logging, NetworkAttachment, NetworkDef, NetworkMode, Origin, Project, ProjectName, Resources,
-    RestartPolicy, Security, Service, ServiceName, Signal,
+    Logging, NetworkDef, NetworkMode, Origin, Project, ProjectName, Resources, RestartPolicy, Security,
+    Service, ServiceName, Signal,
 };
 use rcompose_plan::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, Desired, DnsSettings, HealthState,
@@ -70,7 +70,7 @@ pub fn container_spec(service: &str) -> ContainerSpec {
         post_start: Vec::new(),
         pre_stop: Vec::new(),
         origin: Origin::default(),
-        attribute_origins: BTreeMap::new(),
+        attribute_origins: Default::default(),
     }
 }
 
@@ -95,11 +95,11 @@ pub fn plan_of(generation: u64, steps: Vec<(LocalOp, Vec<StepId>)>) -> Plan {
 /// If `name` is no service's name.
 pub fn service(name: &str) -> Service {
     let Ok(name) = ServiceName::new(name) else { panic!("{name:?} is no service's name") };
-    let networks = BTreeMap::from([("default".to_owned(), NetworkAttachment::default())]);
+    let networks = BTreeMap::from([("default".to_owned(), Default::default())]);
     Service {
         name,
         origin: Origin::default(),
-        attribute_origins: BTreeMap::new(),
+        attribute_origins: Default::default(),
         image: "test".parse().ok(),
         build: None,
         pull_policy: None,

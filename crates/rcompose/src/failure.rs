@@ -186,7 +186,7 @@ fn place(origin: &Origin) -> Option<Place> {
     // Without its text a place is known by file and line only.
     let known = !line.is_empty();
     let column = if known { origin.column.max(1) } else { 1 };
-    Some(Place::new(origin.file.clone(), origin.line, column, u32::try_from(word).unwrap_or(1), line))
+    Some(Place::new(origin.file.to_path_buf(), origin.line, column, u32::try_from(word).unwrap_or(1), line))
 }
 
 impl From<LoadError> for Failure {
@@ -329,7 +329,7 @@ mod tests {
     fn a_place_is_read_from_its_file() {
         let path = std::env::temp_dir().join(format!("rc-failure-{}.yaml", std::process::id()));
         std::fs::write(&path, "services:\n  web:\n    image: nginx # here\n").unwrap();
-        let origin = Origin { file: path.clone(), line: 3, column: 12 };
+        let origin = Origin { file: path.as_path().into(), line: 3, column: 12 };
         let f = Failure::user("no").at(&origin);
         let p = f.diagnostics[0].place.clone().unwrap();
         assert_eq!((p.line, p.column, p.length, p.text.as_str()), (3, 12, 5, "    image: nginx # here"));

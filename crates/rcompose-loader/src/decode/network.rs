@@ -81,7 +81,7 @@ pub(super) fn network_mode(cx: &mut Cx<'_>, n: &Node) -> NetworkMode {
             priority: opt_int(a, "priority").unwrap_or_default(),
             gw_priority: opt_int(a, "gw_priority").unwrap_or_default(),
         };
-        out.insert(key.clone(), attachment);
+        out.insert(key.clone(), Box::new(attachment));
     }
     NetworkMode::Networks(out)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rcompose_model::{
     CAPABILITIES, Dependency, DependencyCondition, Device, HealthTest, Healthcheck, ImageName,
-    ImageNameError, Link, MountsOf, NamespaceMode, Platform, PullPolicy, Resources, RestartPolicy, Service,
-    ServiceName, Signal, User, VolumesFrom,
+    ImageNameError, Link, MountsOf, NamespaceMode, Origins, Platform, PullPolicy, Resources, RestartPolicy,
+    Service, ServiceName, Signal, User, VolumesFrom,
 };
 
 use super::build::build;
@@ -25,7 +25,7 @@ use crate::units::{parse_bytes, parse_duration};
 
 pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Service> {
     let healthcheck = n.get("healthcheck").map(|h| healthcheck(cx, h));
-    let build = n.get("build").map(|b| build(cx, b));
+    let build = n.get("build").map(|b| Box::new(build(cx, b)));
     Some(Service {
         origin: cx.origin(n.key_span),
         attribute_origins: origins(cx, n),
@@ -94,11 +94,11 @@ pub(super) fn decode(cx: &mut Cx<'_>, name: ServiceName, n: &Node) -> Option<Ser
 }
 
 /// Places of single attributes, for errors that the engine finds later.
-fn origins(cx: &Cx<'_>, n: &Node) -> BTreeMap<String, rcompose_model::Origin> {
-    let mut out = BTreeMap::new();
+fn origins(cx: &mut Cx<'_>, n: &Node) -> Origins {
+    let mut out = Vec::new();
     for (key, value) in n.as_map().into_iter().flatten() {
         let at = if value.span.line == 0 { value.key_span } else { value.span };
-        out.insert(key.clone(), cx.origin(at));
+        out.push((cx.name(key), cx.origin(at)));
         if matches!(
             key.as_str(),
             "ports"
@@ -112,11 +112,11 @@ fn origins(cx: &Cx<'_>, n: &Node) -> BTreeMap<String, rcompose_model::Origin> {
                 | "pre_stop"
         ) {
             for (i, item) in value.as_seq().unwrap_or_default().iter().enumerate() {
-                out.insert(format!("{key}.{i}"), cx.origin(item.span));
+                out.push((cx.name(&format!("{key}.{i}")), cx.origin(item.span)));
             }
         }
     }
-    out
+    out.into_iter().collect()
 }
 
 fn words(n: &Node, key: &str) -> Option<Vec<String>> {

@@ -421,6 +421,6 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         post_start: Vec::new(),
         pre_stop: Vec::new(),
         origin: Origin::default(),
-        attribute_origins: BTreeMap::new(),
+        attribute_origins: Default::default(),
     })
 }

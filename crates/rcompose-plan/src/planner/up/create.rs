@@ -92,7 +92,7 @@ impl Up<'_> {
     ) -> Result<Vec<EndpointSpec>, PlanError> {
         let plain = NetworkAttachment::default();
         let mut list: Vec<(&str, &NetworkAttachment)> = match &service.network_mode {
-            NetworkMode::Networks(map) => map.iter().map(|(k, a)| (k.as_str(), a)).collect(),
+            NetworkMode::Networks(map) => map.iter().map(|(k, a)| (k.as_str(), &**a)).collect(),
             NetworkMode::Bridge => vec![("bridge", &plain)],
             _ => Vec::new(),
         };
