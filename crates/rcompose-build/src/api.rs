@@ -63,6 +63,10 @@ pub struct StepMount {
     pub target: String,
     /// Directory or file of the host; `None` is memory.
     pub source: Option<PathBuf>,
+    /// Directories of the host, top first, shown as one. `source` is `None` then.
+    pub layers: Vec<PathBuf>,
+    /// A directory with `upper` and `work`, on one file system, that takes what is written to `layers`.
+    pub writes: Option<PathBuf>,
     /// A file with these bytes, kept in memory only. `source` is `None` then.
     pub content: Option<Vec<u8>>,
     /// A socket in the container whose connections go to this unix socket of the host. `source` is `None` then.

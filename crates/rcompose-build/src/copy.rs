@@ -16,7 +16,7 @@ use crate::ignore::Ignore;
 use crate::plan;
 use crate::remote::Remote;
 use crate::select::{Choice, Pick, Source, normal, select};
-use crate::stage::{Done, Stage};
+use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, Node};
 use crate::{BuildError, users};
 
@@ -121,7 +121,7 @@ impl Stage<'_> {
                 }
             }
             layer.finish()?;
-            Ok(true)
+            Ok(Made::Files)
         })
     }
 

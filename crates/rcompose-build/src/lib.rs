@@ -4,6 +4,7 @@
 mod api;
 mod apply;
 mod archive;
+mod binds;
 mod cache;
 mod chmod;
 mod configure;

@@ -4,10 +4,9 @@ use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use crate::apply::{Attributes, NewLayer};
 use crate::archive::Scratch;
+use crate::binds::copied;
 use crate::cache::Key;
-use crate::copy::Place;
 use crate::dockerfile::{Mount, MountKind, Run, Sharing};
 use crate::plan;
 use crate::select::{Choice, Pick, normal, select};
@@ -16,14 +15,21 @@ use crate::{BuildError, SecretSource, StepMount};
 
 /// A mount of which the key is known.
 pub(crate) struct Planned {
-    mount: Mount,
+    pub(crate) mount: Mount,
     /// Absolute.
     target: String,
     /// What a bind mount shows, or a cache begins with.
-    picks: Vec<Pick>,
+    pub(crate) picks: Vec<Pick>,
     /// Of all that is shown, unless it keeps its own.
-    owner: Option<(u32, u32)>,
+    pub(crate) owner: Option<(u32, u32)>,
     pub(crate) key: String,
+}
+
+impl Planned {
+    /// Files that may change without a build's doing.
+    pub(crate) fn shows_context(&self) -> bool {
+        self.mount.kind == MountKind::Bind && self.owner.is_some()
+    }
 }
 
 /// What a RUN's mounts hold while it runs.
@@ -100,12 +106,9 @@ impl Stage<'_> {
                     all.mounts.push(StepMount { target, source, read_only, ..StepMount::default() });
                 }
                 MountKind::Bind => {
-                    // A copy, so that it is exactly what the key says and writes to it are lost.
-                    let scratch = Scratch::new(&self.solve.req.cache_root)?;
-                    copied(one, scratch.path())?;
-                    let source = Some(scratch.path().join("mount"));
-                    all.mounts.push(StepMount { target, source, read_only, ..StepMount::default() });
-                    all.scratch.push(scratch);
+                    let (shown, held) = self.bind(one, target)?;
+                    all.mounts.push(shown);
+                    all.scratch.extend(held);
                 }
                 MountKind::Secret => self.secret(&mut all, mount, target)?,
                 MountKind::Ssh => self.ssh(&mut all, mount, target)?,
@@ -234,20 +237,6 @@ impl Stage<'_> {
         });
         Ok(())
     }
-}
-
-/// Copies what a mount shows to `mount` below a directory.
-fn copied(one: &Planned, to: &Path) -> Result<(), BuildError> {
-    let mut layer = NewLayer::new(to, &[]);
-    for pick in &one.picks {
-        let set = Attributes { owner: one.owner, mode: None };
-        let place = Place { to: PathBuf::from("/mount"), directory: false, set };
-        place.put(&mut layer, pick)?;
-        if pick.root.is_dir() {
-            layer.like(&pick.root, Path::new("/mount"), one.owner)?;
-        }
-    }
-    layer.finish()
 }
 
 /// `uid`, `gid` and `mode` of a mount.

@@ -10,8 +10,9 @@ use rcompose_image::Platform;
 
 use crate::archive::Scratch;
 use crate::dockerfile::{Command, Run, is_heredoc};
+use crate::mounts::Planned;
 use crate::solve::is_proxy;
-use crate::stage::{Done, Stage};
+use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, View};
 use crate::{BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, StagedLayer, StepMount, Stream};
 
@@ -70,8 +71,23 @@ impl Stage<'_> {
             request.env.extend(mounts.env.iter().cloned());
             stage.execute(&request, step)?;
             stage.drop_mount_points(&request, staged)?;
-            Ok(true)
+            stage.unchanged(run, &planned)
         })
+    }
+
+    /// What is mounted from a context is the user's own files, which somebody may have changed meanwhile.
+    fn unchanged(&self, run: &Run, planned: &[Planned]) -> Result<Made, BuildError> {
+        if !planned.iter().any(Planned::shows_context) {
+            return Ok(Made::Files);
+        }
+        // A file that is gone has changed, too.
+        let now = self.mounts(run).ok().flatten().unwrap_or_default();
+        if now.iter().map(|m| &m.key).eq(planned.iter().map(|m| &m.key)) {
+            return Ok(Made::Files);
+        }
+        let message = "files changed while a RUN had them mounted: its result isn't kept for later builds";
+        self.solve.events.event(BuildEvent::Warning { message, line: 0 });
+        Ok(Made::Unsure)
     }
 
     /// What a RUN asks for beyond the usual must have been allowed.

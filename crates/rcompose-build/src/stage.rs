@@ -41,6 +41,14 @@ pub(crate) enum Done {
     Stopped,
 }
 
+/// What a step has put into its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    Files,
+    /// What it read changed meanwhile: its key stands for something else.
+    Unsure,
+}
+
 /// `None`: stopped because another stage failed.
 pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Option<State>, Located> {
     let source = &solve.file.stages[number];
@@ -168,7 +176,7 @@ impl Stage<'_> {
             let place = Place { to: PathBuf::from("/"), directory: true, set };
             picks.iter().try_for_each(|pick| place.put(&mut layer, pick))?;
             layer.finish()?;
-            Ok(true)
+            Ok(Made::Files)
         })?;
         Ok(())
     }
@@ -181,12 +189,12 @@ impl Stage<'_> {
         Key::new(kind, &self.state.image.rootfs.diff_ids)
     }
 
-    /// Takes a step from the cache, or does it. `make` fills a staged layer; false: it changes no files.
+    /// Takes a step from the cache, or does it. `make` fills a staged layer.
     pub(crate) fn cached(
         &mut self,
         key: &Digest,
         shown: String,
-        make: impl FnOnce(&Self, &dyn StagedLayer) -> Result<bool, BuildError>,
+        make: impl FnOnce(&Self, &dyn StagedLayer) -> Result<Made, BuildError>,
     ) -> Result<Done, BuildError> {
         let solve = self.solve;
         let key = &dated(key, solve.req.source_date_epoch);
@@ -200,15 +208,12 @@ impl Stage<'_> {
         }
         let outside = |e| BuildError::environment("failed to make a layer", e);
         let staged = solve.store.stage().map_err(outside)?;
-        let layer = if make(self, &*staged)? {
-            if let Some(seconds) = solve.req.source_date_epoch {
-                clamp(staged.upper(), seconds)
-                    .map_err(|e| BuildError::io("set the times in", staged.upper(), e))?;
-            }
-            Some(staged.commit().map_err(outside)?)
-        } else {
-            None
-        };
+        let made = make(self, &*staged)?;
+        if let Some(seconds) = solve.req.source_date_epoch {
+            clamp(staged.upper(), seconds)
+                .map_err(|e| BuildError::io("set the times in", staged.upper(), e))?;
+        }
+        let layer = Some(staged.commit().map_err(outside)?);
         let now = match solve.req.source_date_epoch {
             Some(seconds) => SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
             None => SystemTime::now(),
@@ -217,11 +222,13 @@ impl Stage<'_> {
         let path = self.present(layer)?.ok_or_else(|| {
             BuildError::environment("a new layer is gone", std::io::Error::from(std::io::ErrorKind::NotFound))
         })?;
-        solve
-            .steps
-            .put(key, layer, &created)
-            .map_err(|e| BuildError::io("write the build cache in", &solve.req.cache_root, e))?;
-        self.made(key, layer, &created);
+        if made != Made::Unsure {
+            solve
+                .steps
+                .put(key, layer, &created)
+                .map_err(|e| BuildError::io("write the build cache in", &solve.req.cache_root, e))?;
+            self.made(key, layer, &created);
+        }
         self.push(layer.zip(path), created, shown);
         Ok(Done::Layer { cached: false })
     }
@@ -283,7 +290,7 @@ impl Stage<'_> {
             let path = layer.resolve(&path)?;
             layer.make_dir(&path, owner, 0o755)?;
             layer.finish()?;
-            Ok(true)
+            Ok(Made::Files)
         })
     }
 }

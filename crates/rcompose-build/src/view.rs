@@ -23,7 +23,7 @@ pub(crate) struct Node {
     pub(crate) real: PathBuf,
     pub(crate) meta: Box<Metadata>,
     /// The parts of a directory, top first.
-    parts: Vec<PathBuf>,
+    pub(crate) parts: Vec<PathBuf>,
 }
 
 impl Node {

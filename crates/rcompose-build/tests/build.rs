@@ -56,7 +56,7 @@ impl LayerStore for TestStore {
     }
 }
 
-/// Every command `write PATH TEXT` writes a file; `fail` fails.
+/// Every command `write PATH TEXT` writes a file, `outside PATH TEXT` one of the host; `fail` fails.
 #[derive(Default)]
 struct FakeRunner {
     steps: Mutex<Vec<RunStep>>,
@@ -73,6 +73,9 @@ impl StepRunner for FakeRunner {
         if let ["write", path, text] = words.as_slice() {
             let path = step.upper.join(path.trim_start_matches('/'));
             fs::create_dir_all(path.parent().unwrap())?;
+            fs::write(path, text)?;
+        }
+        if let ["outside", path, text] = words.as_slice() {
             fs::write(path, text)?;
         }
         Ok(if command.contains("fail") { 7 } else { 0 })
@@ -340,4 +343,41 @@ fn failures() {
     assert!(e.output_tail.starts_with("doing echo"));
     assert_eq!(e.snippet.as_deref(), Some("RUN echo \\"));
     assert_eq!(w.store.tags.lock().unwrap()["app:latest"], old);
+}
+
+#[test]
+fn a_context_is_mounted_where_it_is() {
+    let w = World::new();
+    w.file("sub/a", "a");
+    w.file("x.log", "");
+    let ctx = w.temp.path().join("ctx");
+    let mount = |options: &str| {
+        w.build(&format!("FROM base\nRUN --mount={options} write /x x\n"));
+        let steps = w.runner.steps.lock().unwrap();
+        steps.last().unwrap().mounts[0].clone()
+    };
+    assert_eq!(mount("target=/c").layers, std::slice::from_ref(&ctx));
+    assert_eq!(mount("target=/c,source=sub/a").source, Some(ctx.join("sub/a")));
+    let written = mount("target=/c,source=sub,rw");
+    assert!(written.layers == [ctx.join("sub")] && written.writes.is_some());
+    // What differs lies above it.
+    w.file(".dockerignore", "*.log\n");
+    let layers = mount("target=/c").layers;
+    assert_eq!((layers.len(), &layers[1]), (2, &ctx));
+    let left: Vec<_> = fs::read_dir(w.temp.path().join("cache/tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_changes_while_it_is_mounted_is_not_cached() {
+    let w = World::new();
+    w.file("a", "1");
+    let path = w.temp.path().join("ctx/a").display().to_string();
+    let text = format!("FROM base\nRUN --mount=target=/c outside {path} 2\n");
+    assert_eq!(w.build(&text).ran_steps, 1);
+    assert!(w.events.lock().unwrap().iter().any(|e| e.contains("files changed while")));
+    w.file("a", "1");
+    assert_eq!(w.build(&text).ran_steps, 1);
+    // Now it stays as it is.
+    assert_eq!((w.build(&text).ran_steps, w.build(&text).cached_steps), (1, 1));
 }

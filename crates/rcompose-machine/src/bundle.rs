@@ -31,7 +31,8 @@ pub(crate) struct Places {
     /// The directory that is, or becomes, the overlay's upper one.
     pub(crate) upper: PathBuf,
     /// Real path of each mount that shows a directory or file of the host, in the spec's order;
-    /// `None` where there is nothing on the host.
+    /// `None` where there is nothing on the host. An image that may be written to has a directory here, with `upper` and
+    /// `work` in it.
     pub(crate) mounts: Vec<Option<PathBuf>>,
     /// Secrets and configs as files, in the spec's order.
     pub(crate) files: Vec<PathBuf>,
@@ -200,11 +201,28 @@ fn image_mount(target: &str, part: ImagePart) -> Mount {
             mount(target, "bind", &path, vec!["bind".into(), "rprivate".into(), "ro".into()])
         }
         ImagePart::Layers(layers) => {
-            // One option for each: together they'd soon be longer than an option can be.
-            let lowers = layers.iter().map(|l| format!("lowerdir+={}", l.display()));
-            mount(target, "overlay", Path::new("overlay"), lowers.chain(["ro".to_owned()]).collect())
+            let options = lowers(&layers).chain(["ro".to_owned()]).collect();
+            mount(target, "overlay", Path::new("overlay"), options)
         }
     }
+}
+
+/// One option for each: together they'd soon be longer than an option can be.
+fn lowers(layers: &[PathBuf]) -> impl Iterator<Item = String> {
+    layers.iter().map(|l| format!("lowerdir+={}", l.display()))
+}
+
+/// Layers of which nothing changes, whatever is written.
+fn written_mount(target: &str, layers: &[PathBuf], writes: &Path) -> Mount {
+    let own = |name: &str| writes.join(name).display().to_string();
+    let more = [
+        format!("upperdir={}", own("upper")),
+        format!("workdir={}", own("work")),
+        "index=off".to_owned(),
+        "metacopy=off".to_owned(),
+        "rw".to_owned(),
+    ];
+    mount(target, "overlay", Path::new("overlay"), lowers(layers).chain(more).collect())
 }
 
 fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Result<Vec<Mount>, StepFailure> {
@@ -267,7 +285,10 @@ fn mounts(spec: &ContainerSpec, places: &Places, defaults: Vec<Mount>) -> Result
                 };
                 out.push(mount(&m.target, "bind", path, vec![bind.into(), propagation.into(), ro.into()]));
             }
-            (MountSource::Image { layers, subpath }, _) => {
+            (MountSource::Image { layers, .. }, Some(writes)) => {
+                out.push(written_mount(&m.target, layers, writes));
+            }
+            (MountSource::Image { layers, subpath }, None) => {
                 let part = image_part(layers, subpath.as_deref()).map_err(|e| {
                     StepFailure::environment(format!("find what is mounted at {}", m.target), &e)
                 })?;

@@ -6,6 +6,7 @@ mod bad_input;
 mod build;
 mod build_inputs;
 mod build_killed;
+mod build_mounts;
 mod build_outputs;
 mod chaos;
 mod confine;

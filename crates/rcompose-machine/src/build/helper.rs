@@ -262,7 +262,7 @@ fn contents(step: &BuildStep, files: &Path) -> Result<Vec<Option<PathBuf>>, Step
     let mut sources = Vec::new();
     for (number, m) in step.mounts.iter().enumerate() {
         let Some(bytes) = &m.content else {
-            sources.push(m.source.clone());
+            sources.push(m.source.clone().or_else(|| m.writes.clone()));
             continue;
         };
         let path = files.join(format!("content{number}"));
@@ -358,6 +358,7 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
     let mounts = step.mounts.iter().map(|m| MountSpec {
         source: match &m.source {
             None if m.content.is_some() => bind(Path::new("")),
+            None if !m.layers.is_empty() => MountSource::Image { layers: m.layers.clone(), subpath: None },
             Some(path) => bind(path),
             None => MountSource::Tmpfs { size: m.size, mode: None, options: vec!["exec".into()] },
         },

@@ -110,6 +110,8 @@ fn machine_step(step: &RunStep) -> BuildStep {
             .map(|m| BuildMount {
                 target: m.target.clone(),
                 source: m.source.clone(),
+                layers: m.layers.clone(),
+                writes: m.writes.clone(),
                 content: m.content.clone(),
                 agent: m.agent.clone(),
                 uid: m.uid,
