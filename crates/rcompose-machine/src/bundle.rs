@@ -398,7 +398,7 @@ fn limits(out: &mut LinuxResources, r: &Resources) {
 pub(crate) fn command_place(spec: &ContainerSpec) -> &rcompose_model::Origin {
     ["command", "entrypoint", "image", "build"]
         .iter()
-        .find_map(|a| spec.attribute_origins.get(*a))
+        .find_map(|a| spec.attribute_origins.get(a))
         .unwrap_or(&spec.origin)
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
         // What the command line says is written nowhere in the file: errors must not point there.
         let said = [("command", !options.command.is_empty()), ("entrypoint", options.entrypoint.is_some())];
         for (attribute, _) in said.iter().filter(|(_, said)| *said) {
-            defined.attribute_origins.remove(*attribute);
+            defined.attribute_origins.remove(attribute);
         }
     }
 
