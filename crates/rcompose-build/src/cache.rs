@@ -66,14 +66,14 @@ fn read(path: &Path) -> Option<Record> {
     (record.version == 1).then_some(record)
 }
 
-/// What is remembered of a step, or kept in a cache mount.
+/// What is remembered of a step, or kept in a cache mount or of a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheRecord {
     /// What it is called.
     pub id: String,
     /// The layer it made, if it is a step that made one.
     pub layer: Option<Digest>,
-    /// Bytes of a cache mount's files; a layer's are the store's to tell.
+    /// Bytes of a cache mount's or a download's files; a layer's are the store's to tell.
     pub bytes: u64,
     /// When it was used last.
     pub used: SystemTime,
@@ -104,7 +104,9 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
         let (id, layer) = (id.to_owned(), record.layer);
         all.push(CacheRecord { id, layer, bytes: 0, used: meta.modified()?, path });
     }
-    for path in list(&cache_root.join("mounts"))? {
+    let mut directories = list(&cache_root.join("mounts"))?;
+    directories.extend(list(&cache_root.join("downloads"))?);
+    for path in directories {
         let Some(id) = path.file_name().and_then(|n| n.to_str()) else { continue };
         // Each use opens a lock anew.
         let opened = list(&path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock"));

@@ -58,7 +58,7 @@ impl Stage<'_> {
         let checksum = self.checksum(copy, &texts)?;
         let keep_owner = place.set.owner.is_none();
         // What was fetched stays until the step is done.
-        let mut scratch = Vec::new();
+        let mut holds = Vec::new();
         let mut items = Vec::new();
         for text in &texts {
             key.part("source");
@@ -81,7 +81,7 @@ impl Stage<'_> {
                     }
                     None => {
                         let (held, pick) = self.download(&url, &name, None)?;
-                        scratch.push(held);
+                        holds.push(held);
                         vec![pick]
                     }
                 },

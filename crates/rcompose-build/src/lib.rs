@@ -11,6 +11,7 @@ mod configure;
 mod copy;
 mod digests;
 pub mod dockerfile;
+mod download;
 mod error;
 mod expand;
 mod export;

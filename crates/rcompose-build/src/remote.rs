@@ -1,15 +1,7 @@
 //! What ADD fetches: files by HTTP, and repositories.
 
-use std::fs::{self, File, Permissions};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use rcompose_image::{Digest, Download};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
-
-use crate::archive::Scratch;
 use crate::ignore::{Ignore, clean};
 use crate::select::{Choice, Pick, Source, select};
 use crate::stage::Stage;
@@ -122,39 +114,6 @@ fn decoded(text: &str) -> String {
 }
 
 impl Stage<'_> {
-    /// A file from an address: readable by its owner alone, as old as the server says.
-    pub(crate) fn download(
-        &self,
-        url: &str,
-        name: &str,
-        checksum: Option<&Digest>,
-    ) -> Result<(Scratch, Pick), BuildError> {
-        let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{url}`: {e}"));
-        let mut download = Download::open(url).map_err(|e| failed(&e))?;
-        let scratch = Scratch::new(&self.solve.req.cache_root)?;
-        let path = scratch.path().join(name);
-        let broken =
-            |e: io::Error| failed(&e).help("try again; the connection broke off or the disk is full");
-        let mut file = File::create_new(&path).map_err(broken)?;
-        io::copy(&mut download, &mut file).map_err(broken)?;
-        drop(file);
-        let since = download.modified().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let time = Timespec { tv_sec: since.as_secs().cast_signed(), tv_nsec: 0 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(broken)?;
-        rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty()).map_err(|e| broken(e.into()))?;
-        if let Some(want) = checksum {
-            let meta = fs::symlink_metadata(&path).map_err(broken)?;
-            let got = self.solve.digests.of(&path, &meta).map_err(broken)?;
-            if got != *want {
-                return Err(BuildError::input(format!("`{url}` is {got}, not {want} as --checksum says"))
-                    .help("the file has changed: look at it, and then correct the checksum"));
-            }
-        }
-        let pick = one(scratch.path(), &format!("/{name}"), &Ignore::default(), url)?;
-        Ok((scratch, pick))
-    }
-
     /// The files of a commit.
     pub(crate) fn repository(
         &self,
@@ -180,7 +139,7 @@ impl Stage<'_> {
 }
 
 /// What is at a path of a directory.
-fn one(directory: &Path, path: &str, exclude: &Ignore, name: &str) -> Result<Pick, BuildError> {
+pub(crate) fn one(directory: &Path, path: &str, exclude: &Ignore, name: &str) -> Result<Pick, BuildError> {
     let view = View::new(vec![PathBuf::from(directory)]);
     let source = Source { view, ignore: Ignore::default(), name: name.to_owned(), keep_owner: false };
     let choice = Choice { exclude: exclude.clone(), parents: false, literal: true };

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcompose_build::{
@@ -221,4 +222,101 @@ fn repositories() {
     let said = w.fails("FROM scratch\nADD --checksum=ffffffff https://x.example/r.git /src\n");
     assert!(said.contains("not at ffffffff"), "{said}");
     assert!(w.fails("FROM scratch\nADD https://x.example/r.git#gone /src\n").contains("failed to fetch"));
+}
+
+/// A server whose one file can be changed, with an entity tag of its contents; what it was asked and what it sent.
+struct Tagged {
+    address: String,
+    body: Arc<Mutex<String>>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tagged {
+    /// `obedient`: it answers 304 where it may.
+    fn serve(obedient: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let body = Arc::new(Mutex::new("first".to_owned()));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (bodies, log) = (body.clone(), said.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0u8; 4096];
+                let n = stream.read(&mut request).unwrap_or(0);
+                let text = String::from_utf8_lossy(&request[..n]).to_lowercase();
+                let body = bodies.lock().unwrap().clone();
+                let tag = format!("\"tag-{body}\"");
+                let (status, body) = match text.split(' ').nth(1) {
+                    Some("/old") => ("302 Found\r\nLocation: /file".to_owned(), String::new()),
+                    _ if obedient && text.contains(&tag) => {
+                        (format!("304 Not Modified\r\nETag: {tag}"), String::new())
+                    }
+                    _ => (
+                        format!("200 OK\r\nETag: W/{tag}\r\nContent-Disposition: attachment; filename=other"),
+                        body,
+                    ),
+                };
+                log.lock().unwrap().push(status[..3].to_owned());
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                drop(stream.write_all(head.as_bytes()));
+            }
+        });
+        Self { address, body, said }
+    }
+
+    fn said(&self) -> String {
+        std::mem::take(&mut *self.said.lock().unwrap()).join(" ")
+    }
+}
+
+#[test]
+fn what_was_fetched_is_asked_for_but_not_sent_again() {
+    let (w, web) = (World::new(), Tagged::serve(true));
+    let text = format!("FROM scratch\nADD {}/file /x/\n", web.address);
+    let first = w.build(&text).unwrap();
+    assert_eq!(fs::read_to_string(w.path(&first, "x/file")).unwrap(), "first");
+    assert_eq!(web.said(), "200");
+    assert_eq!((w.build(&text).unwrap().cached_steps, web.said().as_str()), (1, "304"));
+    // Another step with the same file.
+    let moved = w.build(&format!("FROM scratch\nADD {}/file /y/\n", web.address)).unwrap();
+    assert_eq!(
+        (fs::read_to_string(w.path(&moved, "y/file")).unwrap(), web.said()),
+        ("first".into(), "304".into())
+    );
+    *web.body.lock().unwrap() = "second".to_owned();
+    let changed = w.build(&text).unwrap();
+    assert_eq!(fs::read_to_string(w.path(&changed, "x/file")).unwrap(), "second");
+    assert_eq!(web.said(), "200");
+    assert_eq!((w.build(&text).unwrap().cached_steps, web.said().as_str()), (1, "304"));
+    // What was replaced goes, and what is kept is found by those who prune.
+    let kept = rcompose_build::cache_records(&w.temp.path().join("cache")).unwrap();
+    let kept: Vec<_> = kept.into_iter().filter(|r| r.bytes > 0).collect();
+    let files: Vec<_> = fs::read_dir(w.temp.path().join("cache/downloads")).unwrap().collect();
+    assert_eq!((kept.len(), files.len()), (1, 1));
+    assert!(rcompose_build::forget_record(&kept[0]).unwrap());
+    assert_eq!((w.build(&text).unwrap().cached_steps, web.said().as_str()), (1, "200"));
+    // By an address that leads on the name stays as it is written.
+    let old = w.build(&format!("FROM scratch\nADD {}/old /z/\n", web.address)).unwrap();
+    assert_eq!(
+        (fs::read_to_string(w.path(&old, "z/old")).unwrap(), web.said()),
+        ("second".into(), "302 200".into())
+    );
+    // A checksum that is known asks nobody.
+    let sum = Digest::of(b"second");
+    w.build(&format!("FROM scratch\nADD --checksum={sum} {}/file /w/\n", web.address)).unwrap();
+    assert_eq!(web.said(), "");
+}
+
+#[test]
+fn a_server_that_always_answers_in_full() {
+    let (w, web) = (World::new(), Tagged::serve(false));
+    let text = format!("FROM scratch\nADD {}/file /x/\n", web.address);
+    w.build(&text).unwrap();
+    assert_eq!(w.build(&text).unwrap().cached_steps, 1);
+    *web.body.lock().unwrap() = "second".to_owned();
+    assert_eq!(w.build(&text).unwrap().cached_steps, 0);
 }

@@ -18,19 +18,37 @@ const QUEUE: usize = 32;
 pub struct Download {
     pieces: Receiver<io::Result<Bytes>>,
     current: Bytes,
+    begun: Begun,
+}
+
+/// How an answer begins.
+#[derive(Debug, Default)]
+struct Begun {
     modified: Option<SystemTime>,
+    tag: Option<String>,
+    unchanged: bool,
 }
 
 impl Download {
     /// Asks, and returns when the answer begins.
     pub fn open(url: &str) -> Result<Self, RegistryError> {
+        Self::ask(url, None)
+    }
+
+    /// As [`Self::open`], unless what is there still has the entity tag `known`: then `None`.
+    pub fn open_changed(url: &str, known: &str) -> Result<Option<Self>, RegistryError> {
+        let download = Self::ask(url, Some(known))?;
+        Ok(if download.begun.unchanged { None } else { Some(download) })
+    }
+
+    fn ask(url: &str, known: Option<&str>) -> Result<Self, RegistryError> {
         let (to_reader, pieces) = sync_channel(QUEUE);
         let (began, begin) = sync_channel(1);
-        let url = url.to_owned();
+        let (url, known) = (url.to_owned(), known.map(str::to_owned));
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(carry(&url, &began, &to_reader)),
+                Ok(runtime) => runtime.block_on(carry(&url, known.as_deref(), &began, &to_reader)),
                 Err(e) => {
                     let about = About { image: url.clone(), host: url, logged_in: false };
                     // Whoever asked waits for this.
@@ -39,7 +57,7 @@ impl Download {
             }
         });
         match begin.recv() {
-            Ok(Ok(modified)) => Ok(Self { pieces, current: Bytes::new(), modified }),
+            Ok(Ok(begun)) => Ok(Self { pieces, current: Bytes::new(), begun }),
             Ok(Err(e)) => Err(e),
             Err(_) => {
                 Err(RegistryError::NoRegistry { host: "the download".into(), why: "it broke off".into() })
@@ -49,7 +67,12 @@ impl Download {
 
     /// When it was changed last, if the answer tells.
     pub fn modified(&self) -> Option<SystemTime> {
-        self.modified
+        self.begun.modified
+    }
+
+    /// Its entity tag, if the answer has one.
+    pub fn tag(&self) -> Option<&str> {
+        self.begun.tag.as_deref()
     }
 }
 
@@ -69,12 +92,13 @@ impl Read for Download {
 
 async fn carry(
     url: &str,
-    began: &SyncSender<Result<Option<SystemTime>, RegistryError>>,
+    known: Option<&str>,
+    began: &SyncSender<Result<Begun, RegistryError>>,
     to: &SyncSender<io::Result<Bytes>>,
 ) {
     let host = url.split("://").nth(1).and_then(|r| r.split('/').next()).unwrap_or_default();
     let about = About { image: url.to_owned(), host: host.to_owned(), logged_in: false };
-    let mut answer = match endpoint::fetch(url, host, Certificates::default()).await {
+    let mut answer = match endpoint::fetch(url, host, known, Certificates::default()).await {
         Ok(answer) => answer,
         Err(Failed::Answer(a)) => {
             let why = a.to_string();
@@ -86,9 +110,13 @@ async fn carry(
         }
         Err(e) => return drop(began.send(Err(about.error(e)))),
     };
-    let modified =
-        answer.headers().get("last-modified").and_then(|v| v.to_str().ok()).and_then(parse_http_date);
-    if began.send(Ok(modified)).is_err() {
+    let header = |name| answer.headers().get(name).and_then(|v| v.to_str().ok());
+    let tag = header("etag").map(str::to_owned);
+    // A server may send all in spite of the condition, or compare a weak tag in its own way.
+    let same = |tag: &String| known.is_some_and(|k| strong(k) == strong(tag));
+    let unchanged = answer.status() == 304 || tag.as_ref().is_some_and(same);
+    let begun = Begun { modified: header("last-modified").and_then(parse_http_date), tag, unchanged };
+    if began.send(Ok(begun)).is_err() || unchanged {
         return;
     }
     loop {
@@ -103,4 +131,9 @@ async fn carry(
             return;
         }
     }
+}
+
+/// An entity tag without the mark of a weak one.
+fn strong(tag: &str) -> &str {
+    tag.trim_start_matches("W/")
 }

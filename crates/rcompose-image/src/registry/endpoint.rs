@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
@@ -95,10 +97,24 @@ pub(super) fn client(
     builder.build().map_err(RegistryError::Tls)
 }
 
-/// Something that is no registry's: one request.
-pub(super) async fn fetch(url: &str, host: &str, certificates: Certificates) -> Result<Response, Failed> {
+/// Something that is no registry's: one request. What has the entity tag `known` (RFC 9110, section 13.1.2) may be
+/// answered by 304 alone.
+pub(super) async fn fetch(
+    url: &str,
+    host: &str,
+    known: Option<&str>,
+    certificates: Certificates,
+) -> Result<Response, Failed> {
     let http = client(url, host, false, certificates)?;
-    checked(http.get(url).send().await.map_err(Failed::Send)?).await
+    let mut request = http.get(url);
+    if let Some(tag) = known {
+        request = request.header(IF_NONE_MATCH, tag);
+    }
+    let answer = request.send().await.map_err(Failed::Send)?;
+    match answer.status() {
+        StatusCode::NOT_MODIFIED if known.is_some() => Ok(answer),
+        _ => checked(answer).await,
+    }
 }
 
 impl Endpoint {

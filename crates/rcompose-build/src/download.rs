@@ -1,0 +1,162 @@
+//! What ADD fetches by HTTP. It is kept, and fetched again only if the server says that it has changed.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use rcompose_image::{Digest, Download, Hasher};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use serde::{Deserialize, Serialize};
+
+use crate::BuildError;
+use crate::archive::Scratch;
+use crate::digests::write_atomic;
+use crate::ignore::Ignore;
+use crate::remote::one;
+use crate::select::Pick;
+use crate::stage::Stage;
+
+/// `downloads/<hash of the address>/` below the cache root: what is known, in `known.json`, and the file below its digest.
+/// Who uses it has a lock.
+struct Kept {
+    path: PathBuf,
+    _lock: File,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    version: u32,
+    /// The server's entity tag.
+    tag: Option<String>,
+    digest: Digest,
+}
+
+/// Keeps a download from being removed.
+pub(crate) struct Held(#[expect(dead_code, reason = "it is held")] Kept);
+
+impl Kept {
+    fn open(cache_root: &Path, url: &str) -> io::Result<Self> {
+        let path = cache_root.join("downloads").join(Digest::of(url.as_bytes()).hex());
+        loop {
+            fs::create_dir_all(&path)?;
+            let name = path.join("0.lock");
+            let lock = File::create(&name)?;
+            if lock.try_lock().is_ok() {
+                sweep(&path)?;
+            }
+            lock.lock_shared()?;
+            // It may have been pruned before it was locked.
+            if fs::metadata(&name).is_ok_and(|m| lock.metadata().is_ok_and(|l| l.ino() == m.ino())) {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+    }
+
+    /// What can't be read is as good as nothing.
+    fn known(&self) -> Option<Known> {
+        let known: Known = serde_json::from_slice(&fs::read(self.path.join("known.json")).ok()?).ok()?;
+        (known.version == 1 && self.file(&known.digest).is_dir()).then_some(known)
+    }
+
+    /// The directory with the file of this digest.
+    fn file(&self, digest: &Digest) -> PathBuf {
+        self.path.join(digest.hex())
+    }
+}
+
+/// Removes what has been replaced. Nobody else has the lock.
+fn sweep(path: &Path) -> io::Result<()> {
+    let known = fs::read(path.join("known.json")).unwrap_or_default();
+    let now = serde_json::from_slice::<Known>(&known).ok().map(|k| k.digest.hex());
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name().to_str() != now.as_deref() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+impl Stage<'_> {
+    /// A file from an address: readable by its owner alone, as old as the server says. One of which the checksum is
+    /// known isn't asked for again.
+    pub(crate) fn download(
+        &self,
+        url: &str,
+        name: &str,
+        checksum: Option<&Digest>,
+    ) -> Result<(Held, Pick), BuildError> {
+        let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{url}`: {e}"));
+        let broken =
+            |e: io::Error| failed(&e).help("try again; the connection broke off or the disk is full");
+        let kept = Kept::open(&self.solve.req.cache_root, url).map_err(broken)?;
+        let known = kept.known();
+        let digest = match (&known, checksum) {
+            (Some(known), Some(want)) if known.digest == *want => known.digest,
+            _ => {
+                let tag = known.as_ref().and_then(|k| k.tag.as_deref());
+                let asked = match tag {
+                    Some(tag) => Download::open_changed(url, tag),
+                    None => Download::open(url).map(Some),
+                };
+                match (asked.map_err(|e| failed(&e))?, known) {
+                    (None, Some(known)) => known.digest,
+                    (None, None) => return Err(failed(&"the answer is empty")),
+                    (Some(download), _) => self.fetch(&kept, download, name).map_err(broken)?,
+                }
+            }
+        };
+        if let Some(want) = checksum.filter(|want| **want != digest) {
+            return Err(BuildError::input(format!("`{url}` is {digest}, not {want} as --checksum says"))
+                .help("the file has changed: look at it, and then correct the checksum"));
+        }
+        let pick = one(&kept.file(&digest), &format!("/{name}"), &Ignore::default(), url)?;
+        Ok((Held(kept), pick))
+    }
+
+    /// Fetches the file to its place, where it is never seen half.
+    fn fetch(&self, kept: &Kept, mut from: Download, name: &str) -> io::Result<Digest> {
+        let scratch = Scratch::new(&self.solve.req.cache_root).map_err(io::Error::other)?;
+        let new = scratch.path().join("new");
+        fs::create_dir(&new)?;
+        let path = new.join(name);
+        let mut hashed = Hashed { file: File::create_new(&path)?, hasher: Hasher::new() };
+        io::copy(&mut from, &mut hashed)?;
+        let digest = hashed.hasher.finish();
+        let since = from.modified().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let time = Timespec { tv_sec: since.as_secs().cast_signed(), tv_nsec: 0 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty())?;
+        let at = kept.file(&digest);
+        // The same contents may be there, with another date.
+        if let Err(e) = fs::rename(&new, &at)
+            && !at.is_dir()
+        {
+            return Err(e);
+        }
+        rustix::fs::utimensat(CWD, at.join(name), &times, AtFlags::empty())?;
+        let known = Known { version: 1, tag: from.tag().map(str::to_owned), digest };
+        write_atomic(&kept.path.join("known.json"), &serde_json::to_vec(&known)?)?;
+        Ok(digest)
+    }
+}
+
+struct Hashed {
+    file: File,
+    hasher: Hasher,
+}
+
+impl io::Write for Hashed {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(buf)?;
+        self.hasher.update(&buf[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
