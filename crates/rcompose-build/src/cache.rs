@@ -136,7 +136,7 @@ pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
         }
         locks.push(lock);
     }
-    gone(fs::remove_dir_all(&record.path))
+    gone(rcompose_image::remove_tree(&record.path))
 }
 
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {

@@ -17,6 +17,7 @@ mod push;
 mod record;
 mod reference;
 mod registry;
+mod remove_tree;
 mod store;
 mod stream;
 mod time;
@@ -35,6 +36,7 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::{
     Answer, Download, LoggedIn, RegistryError, RegistryOptions, RegistrySettings, Trouble, login,
 };
+pub use remove_tree::remove_tree;
 pub use store::{
     Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,
     history_json, inspect_json,

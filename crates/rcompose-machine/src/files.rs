@@ -72,7 +72,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StateError> {
 
 /// Removes a directory with all that is in it; none there is fine.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), StateError> {
-    match fs::remove_dir_all(path) {
+    match rcompose_image::remove_tree(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StateError::write(path, e)),
         _ => Ok(()),
     }

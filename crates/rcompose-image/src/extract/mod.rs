@@ -5,6 +5,7 @@
 
 mod attributes;
 mod member;
+mod room;
 mod sparse;
 mod tree;
 

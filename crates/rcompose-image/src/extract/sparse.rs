@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
+use super::room::Room;
+
 /// The `GNU.sparse.*` records of a member (GNU tar manual, "Storing Sparse Files": versions 0.0, 0.1 and 1.0).
 #[derive(Debug, Default)]
 pub(super) struct PaxSparse {
@@ -14,6 +16,9 @@ pub(super) struct PaxSparse {
     /// Versions 0.0 and 0.1: offset and length of each piece.
     map: Vec<(u64, u64)>,
 }
+
+/// The most pieces of one file: they are kept in memory while it is written.
+const MOST_PIECES: u64 = 1 << 20;
 
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.trim_end().parse().ok()
@@ -39,7 +44,13 @@ impl PaxSparse {
     }
 
     /// Writes the expanded file and returns its length.
-    pub(super) fn write(&self, content: &mut impl Read, file: &mut File) -> io::Result<u64> {
+    pub(super) fn write(
+        &self,
+        content: &mut impl Read,
+        file: &mut File,
+        buffer: &mut [u8],
+        room: &mut Room,
+    ) -> io::Result<u64> {
         let size = self.real_size.unwrap_or_default();
         let mut content = BufReader::with_capacity(64 * 1024, content);
         let own;
@@ -58,7 +69,16 @@ impl PaxSparse {
                 ));
             }
             file.seek(SeekFrom::Start(offset))?;
-            if io::copy(&mut (&mut content).take(length), file)? != length {
+            let mut piece = (&mut content).take(length);
+            loop {
+                let n = fill(&mut piece, buffer)?;
+                if n == 0 {
+                    break;
+                }
+                room.take(n as u64)?;
+                file.write_all(&buffer[..n])?;
+            }
+            if piece.limit() != 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -77,6 +97,9 @@ fn read_map(content: &mut impl BufRead) -> io::Result<Vec<(u64, u64)>> {
         number(&line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed sparse map"))
     };
     let pieces = next()?;
+    if pieces > MOST_PIECES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a sparse file of too many pieces"));
+    }
     let mut map = Vec::new();
     for _ in 0..pieces {
         map.push((next()?, next()?));
@@ -86,22 +109,45 @@ fn read_map(content: &mut impl BufRead) -> io::Result<Vec<(u64, u64)>> {
     Ok(map)
 }
 
-/// Copies content to a file, leaving holes where whole blocks are zero.
-pub(super) fn copy_with_holes(content: &mut impl Read, file: &mut File) -> io::Result<u64> {
-    const BLOCK: u64 = 4096;
-    let mut block = Vec::with_capacity(BLOCK as usize);
-    let mut at = 0;
+/// Copies content to a file, leaving a hole for each part of the buffer's length that is zero: nothing but zeros
+/// takes no room on the disk.
+pub(super) fn copy_with_holes(
+    content: &mut impl Read,
+    file: &mut File,
+    buffer: &mut [u8],
+    room: &mut Room,
+) -> io::Result<u64> {
+    let (mut length, mut hole) = (0, false);
     loop {
-        block.clear();
-        content.by_ref().take(BLOCK).read_to_end(&mut block)?;
-        if block.is_empty() {
-            file.set_len(at)?;
-            return Ok(at);
+        let n = fill(content, buffer)?;
+        if n == 0 {
+            break;
         }
-        if block.iter().any(|b| *b != 0) {
-            file.seek(SeekFrom::Start(at))?;
-            file.write_all(&block)?;
+        length += n as u64;
+        hole = buffer[..n].iter().all(|b| *b == 0) && n == buffer.len();
+        if hole {
+            file.seek(SeekFrom::Start(length))?;
+        } else {
+            room.take(n as u64)?;
+            file.write_all(&buffer[..n])?;
         }
-        at += block.len() as u64;
     }
+    if hole {
+        file.set_len(length)?;
+    }
+    Ok(length)
+}
+
+/// Reads until the buffer is full or nothing comes any more.
+fn fill(content: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match content.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
 }

@@ -1,6 +1,7 @@
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,13 +14,20 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::member::{Member, clean};
+use super::room::Room;
 use super::{attributes, split};
+use crate::Digest;
 use crate::error::{ImageError, Result};
 use crate::record::replaced_name;
 
 /// Value of `trusted.overlay.opaque` that hides the directory's counterparts below (kernel, overlayfs.rst).
 const OPAQUE: &str = "trusted.overlay.opaque";
 const COPY: usize = 64 * 1024;
+/// Directories within each other that a later member may replace: each takes an open file.
+const MAX_DEPTH: u32 = 256;
+/// The most bytes of names that are kept in memory until the end. Archives say in some kilobytes what takes
+/// gigabytes.
+const MOST_NAMES: usize = 32 << 20;
 /// As many links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
@@ -36,36 +44,47 @@ pub(super) struct Tree {
     replaced: PathBuf,
     /// The parent of the last member: members of one directory usually follow each other.
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
+    /// How many contents of each path are there.
+    displaced: HashMap<Digest, usize>,
     /// Set at the end, because making a file changes its directory's time.
-    times: Vec<(Vec<u8>, Timespec)>,
+    times: BTreeMap<Vec<u8>, Timespec>,
+    /// Bytes of the names in `times`, and in `links`.
+    timed: usize,
+    linked: usize,
     links: Vec<Link>,
     buffer: Vec<u8>,
+    room: Room,
 }
 
 impl Tree {
     pub(super) fn open(fs: &Path, replaced: &Path) -> Result<Self> {
         let root = rustix::fs::open(fs, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| ImageError::io("open", fs, e))?;
+        let room = Room::of(root.try_clone().map_err(|e| ImageError::io("open", fs, e))?);
         Ok(Self {
             root,
             replaced: replaced.to_owned(),
+            displaced: HashMap::new(),
             parent: None,
-            times: Vec::new(),
+            times: BTreeMap::new(),
+            timed: 0,
+            linked: 0,
             links: Vec::new(),
             buffer: vec![0; COPY],
+            room,
         })
     }
 
     /// Attributes of the root directory itself.
     pub(super) fn root(&mut self, member: &Member) -> Result<()> {
         attributes::of_open(&self.root, member).map_err(|e| ImageError::unpack(b"./", e))?;
-        self.times.push((Vec::new(), member.mtime));
-        Ok(())
+        self.time(member)
     }
 
     pub(super) fn directory(&mut self, member: &Member) -> Result<()> {
         let failed = |e: Errno| ImageError::unpack(&member.path, e);
         let (above, name) = split(&member.path);
+        self.room.take_file().map_err(|e| ImageError::unpack(&member.path, e))?;
         let parent = self.directory_fd(above)?;
         if let Err(e) = mkdirat(&*parent, name, Mode::RWXU) {
             let there = statat(&*parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| failed(e))?;
@@ -83,8 +102,26 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(&*parent, name, flags, Mode::empty()).map_err(failed)?;
         attributes::of_open(&dir, member).map_err(failed)?;
-        self.times.push((member.path.clone(), member.mtime));
-        Ok(())
+        self.time(member)
+    }
+
+    /// A directory's time is set at the end. Where there are too many of them, those are set now that nothing more is
+    /// to come in, if members of a directory follow each other.
+    fn time(&mut self, member: &Member) -> Result<()> {
+        if self.times.insert(member.path.clone(), member.mtime).is_none() {
+            self.timed += member.path.len() + 64;
+        }
+        if self.timed < MOST_NAMES {
+            return Ok(());
+        }
+        let open = |path: &[u8]| {
+            path.is_empty()
+                || member.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        };
+        let (stay, go) = std::mem::take(&mut self.times).into_iter().partition(|(path, _)| open(path));
+        self.times = stay;
+        self.timed = self.times.keys().map(|p| p.len() + 64).sum();
+        self.set_times(go)
     }
 
     /// Returns the length of the file.
@@ -95,11 +132,10 @@ impl Tree {
         let mut file =
             File::from(self.create(above, name, |p, n| openat(p, n, flags, Mode::RUSR | Mode::WUSR))?);
         let length = if let Some(sparse) = &member.sparse {
-            sparse.write(content, &mut file).map_err(failed)?
-        } else if member.old_sparse {
-            super::sparse::copy_with_holes(content, &mut file).map_err(failed)?
+            sparse.write(content, &mut file, &mut self.buffer, &mut self.room).map_err(failed)?
         } else {
-            self.copy(content, &mut file).map_err(failed)?
+            super::sparse::copy_with_holes(content, &mut file, &mut self.buffer, &mut self.room)
+                .map_err(failed)?
         };
         if member.sparse.is_none() && length != member.size {
             return Err(failed(io::Error::new(
@@ -109,19 +145,6 @@ impl Tree {
         }
         attributes::of_open_file(&file, member).map_err(|e| failed(e.into()))?;
         Ok(length)
-    }
-
-    fn copy(&mut self, content: &mut impl Read, file: &mut File) -> io::Result<u64> {
-        let mut length = 0;
-        loop {
-            match content.read(&mut self.buffer)? {
-                0 => return Ok(length),
-                n => {
-                    file.write_all(&self.buffer[..n])?;
-                    length += n as u64;
-                }
-            }
-        }
     }
 
     pub(super) fn symlink(&mut self, member: &Member) -> Result<()> {
@@ -158,6 +181,11 @@ impl Tree {
             // A layer below may have it, which is known only when the image is.
             Err(ImageError::Unpack { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.directory_fd(above)?;
+                self.linked += member.path.len() + target.len() + 64;
+                if self.linked > MOST_NAMES {
+                    let why = "is one of too many hard links into layers below";
+                    return Err(ImageError::member(&member.path, why));
+                }
                 self.links.push(Link { path: member.path.clone(), target });
                 Ok(())
             }
@@ -193,10 +221,8 @@ impl Tree {
         fsetxattr(&dir, OPAQUE, b"y", XattrFlags::empty()).map_err(failed)
     }
 
-    /// Sets the directories' times; deepest and last first.
-    /// Returns the hard links whose targets must be in a layer below.
-    pub(super) fn finish(mut self) -> Result<Vec<Link>> {
-        for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
+    fn set_times(&mut self, times: BTreeMap<Vec<u8>, Timespec>) -> Result<()> {
+        for (path, mtime) in times {
             let (above, name) = split(&path);
             let set = |dir: BorrowedFd<'_>, name: &[u8]| {
                 utimensat(dir, name, &attributes::times(mtime), AtFlags::SYMLINK_NOFOLLOW)
@@ -207,6 +233,13 @@ impl Tree {
             };
             result.map_err(|e| ImageError::unpack(&path, e))?;
         }
+        Ok(())
+    }
+
+    /// Sets the directories' times. Returns the hard links whose targets must be in a layer below.
+    pub(super) fn finish(mut self) -> Result<Vec<Link>> {
+        let times = std::mem::take(&mut self.times);
+        self.set_times(times)?;
         let mut links = std::mem::take(&mut self.links);
         // What a later member put in a link's place stays.
         links.retain(|link| {
@@ -224,6 +257,7 @@ impl Tree {
         name: &[u8],
         make: impl Fn(&OwnedFd, &[u8]) -> rustix::io::Result<T>,
     ) -> Result<T> {
+        self.room.take_file().map_err(|e| ImageError::unpack(&join(above, name), e))?;
         let parent = self.directory_fd(above)?;
         match make(&parent, name) {
             Err(Errno::EXIST) => {
@@ -238,11 +272,27 @@ impl Tree {
     /// Removes what is at a name. Contents of files are kept aside: the record of the stream speaks of them.
     fn displace(&mut self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
         self.parent = None;
-        self.times.retain(|(p, _)| p != path && !(p.starts_with(path) && p.get(path.len()) == Some(&b'/')));
-        self.displace_in(parent, name, path).map_err(|e| ImageError::unpack(path, e))
+        // The byte behind a slash.
+        let below = [path, b"/"].concat()..[path, b"0"].concat();
+        let gone: Vec<Vec<u8>> = self.times.range(below).map(|(p, _)| p.clone()).collect();
+        for p in gone.iter().map(Vec::as_slice).chain([path]) {
+            if self.times.remove(p).is_some() {
+                self.timed -= p.len() + 64;
+            }
+        }
+        self.displace_in(parent, name, path, 0).map_err(|e| ImageError::unpack(path, e))
     }
 
-    fn displace_in(&self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> io::Result<()> {
+    fn displace_in(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        depth: u32,
+    ) -> io::Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(io::Error::other("it would replace a directory that is too deep"));
+        }
         let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         match FileType::from_raw_mode(there.st_mode) {
             FileType::Directory => {
@@ -252,7 +302,7 @@ impl Tree {
                     .map(|entry| entry.map(|e| e.file_name().to_owned()))
                     .collect::<Result<_, _>>()?;
                 for inner in names.iter().map(|n| CStr::to_bytes(n)).filter(|n| !matches!(*n, b"." | b"..")) {
-                    self.displace_in(dir.as_fd(), inner, &join(path, inner))?;
+                    self.displace_in(dir.as_fd(), inner, &join(path, inner), depth + 1)?;
                 }
                 Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
             }
@@ -261,11 +311,10 @@ impl Tree {
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
                     _ => {}
                 }
-                let mut n = 0;
-                while self.replaced.join(replaced_name(path, n)).exists() {
-                    n += 1;
-                }
-                Ok(renameat(parent, name, rustix::fs::CWD, self.replaced.join(replaced_name(path, n)))?)
+                let n = self.displaced.entry(Digest::of(path)).or_default();
+                *n += 1;
+                let to = self.replaced.join(replaced_name(path, *n - 1));
+                Ok(renameat(parent, name, rustix::fs::CWD, to)?)
             }
             _ => Ok(unlinkat(parent, name, AtFlags::empty())?),
         }
@@ -296,25 +345,39 @@ impl Tree {
             }
             e => ImageError::unpack(path, e),
         };
-        match self.existing(path) {
-            Err(Errno::NOENT) if !path.is_empty() => {}
-            other => return other.map_err(failed),
-        }
-        let (above, name) = split(path);
-        let parent = self.made(above, links_left)?;
-        match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) => self.existing(path).map_err(failed),
-            Err(Errno::EXIST) if links_left > 0 => {
-                // A link whose target isn't there yet.
-                let target = readlinkat(&parent, name, Vec::new()).map_err(failed)?;
-                let target = match target.to_bytes() {
-                    absolute if absolute.starts_with(b"/") => absolute.to_vec(),
-                    relative => join(above, relative),
-                };
-                self.made(&clean(&target)?, links_left - 1)
+        // How much of it is there.
+        let mut end = path.len();
+        let mut dir = loop {
+            match self.existing(&path[..end]) {
+                Err(Errno::NOENT) if end > 0 => {
+                    end = path[..end].iter().rposition(|b| *b == b'/').unwrap_or_default();
+                }
+                there => break there.map_err(failed)?,
             }
-            Err(e) => Err(failed(e)),
+        };
+        while end < path.len() {
+            let above = &path[..end];
+            let start = if end == 0 { 0 } else { end + 1 };
+            end = path[start..].iter().position(|b| *b == b'/').map_or(path.len(), |n| start + n);
+            let name = &path[start..end];
+            dir = match mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    openat(&dir, name, flags, Mode::empty()).map_err(failed)?
+                }
+                Err(Errno::EXIST) if links_left > 0 => {
+                    // A link whose target isn't there yet.
+                    let target = readlinkat(&dir, name, Vec::new()).map_err(failed)?;
+                    let target = match target.to_bytes() {
+                        absolute if absolute.starts_with(b"/") => absolute.to_vec(),
+                        relative => join(above, relative),
+                    };
+                    self.made(&clean(&target)?, links_left - 1)?
+                }
+                Err(e) => return Err(failed(e)),
+            };
         }
+        Ok(dir)
     }
 }
 

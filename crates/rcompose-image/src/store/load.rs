@@ -168,7 +168,11 @@ impl Store {
         if let Some(expected) = address {
             verify(&path, expected, summed.digest)?;
         }
-        // What isn't a layer after all matters only if a manifest says that it is one.
+        // What isn't a layer after all matters only if a manifest says that it is one; trouble of ours matters now.
+        let unpacked = match unpacked {
+            Err(e @ (ImageError::DiskFull { .. } | ImageError::Io { .. })) => return Err(e),
+            unpacked => unpacked,
+        };
         let layer = unpacked.map(|unpacked| {
             let id = unpacked.info.id;
             members.unpacked.push(unpacked);

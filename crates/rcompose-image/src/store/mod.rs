@@ -8,6 +8,7 @@
 //! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`), unsynced (`sound`)
 //! kept/<diff id>         a layer that stays without an image
 //! tmp/                   work in progress, renamed into place; see `temp`
+//! spare/                 a place to work in where the disk is full
 //! ```
 //!
 //! Several processes use it at once. Order of writing is layers, configuration, image, name, and of removing the other
@@ -26,6 +27,7 @@ mod names;
 mod remove;
 mod save;
 mod sound;
+mod sweep;
 mod temp;
 
 pub(crate) use distribution::{KnownBlob, KnownManifest};

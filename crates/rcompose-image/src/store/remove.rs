@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use super::temp::{Temp, entries};
+use super::temp::Temp;
 use super::{Image, LayerId, Store, files, names};
 use crate::error::{ImageError, Result};
 use crate::{Digest, Reference};
@@ -45,7 +45,7 @@ impl Store {
     /// Removes what a user wrote, as `docker image rm` does: a name, and the image with its last name; or, by id, the
     /// image with its names, unless it has names in several repositories.
     pub fn remove(&self, text: &str, options: &RemoveOptions<'_>) -> Result<Removed> {
-        let temp = self.temp()?;
+        let temp = self.temp_or_spare()?;
         let alone = self.alone()?;
         let image = self.find(text)?.ok_or_else(|| ImageError::NotFound(text.to_owned()))?;
         let named = text.parse::<Reference>().ok().filter(|r| self.get(r).is_ok_and(|i| i.is_some()));
@@ -76,7 +76,7 @@ impl Store {
 
     /// Removes the chosen images, names and all, but those that containers use.
     pub fn prune(&self, chosen: &dyn Fn(&Image) -> bool, in_use: &dyn Fn(&Digest) -> bool) -> Result<Pruned> {
-        let temp = self.temp()?;
+        let temp = self.temp_or_spare()?;
         let _alone = self.alone()?;
         let mut pruned = Pruned::default();
         for image in self.list()? {
@@ -90,22 +90,19 @@ impl Store {
             pruned.freed += removed.freed;
             pruned.images.push(removed);
         }
+        let mut loose = Removed::default();
+        self.sweep(&temp, &mut loose)?;
+        pruned.freed += loose.freed;
+        pruned.layers = loose.layers;
         Ok(pruned)
     }
 
     /// Removes layers that no image has and nobody holds: what builds leave for later ones.
     pub fn prune_layers(&self) -> Result<Pruned> {
-        let temp = self.temp()?;
+        let temp = self.temp_or_spare()?;
         let _alone = self.alone()?;
-        let kept = self.kept()?;
         let mut removed = Removed::default();
-        for dir in entries(&self.root.join("layers"))? {
-            let id =
-                dir.file_name().and_then(|n| n.to_str()).and_then(|h| Digest::from_hex(h).ok()).map(LayerId);
-            if let Some(id) = id.filter(|id| !kept.contains(id)) {
-                self.delete_layer(&id, &temp, &mut removed)?;
-            }
-        }
+        self.sweep(&temp, &mut removed)?;
         Ok(Pruned { images: Vec::new(), layers: removed.layers, freed: removed.freed })
     }
 
@@ -136,7 +133,7 @@ impl Store {
         Ok(())
     }
 
-    fn kept(&self) -> Result<BTreeSet<LayerId>> {
+    pub(super) fn kept(&self) -> Result<BTreeSet<LayerId>> {
         let mut kept: BTreeSet<LayerId> = self.held()?.into_iter().collect();
         kept.append(&mut self.kept_layers()?);
         for id in self.ids()? {
@@ -146,7 +143,7 @@ impl Store {
     }
 
     /// Gone at once by a rename; the files themselves go with `temp`, after the lock.
-    fn delete_layer(&self, layer: &LayerId, temp: &Temp, removed: &mut Removed) -> Result<()> {
+    pub(super) fn delete_layer(&self, layer: &LayerId, temp: &Temp, removed: &mut Removed) -> Result<()> {
         // One that was lost in a power cut has no readable record, and nothing of value.
         let content = self.layer_info(layer).ok().flatten().map(|i| i.content).unwrap_or_default();
         let to: PathBuf = temp.path().join(layer.0.hex());

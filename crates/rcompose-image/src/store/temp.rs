@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{LayerId, Store, files};
-use crate::Digest;
 use crate::error::{ImageError, Result};
+use crate::{Digest, remove_tree};
+
+/// Bytes that can be freed on a full disk: more than all names of images take.
+const ROOM: usize = 64 * 1024;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -28,7 +31,7 @@ impl Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         // What can't be removed now is removed by the next operation, which finds it without an owner.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_tree(&self.path);
     }
 }
 
@@ -67,11 +70,7 @@ impl Store {
 
     pub(super) fn temp(&self) -> Result<Temp> {
         let tmp = self.tmp();
-        let guard_path = tmp.join("guard");
-        let guard = File::options().create(true).truncate(false).write(true).open(&guard_path);
-        let guard = guard.map_err(|e| ImageError::io("open", &guard_path, e))?;
-        // A directory without a locked owner is somebody's only while this lock is held.
-        guard.lock().map_err(|e| ImageError::io("lock", &guard_path, e))?;
+        let guard = self.guard()?;
         let stale = ownerless(&tmp)?;
         let path = tmp.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         // A directory of an earlier process with our id.
@@ -81,19 +80,65 @@ impl Store {
         let owner = File::create(&owner_path).map_err(|e| ImageError::io("create", &owner_path, e))?;
         owner.lock().map_err(|e| ImageError::io("lock", &owner_path, e))?;
         drop(guard);
-        for dir in stale {
-            // Another process may be at it too, and what stays is found again by the next operation.
-            let _ = fs::remove_dir_all(&dir);
-        }
-        Ok(Temp { path, _owner: owner })
+        let temp = Temp { path, _owner: owner };
+        self.clear_up(&stale, &temp)?;
+        self.make_spare(&temp);
+        Ok(temp)
     }
 
-    /// Layers that somebody holds.
+    /// As [`Self::temp`], for operations that make room: on a full disk it is the spare one, and there is some room.
+    pub(super) fn temp_or_spare(&self) -> Result<Temp> {
+        let full = match self.temp() {
+            Err(e @ ImageError::DiskFull { .. }) => e,
+            other => return other,
+        };
+        let path =
+            self.tmp().join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let _guard = self.guard()?;
+        let taken = fs::rename(self.spare(), &path).and_then(|()| {
+            let owner = File::open(path.join("owner"))?;
+            owner.lock()?;
+            fs::remove_file(path.join("room"))?;
+            Ok(owner)
+        });
+        taken.map(|owner| Temp { path, _owner: owner }).map_err(|_| full)
+    }
+
+    /// A directory without a locked owner is somebody's only while this lock is held.
+    fn guard(&self) -> Result<File> {
+        let path = self.tmp().join("guard");
+        let guard = File::options().create(true).truncate(false).write(true).open(&path);
+        let guard = guard.map_err(|e| ImageError::io("open", &path, e))?;
+        guard.lock().map_err(|e| ImageError::io("lock", &path, e))?;
+        Ok(guard)
+    }
+
+    fn spare(&self) -> PathBuf {
+        self.root.join("spare")
+    }
+
+    /// Best effort: it is for a bad day.
+    fn make_spare(&self, temp: &Temp) {
+        if self.spare().exists() {
+            return;
+        }
+        let new = temp.path.join("spare");
+        let made = fs::create_dir(&new)
+            .and_then(|()| File::create(new.join("owner")))
+            // A hole would be no room.
+            .and_then(|_| fs::write(new.join("room"), vec![1; ROOM]));
+        if made.is_ok() {
+            // Another process may have been faster.
+            drop(fs::rename(&new, self.spare()));
+        }
+    }
+
+    /// Layers that somebody holds who lives.
     pub(super) fn held(&self) -> Result<Vec<LayerId>> {
         let mut out = Vec::new();
         for dir in entries(&self.tmp())? {
             let holds = dir.join("holds");
-            if !holds.is_dir() {
+            if !holds.is_dir() || is_free(&dir) {
                 continue;
             }
             let names = entries(&holds)?;
@@ -128,14 +173,17 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 fn ownerless(tmp: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for dir in entries(tmp)?.into_iter().filter(|p| p.is_dir()) {
-        let free = match File::open(dir.join("owner")) {
-            Ok(owner) => owner.try_lock().is_ok(),
-            // Removal goes on without the owner file, or creation never came that far.
-            Err(_) => true,
-        };
-        if free {
+        if is_free(&dir) {
             out.push(dir);
         }
     }
     Ok(out)
+}
+
+fn is_free(dir: &Path) -> bool {
+    match File::open(dir.join("owner")) {
+        Ok(owner) => owner.try_lock().is_ok(),
+        // Removal goes on without the owner file, or creation never came that far.
+        Err(_) => true,
+    }
 }

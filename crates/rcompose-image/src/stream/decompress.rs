@@ -9,6 +9,9 @@ const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2: &[u8] = b"BZh";
 
+/// Twice what `xz -9` wants; a header may ask for 4 GiB. In KiB.
+const XZ_MEMORY: u32 = 130 * 1024;
+
 /// The plain stream inside a plain, gzip, zstd, xz or bzip2 one, told by its first bytes.
 pub(crate) fn decompressed<'a, R: Read + Send + 'a>(source: R) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut source = BufReader::with_capacity(64 * 1024, Peeked::new(source)?);
@@ -19,7 +22,7 @@ pub(crate) fn decompressed<'a, R: Read + Send + 'a>(source: R) -> io::Result<Box
         Ok(Box::new(zstd::stream::read::Decoder::with_buffer(source)?))
     } else if start.starts_with(XZ) {
         // Several streams behind each other are one, as with xz itself.
-        Ok(Box::new(lzma_rust2::XzReader::new(source, true)))
+        Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(source, true, XZ_MEMORY)))
     } else if start.starts_with(BZIP2) && start.get(3).is_some_and(u8::is_ascii_digit) && !is_tar(start) {
         Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(source)))
     } else {

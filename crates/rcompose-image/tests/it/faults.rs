@@ -4,25 +4,39 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rcompose_image::{ImageError, ImportOptions, Platform, Store};
-
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rcompose_image::{
+    Image, ImageError, ImportOptions, NoProgress, Platform, PullOptions, RegistryError, RegistryOptions,
+    RemoveOptions, Store, pull,
+};
 
 use crate::common::{Room, Tar, reference};
+use crate::registry::Registry;
 
 const ROOT: &str = "RCOMPOSE_TEST_STORE";
 const LOADS: &str = "RCOMPOSE_TEST_LOADS";
+const PULLS: &str = "RCOMPOSE_TEST_PULLS";
 
-/// Not a test of its own: another process that imports or loads from standard input.
+/// Not a test of its own: another process that imports or loads from standard input, or pulls.
 #[test]
 fn child() {
     let Some(root) = std::env::var_os(ROOT) else { return };
     let store = Store::open(root.as_ref()).unwrap();
-    if std::env::var_os(LOADS).is_some() {
+    if let Ok(name) = std::env::var(PULLS) {
+        pull_now(&store, &name).unwrap();
+    } else if std::env::var_os(LOADS).is_some() {
         store.load(std::io::stdin(), &Platform::host()).unwrap();
     } else {
         store.import(std::io::stdin(), &ImportOptions::new(Some(reference("child")))).unwrap();
     }
+}
+
+pub(crate) fn pull_now(store: &Store, name: &str) -> Result<Image, RegistryError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = PullOptions {
+        registry: RegistryOptions { retries: 1, ..RegistryOptions::default() },
+        ..PullOptions::default()
+    };
+    runtime.block_on(pull(store, &reference(name), &options, &NoProgress))
 }
 
 fn spawn(room: &Room) -> Child {
@@ -40,7 +54,7 @@ fn spawn_with(room: &Room, more: &[(&str, &str)]) -> Child {
         .unwrap()
 }
 
-fn large() -> Vec<u8> {
+pub(crate) fn large() -> Vec<u8> {
     let mut tar = Tar::new();
     for n in 0..200u8 {
         tar.file(&format!("dir{}/file{n}", n % 7), &vec![n; 100_000]);
@@ -67,20 +81,6 @@ fn truncated() {
     import(b"BZh9 whatever").unwrap_err();
     import(&b"not an archive at all, just some text".repeat(50)).unwrap_err();
     assert_eq!((room.layers(), room.leftovers().len(), room.store.list().unwrap().len()), (0, 0, 0));
-}
-
-#[test]
-fn full_disk() {
-    let dir = tempfile::tempdir().unwrap();
-    mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), Some(c"size=4m")).unwrap();
-    let store = Store::open(&dir.path().join("images")).unwrap();
-    let error = store.import(&large()[..], &ImportOptions::new(Some(reference("t")))).unwrap_err();
-    let left =
-        std::fs::read_dir(store.root().join("tmp")).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir());
-    let left = (left.count(), std::fs::read_dir(store.root().join("layers")).unwrap().count());
-    unmount(dir.path(), UnmountFlags::empty()).unwrap();
-    assert!(matches!(error, ImageError::DiskFull { .. }), "{error:?}");
-    assert_eq!(left, (0, 0));
 }
 
 #[test]
@@ -138,43 +138,6 @@ fn killed_at_many_points() {
         room.import(&tar, "child");
         assert_eq!((room.layers(), room.leftovers().len()), (1, 0));
     }
-}
-
-/// Wherever the room ends: it is told, nothing is left, and with room it works.
-#[test]
-fn disks_of_many_sizes() {
-    let tar = large();
-    let mut full = 0;
-    let sizes = (0..14).map(|n| format!("size={}k", 200 + n * 2_300)).chain([String::from("nr_inodes=60")]);
-    for size in sizes {
-        let dir = tempfile::tempdir().unwrap();
-        let options = std::ffi::CString::new(size.clone()).unwrap();
-        mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), Some(options.as_c_str())).unwrap();
-        let store = Store::open(&dir.path().join("images")).unwrap();
-        let import = || store.import(&tar[..], &ImportOptions::new(Some(reference("t"))));
-        let (result, mut left) = (import(), 0);
-        for below in ["tmp", "layers"] {
-            let all = std::fs::read_dir(store.root().join(below)).unwrap();
-            left += all.filter(|e| e.as_ref().unwrap().path().is_dir()).count();
-        }
-        let more = std::ffi::CString::new("size=64m,nr_inodes=10000").unwrap();
-        rustix::mount::mount_remount(dir.path(), MountFlags::empty(), more.as_c_str()).unwrap();
-        let again = import();
-        let whole =
-            again.as_ref().is_ok_and(|i| store.write_layer(&i.layers[0], &mut std::io::sink()).is_ok());
-        // Another test may just be starting a process, which has our files open for a moment.
-        unmount(dir.path(), UnmountFlags::DETACH).unwrap();
-        assert!(whole, "{size}: {again:?}");
-        match result {
-            Ok(_) => assert_eq!(left, 1, "{size}"),
-            Err(e) => {
-                full += 1;
-                assert!(matches!(e, ImageError::DiskFull { .. }), "{size}: {e:?}");
-                assert_eq!(left, 0, "{size}");
-            }
-        }
-    }
-    assert!(full > 5);
 }
 
 #[test]
@@ -256,4 +219,119 @@ fn import_speed() {
         room.store.commit_layer(staging).unwrap();
         println!("commit of a small layer: {:?}", start.elapsed());
     }
+}
+
+/// An image of five layers, some megabytes.
+pub(crate) fn layered(room: &Room) -> Image {
+    let mut tar = Tar::new();
+    for n in 0..200u8 {
+        tar.file(&format!("dir{}/file{n}", n % 7), &vec![n; 10_000]);
+    }
+    let base = room.import(&tar.done(), "base");
+    let mut layers = base.layers.clone();
+    for n in 0..4u8 {
+        let staging = room.store.new_layer_dir().unwrap();
+        for f in 0..40 {
+            std::fs::write(staging.upper().join(format!("f{n}-{f}")), vec![n; 10_000]).unwrap();
+        }
+        layers.push(room.store.commit_layer(staging).unwrap().id);
+    }
+    room.store.put_image(&base.config, &layers, &[reference("layered")]).unwrap()
+}
+
+/// Everything that can be found is whole, and there is nothing that nothing leads to.
+pub(crate) fn is_whole(store: &Store) {
+    for image in store.list().unwrap() {
+        store.layer_paths(&image).unwrap();
+        for layer in &image.layers {
+            store.write_layer(layer, &mut std::io::sink()).unwrap();
+        }
+    }
+    // The next operation clears up, whatever it is.
+    drop(store.hold().unwrap());
+    assert_eq!(store.loose_layers().unwrap(), []);
+    let tmp =
+        std::fs::read_dir(store.root().join("tmp")).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir());
+    assert_eq!(tmp.count(), 0);
+    let names = |dir: &str| -> Vec<String> {
+        let all = std::fs::read_dir(store.root().join(dir)).unwrap();
+        let mut all: Vec<String> =
+            all.map(|e| e.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    assert_eq!(names("blobs/sha256"), names("images"));
+}
+
+#[test]
+fn pulls_killed_at_many_points() {
+    let Some(registry) = Registry::start(false) else { return };
+    let source = Room::new();
+    let image = layered(&source);
+    registry.fill_from(&source, &image, "app:1");
+    let name = format!("{}/app:1", registry.address);
+    let begun = std::time::Instant::now();
+    let room = Room::new();
+    assert!(spawn_with(&room, &[(PULLS, &name)]).wait().unwrap().success());
+    let whole = begun.elapsed();
+    let (mut before, mut after) = (0, 0);
+    for n in 0..30u32 {
+        let room = Room::new();
+        let mut child = spawn_with(&room, &[(PULLS, &name)]);
+        std::thread::sleep(whole * n / 24);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = Store::open(room.store.root()).unwrap();
+        match store.get(&reference(&name)).unwrap() {
+            Some(_) => after += 1,
+            None => before += 1,
+        }
+        is_whole(&store);
+        assert_eq!(pull_now(&store, &name).unwrap().layers, image.layers);
+        assert_eq!((room.layers(), room.leftovers().len()), (5, 0));
+        store.prune(&|_| true, &|_| false).unwrap();
+        assert_eq!(room.layers(), 0);
+        is_whole(&store);
+    }
+    println!("killed {before} times before the image was there, {after} times behind");
+    assert!(before > 8);
+}
+
+/// What is left where a process is killed between two steps of adding or removing.
+#[test]
+fn parts_without_an_image_go() {
+    let room = Room::new();
+    let image = layered(&room);
+    let (id, killed) = (image.id.hex(), room.store.root().join("tmp/killed"));
+    std::fs::remove_file(room.store.root().join(format!("images/{id}.json"))).unwrap();
+    std::fs::write(room.store.root().join(format!("images/{id}.manifest")), "{}").unwrap();
+    let staging = room.store.new_layer_dir().unwrap();
+    std::fs::write(staging.upper().join("alone"), "x").unwrap();
+    let alone = room.store.commit_layer(staging).unwrap().id;
+    assert_eq!(room.store.loose_layers().unwrap().len(), 5);
+    // Nobody was killed yet: whoever is at work may still want them.
+    let hold = room.store.hold().unwrap();
+    assert!(hold.layer(&alone).unwrap());
+    std::fs::create_dir(&killed).unwrap();
+    drop(room.store.hold().unwrap());
+    assert_eq!((killed.exists(), room.layers(), room.store.loose_layers().unwrap()), (false, 2, vec![]));
+    drop(hold);
+    std::fs::create_dir(&killed).unwrap();
+    is_whole(&room.store);
+    assert_eq!(room.layers(), 1, "only the base image's is left");
+    room.store.remove("base", &RemoveOptions { force: false, in_use: &|_| false }).unwrap();
+    assert_eq!(room.layers(), 0);
+}
+
+#[test]
+fn a_layer_of_any_depth_goes_again() {
+    let room = Room::new();
+    let mut tar = Tar::new();
+    let deep = "d/".repeat(2_000);
+    tar.file("first", b"x").pax(&[("path", deep.as_bytes())]).dir("d/");
+    let image = room.import(&tar.done(), "deep");
+    assert_eq!(image.layers.len(), 1);
+    room.store.prune(&|_| true, &|_| false).unwrap();
+    assert_eq!((room.layers(), room.leftovers().len()), (0, 0));
 }

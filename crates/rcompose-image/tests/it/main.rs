@@ -2,6 +2,7 @@
 
 mod archive;
 mod common;
+mod disks;
 mod faults;
 mod proxy;
 mod pull;

@@ -21,7 +21,7 @@ pub(super) struct Inventory {
     pub(super) containers: Vec<ContainerUse>,
     pub(super) volumes: Vec<VolumeUse>,
     pub(super) cache: Vec<Cached>,
-    /// Bytes of layers that images have.
+    /// Bytes of layers that images have, or have left behind.
     pub(super) image_bytes: u64,
     /// Of these, what only images have that no container uses.
     pub(super) unused_bytes: u64,
@@ -90,6 +90,10 @@ impl Inventory {
         for layer in owners.keys() {
             image_bytes += bytes(layer)?;
             unused_bytes += if used.contains(layer) { 0 } else { bytes(layer)? };
+        }
+        for layer in store.loose_layers()? {
+            image_bytes += bytes(&layer)?;
+            unused_bytes += bytes(&layer)?;
         }
         let mut images = Vec::new();
         for image in all {
