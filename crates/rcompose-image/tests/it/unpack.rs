@@ -189,6 +189,82 @@ fn nothing_leads_out() {
     assert!(room.store.get(&reference("evil")).unwrap().is_none());
 }
 
+/// Members that want to be, to change or to read something outside, each in an archive of its own.
+#[test]
+fn tricks() {
+    let room = Room::new();
+    let outside = room.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("kept"), b"kept").unwrap();
+    let meta = |path: &Path| {
+        let m = fs::symlink_metadata(path).unwrap();
+        (m.mode(), m.uid(), m.mtime(), m.nlink(), m.len())
+    };
+    let before = (meta(&outside), meta(&outside.join("kept")));
+    let (to, up) = (outside.to_str().unwrap(), "../".repeat(40));
+    let out = format!("{up}{}", &to[1..]);
+    let soft = |path: &str, target: &str| {
+        let mut tar = Tar::new();
+        tar.link(EntryType::Symlink, path, target);
+        tar
+    };
+    let archives = [
+        // Through links that lead out, absolute, relative, in steps, through another link, as the last part.
+        soft("l", &out).file("l/kept", b"changed").done(),
+        soft("l", "..").file("l/l/l/kept", b"changed").done(),
+        soft("a", "/").link(EntryType::Symlink, "b", "a/..").file(&format!("b{to}/kept"), b"changed").done(),
+        soft("l", &format!("{to}/kept")).file("l", b"changed").done(),
+        soft("l", &format!("{to}/new")).file("l", b"made").done(),
+        soft("l", "/proc/self/root").file(&format!("l{to}/kept"), b"changed").done(),
+        // Hard links to what a link leads to, and whatever changes a file's attributes by its name.
+        soft("l", &format!("{to}/kept"))
+            .link(EntryType::Link, "h", "l")
+            .file_as("h", b"x", 0o777, (9, 9))
+            .done(),
+        soft("l", to).link(EntryType::Link, "h", "l/kept").done(),
+        soft("l", to).dir("l/").file("l/kept", b"changed").done(),
+        soft("l", to).node(EntryType::Char, "l/node", 1, 3).done(),
+        soft("l", to).file("l/.wh.kept", b"").file("l/.wh..wh..opq", b"").done(),
+        soft("l", to)
+            .pax(&[("SCHILY.xattr.user.mark", b"x")])
+            .link(EntryType::Symlink, "l", &format!("{to}/kept"))
+            .done(),
+        Tar::new().pax(&[("path", out.as_bytes())]).file("x", b"x").done(),
+        Tar::new()
+            .pax(&[("linkpath", format!("{out}/kept").as_bytes())])
+            .link(EntryType::Link, "h", "x")
+            .done(),
+        Tar::new().pax(&[("path", b"a\0b")]).file("x", b"x").done(),
+        Tar::new().pax(&[("path", &[b'n'; 300])]).file("x", b"x").done(),
+        Tar::new().unchecked(EntryType::Regular, b"d/.wh...", b"", b"").done(),
+        Tar::new().unchecked(EntryType::Regular, b".wh.", b"", b"").done(),
+        Tar::new().unchecked(EntryType::Regular, b"..", b"", b"x").done(),
+        Tar::new().unchecked(EntryType::Symlink, b".", b"/etc", b"").done(),
+        Tar::new().unchecked(EntryType::Link, b"h", b".", b"").done(),
+        Tar::new().file("f", b"x").unchecked(EntryType::Link, b"f", b"f", b"").done(),
+        Tar::new().file("f", b"x").file("f/below", b"x").done(),
+        Tar::new()
+            .pax(&[("GNU.sparse.realsize", b"10"), ("GNU.sparse.map", b"5,18446744073709551615")])
+            .file("s", b"x")
+            .done(),
+        Tar::new().pax(&[("uid", b"-1"), ("size", b"99999999999999999999")]).file("f", b"x").done(),
+        Tar::new().unchecked(EntryType::new(b'Z'), b"f", b"", b"x").done(),
+    ];
+    for (n, tar) in archives.iter().enumerate() {
+        match room.store.import(&tar[..], &ImportOptions::new(Some(reference("trick")))) {
+            // What it made is inside, and comes back as it was.
+            Ok(image) => assert!(stream(&room.store, &image) == *tar, "{n}"),
+            Err(e) => assert!(
+                matches!(e, ImageError::Member { .. } | ImageError::Unpack { .. } | ImageError::Read { .. }),
+                "{n}: {e:?}"
+            ),
+        }
+        assert_eq!((meta(&outside), meta(&outside.join("kept"))), before, "{n}");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{n}");
+        assert!(room.leftovers().is_empty(), "{n}");
+    }
+}
+
 /// As layers of other tools have them: the target is in a layer below.
 #[test]
 fn hard_links_into_lower_layers() {
