@@ -13,8 +13,8 @@ use crate::StepFailure;
 pub struct ExecSpec {
     /// What.
     pub argv: Vec<String>,
-    /// Added to the container's environment; replaces equal names.
-    pub env: Vec<(String, String)>,
+    /// Added to the container's environment; replaces equal names, and takes those without a value away.
+    pub env: Vec<(String, Option<String>)>,
     /// `user[:group]`; the container's when `None`.
     pub user: Option<String>,
     /// Working directory; the container's when `None`.

@@ -84,7 +84,7 @@ pub(crate) fn exec_process(
     let mut env = spec.env.clone();
     for (k, v) in &exec.env {
         env.retain(|(name, _)| name != k);
-        env.push((k.clone(), v.clone()));
+        env.extend(v.clone().map(|v| (k.clone(), v)));
     }
     let mut process = Process::default();
     process

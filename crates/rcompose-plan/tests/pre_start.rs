@@ -2,8 +2,8 @@
 
 use rcompose_model::{Mount, MountKind, NetworkMode, PreStart, VolumeOptions};
 use rcompose_plan::{
-    ContainerSpec, ContainerStatus, Desired, Intent, LocalOp, MountSource, Observed, Plan, UpOptions, plan,
-    render,
+    ContainerSpec, ContainerStatus, Desired, Intent, LocalOp, MountSource, Observed, Plan, PlanError,
+    ScopeOptions, UpOptions, plan, render,
 };
 use rcompose_testkit::{desired, service, simulate};
 
@@ -120,4 +120,38 @@ fn what_failed_is_removed_before_the_next_try() {
     assert_eq!(have.containers.len(), 2);
     let text = render(&up(&d, &have));
     assert!(text.contains("remove    Container p-web-pre_start-0: it failed the last time"), "{text}");
+}
+
+#[test]
+fn start_does_it_too_and_restart_does_not() {
+    let d = project(2);
+    let mut have = simulate(&Observed::default(), &up(&d, &Observed::default()));
+    let act = |have: &Observed, intent: fn(ScopeOptions) -> Intent| {
+        let plan = plan(&d.project.name, Some(&d), have, &intent(ScopeOptions::default()))?;
+        Ok::<_, PlanError>(render(&plan))
+    };
+    let all: Vec<_> = have.containers.keys().cloned().collect();
+    have.containers.get_mut(&all[0]).unwrap().state.status = ContainerStatus::Exited;
+    let text = act(&have, Intent::Start).unwrap();
+    assert!(text.contains("start") && !text.contains("pre_start"), "one of them runs: {text}");
+    have.containers.get_mut(&all[1]).unwrap().state.status = ContainerStatus::Exited;
+    assert!(!act(&have, Intent::Restart).unwrap().contains("pre_start"));
+    let want = "  1  create    Container p-web-pre_start-0: before the first start
+  2  start     Container p-web-pre_start-0 (after 1): before the first start
+  3  complete? Container p-web-pre_start-0 (after 2): before the first start
+  4  remove    Container p-web-pre_start-0 (after 3): before the first start
+  5  create    Container p-web-pre_start-1 (after 4): before the first start
+  6  start     Container p-web-pre_start-1 (after 5): before the first start
+  7  complete? Container p-web-pre_start-1 (after 6): before the first start
+  8  remove    Container p-web-pre_start-1 (after 7): before the first start
+  9  start     Container p-web-1 (after 8): start
+ 10  start     Container p-web-2 (after 8): start
+";
+    assert_eq!(act(&have, Intent::Start).unwrap(), want);
+    // How the file has the network by now is `up`'s affair.
+    have.networks.values_mut().for_each(|n| n.config_hash = "another".into());
+    assert_eq!(act(&have, Intent::Start).unwrap(), want);
+    have.networks.clear();
+    let e = act(&have, Intent::Start).unwrap_err();
+    assert_eq!(e.to_string(), "network p_default isn't there: `up` makes it");
 }

@@ -45,7 +45,7 @@ async fn one<H: Host>(
 ) -> Result<(), StepFailure> {
     let exec = ExecSpec {
         argv: hook.command.clone(),
-        env: hook.environment.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+        env: hook.environment.clone().into_iter().collect(),
         user: hook.user.as_ref().map(ToString::to_string),
         cwd: hook.working_dir.clone(),
         privileged: hook.privileged,

@@ -15,14 +15,14 @@ fn commands_around_a_containers_life() {
     image: busybox:latest
     command: {POLITE}
     user: '1000'
-    environment: {{COLOUR: red}}
+    environment: {{COLOUR: red, SHADE: dark}}
     volumes: [./out:/out]
     post_start:
       - command: chmod 0777 /out
         user: root
-      - command: [sh, -c, 'echo \"$$(id -u) $$PWD $$COLOUR $$MORE\" > /out/started']
+      - command: [sh, -c, 'echo \"$$(id -u) $$PWD $$COLOUR $$MORE $${{SHADE-none}}\" > /out/started']
         working_dir: /tmp
-        environment: [MORE=less]
+        environment: [MORE=less, SHADE]
       - command: sh -c 'grep CapEff /proc/self/status > /out/caps'
         privileged: true
         user: root
@@ -40,16 +40,16 @@ fn commands_around_a_containers_life() {
     let Some(p) = Project::new("hooks-order", &compose) else { return };
     p.run("up -d").ok();
     let read = |name: &str| std::fs::read_to_string(p.dir().join("out").join(name)).unwrap_or_default();
-    assert_eq!(read("started"), "1000 /tmp red less\n");
+    assert_eq!(read("started"), "1000 /tmp red less none\n");
     let own = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let own = own.lines().find(|l| l.starts_with("CapEff:")).unwrap_or_default();
     p.await_log("after", &format!("{own}\n"));
     assert_eq!(read("stopped"), "");
     p.run("restart web").ok().err("service \"web\": pre_stop[1]: the command exited with status 1");
-    assert_eq!(read("stopped"), "1000 /tmp red less\n");
+    assert_eq!(read("stopped"), "1000 /tmp red less none\n");
     std::fs::remove_file(p.dir().join("out/stopped")).unwrap();
     p.run("down").ok().err("pre_stop[1]");
-    assert_eq!(read("stopped"), "1000 /tmp red less\n");
+    assert_eq!(read("stopped"), "1000 /tmp red less none\n");
     assert!(!p.dir().join("out/never").exists());
     p.nothing_left(true);
 }
@@ -127,7 +127,11 @@ volumes: {{data: }}
     p.run("run --rm --no-deps -T web rm /data/fail").ok();
     p.run("up -d").ok().err("Container hooks-before-web-1  Started");
     p.run("stop web").ok();
-    p.run("start web").ok().err("pre_start is only run by `up`");
+    p.sh("other", "true").ok();
+    p.run("start web").ok().err("Container hooks-before-web-pre_start-1  Removed");
+    p.sh("web", "cat /data/second").ok().out("red 13\n");
+    p.run("start web").ok().not_err("pre_start");
+    p.run("restart web").ok().not_err("pre_start");
     p.run("down -v").ok();
     p.nothing_left(true);
 }

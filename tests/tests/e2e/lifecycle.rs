@@ -41,6 +41,7 @@ fn up_ps_logs_exec_down() {
     p.run("logs --no-log-prefix other").ok().out("up\n").not_out("|");
     p.run("exec -T web echo in-there").ok().out("in-there\n");
     p.run("exec -T -e A=b -w /tmp web sh -c pwd").ok().out("/tmp\n");
+    p.run("exec -T -e COLOUR web sh -c set").ok().not_out("COLOUR=");
     p.run("exec -T -u nobody web id -u").ok().out("65534\n");
     p.sh("web", "exit 7").code_is(7);
     p.run("exec -T web no-such-command").code_is(127);

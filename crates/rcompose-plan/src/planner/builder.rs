@@ -76,6 +76,7 @@ pub(crate) fn is_up(state: &ContainerState) -> bool {
 }
 
 /// A container of the plan: new, or kept.
+#[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) spec: ContainerSpec,
     pub(crate) state: Option<ContainerState>,

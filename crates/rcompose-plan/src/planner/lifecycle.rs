@@ -4,9 +4,10 @@ use rcompose_model::{DependencyCondition, ServiceName};
 
 use super::builder::{Builder, Member, Members, Waits, container, is_up, satisfied};
 use super::order::{needed_services, recorded_dependencies};
+use super::up::before_start;
 use crate::{
-    ContainerStatus, Desired, Intent, LocalOp, Observed, ObservedContainer, Plan, PlanError, ScopeOptions,
-    StepId, WaitCondition,
+    ContainerSpec, ContainerStatus, Desired, Intent, LocalOp, Observed, ObservedContainer, Plan, PlanError,
+    ScopeOptions, StepId, WaitCondition,
 };
 
 /// Plans `start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`.
@@ -161,13 +162,14 @@ fn start(
             });
         }
     }
-    let members = start_all(b, &all, |_| Vec::new());
-    for (name, list) in &members {
-        let service = desired.and_then(|d| d.project.services.get(name));
-        if service.is_some_and(|s| !s.pre_start.is_empty()) && list.iter().any(|m| m.start.is_some()) {
-            b.plan.warnings.push(format!("service \"{name}\": pre_start is only run by `up`"));
+    let before = |b: &mut Builder, members: &Members, first: &ContainerSpec, after: &[StepId]| {
+        let known = desired.and_then(|d| Some((d, d.project.services.get(&first.service)?)));
+        match known.filter(|(_, s)| !s.pre_start.is_empty()) {
+            Some((d, service)) => before_start(b, d, have, service, first, members, after),
+            None => Ok(None),
         }
-    }
+    };
+    let members = start_all(b, &all, |_| Vec::new(), before)?;
     if scope.wait {
         for m in members.values().flatten() {
             let ready = m.state.as_ref().is_some_and(|s| satisfied(s, WaitCondition::Ready));
@@ -182,12 +184,15 @@ fn start(
     Ok(())
 }
 
-/// Starts what doesn't run, dependencies first, with their conditions.
+/// Starts what doesn't run, dependencies first, with their conditions. What has to be done `before` the first container
+/// of a service, of which none is up, is asked with that container, those of the services before, and the steps after
+/// which it may be done.
 fn start_all(
     b: &mut Builder,
     all: &[&ObservedContainer],
     stopped: impl Fn(&ObservedContainer) -> Vec<StepId>,
-) -> Members {
+    before: impl Fn(&mut Builder, &Members, &ContainerSpec, &[StepId]) -> Result<Option<StepId>, PlanError>,
+) -> Result<Members, PlanError> {
     let mut members = Members::new();
     let mut waits = Waits::default();
     let mut open: BTreeSet<&ServiceName> = all.iter().map(|c| &c.spec.service).collect();
@@ -205,7 +210,11 @@ fn start_all(
         let ready = if ready.is_empty() { open.iter().copied().collect() } else { ready };
         for service in ready {
             let mut list = Vec::new();
-            for c in all.iter().filter(|c| c.spec.service == *service) {
+            let mut own: Vec<_> = all.iter().filter(|c| c.spec.service == *service).collect();
+            own.sort_by_key(|c| (c.spec.oneoff, c.spec.number));
+            let none_up = own.iter().all(|c| !c.spec.oneoff && !is_up(&c.state));
+            let mut prepared = None;
+            for (i, c) in own.into_iter().enumerate() {
                 let stop_steps = stopped(c);
                 let mut start = None;
                 if !is_up(&c.state) || !stop_steps.is_empty() {
@@ -215,6 +224,10 @@ fn start_all(
                             after.extend(waits.steps(b, m, condition));
                         }
                     }
+                    if i == 0 && none_up {
+                        prepared = before(b, &members, &c.spec, &after)?;
+                    }
+                    after.extend(prepared);
                     let op = LocalOp::StartContainer { id: c.spec.id.clone() };
                     start = Some(b.push(op, container(&c.spec), "start", after));
                 }
@@ -229,7 +242,7 @@ fn start_all(
             open.remove(service);
         }
     }
-    members
+    Ok(members)
 }
 
 fn restart(
@@ -261,6 +274,14 @@ fn restart(
     }
     let all = chosen(desired, have, &scope)?;
     let stopped = stop(b, &all, &scope, "restart");
-    start_all(b, &all, |c| stopped.get(c.spec.service.as_str()).cloned().unwrap_or_default());
+    start_all(
+        b,
+        &all,
+        |c| stopped.get(c.spec.service.as_str()).cloned().unwrap_or_default(),
+        |_, _, _, _| {
+            // As with docker compose: who restarts wants what is there, and it was prepared when it started.
+            Ok(None)
+        },
+    )?;
     Ok(())
 }

@@ -4,6 +4,8 @@ mod before;
 mod create;
 mod resources;
 
+pub(super) use before::before_start;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rcompose_model::{DependencyCondition, ProjectName, Service, ServiceName};
@@ -63,6 +65,8 @@ pub(crate) struct Up<'a> {
     recreated: BTreeSet<ServiceName>,
     /// What `pre_start` is about in the service that is looked at.
     pre_start: before::PreStartOf,
+    /// Networks are used as they are, however the file has them now.
+    as_is: bool,
 }
 
 impl<'a> Up<'a> {
@@ -73,7 +77,20 @@ impl<'a> Up<'a> {
         options: &'a CreateOptions,
         order: &[ServiceName],
     ) -> Result<Self, PlanError> {
-        let mut up = Self {
+        let mut up = Self::empty(project, desired, have, options);
+        let services: Vec<&Service> = order.iter().filter_map(|n| desired.project.services.get(n)).collect();
+        up.make_networks(&services)?;
+        up.make_volumes(&services)?;
+        Ok(up)
+    }
+
+    fn empty(
+        project: &'a ProjectName,
+        desired: &'a Desired,
+        have: &'a Observed,
+        options: &'a CreateOptions,
+    ) -> Self {
+        Self {
             project,
             desired,
             have,
@@ -89,11 +106,8 @@ impl<'a> Up<'a> {
             gone: BTreeMap::new(),
             recreated: BTreeSet::new(),
             pre_start: before::PreStartOf::Nothing,
-        };
-        let services: Vec<&Service> = order.iter().filter_map(|n| desired.project.services.get(n)).collect();
-        up.make_networks(&services)?;
-        up.make_volumes(&services)?;
-        Ok(up)
+            as_is: false,
+        }
     }
 
     /// Containers of services that the file doesn't have (any more).

@@ -60,14 +60,13 @@ pub(crate) fn run(cx: &Context, args: ExecArgs) -> Result<u8, Failure> {
     relay::relay(&mut client, ends, &signals, &mut Exec).map(status)
 }
 
-/// `-e NAME=value`, or `-e NAME` with this program's own value.
-pub(crate) fn environment(cx: &Context, entries: &[String]) -> Vec<(String, String)> {
-    let own = |name: &str| cx.env.all.get(name).cloned();
+/// `-e NAME=value`, or `-e NAME` with this program's own value; if it has none, the container's is taken away.
+fn environment(cx: &Context, entries: &[String]) -> Vec<(String, Option<String>)> {
     entries
         .iter()
-        .filter_map(|e| match e.split_once('=') {
-            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-            None => own(e).map(|value| (e.clone(), value)),
+        .map(|e| match e.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (e.clone(), cx.env.all.get(e).cloned()),
         })
         .collect()
 }

@@ -7,9 +7,11 @@ use rcompose_model::{
 };
 
 use super::Up;
-use crate::planner::builder::container;
+use crate::planner::builder::{Builder, Members, container};
 use crate::planner::container::{Identity, spec};
-use crate::{ContainerId, ContainerSpec, LocalOp, PlanError, StepId, WaitCondition};
+use crate::{
+    ContainerId, ContainerSpec, CreateOptions, Desired, LocalOp, Observed, PlanError, StepId, WaitCondition,
+};
 
 /// Label of the containers that do it, as docker compose has it.
 const HOOK: &str = "com.docker.compose.hook";
@@ -22,6 +24,30 @@ pub(crate) enum PreStartOf {
     Due,
     /// It is over with this step.
     Planned(StepId),
+}
+
+/// For `start`: the step after which the containers of a service may start, of which none is up. `first` is the one with
+/// the lowest number, `members` are those of the services that come before, and what it depends on is there `after`
+/// these steps.
+pub(crate) fn before_start(
+    b: &mut Builder,
+    desired: &Desired,
+    have: &Observed,
+    service: &Service,
+    first: &ContainerSpec,
+    members: &Members,
+    after: &[StepId],
+) -> Result<Option<StepId>, PlanError> {
+    let options = CreateOptions::default();
+    let mut up = Up::empty(&desired.project.name, desired, have, &options);
+    up.as_is = true;
+    up.make_networks(&[service])?;
+    up.members = members.clone();
+    up.pre_start = PreStartOf::Due;
+    std::mem::swap(b, &mut up.b);
+    let step = up.pre_start(service, first, after);
+    std::mem::swap(b, &mut up.b);
+    step
 }
 
 impl Up<'_> {

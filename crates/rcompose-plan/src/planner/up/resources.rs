@@ -46,10 +46,16 @@ impl Up<'_> {
             return Ok(());
         }
         let had = self.have.networks.get(&def.name);
-        if let Some(had) = had.filter(|h| h.config_hash == network_hash(def)) {
+        if let Some(had) = had.filter(|h| self.as_is || h.config_hash == network_hash(def)) {
             self.networks.insert(key.to_owned(), had.clone());
             self.open_addresses(&had.clone());
             return Ok(());
+        }
+        if self.as_is {
+            return Err(PlanError::Refused {
+                message: format!("network {} isn't there: `up` makes it", def.name),
+                origin: Some(def.origin.clone()),
+            });
         }
         let spec = subnets.network(self.project, key, def, None, &self.have.host.root_hash)?;
         let subject = format!("Network {}", spec.name);
