@@ -1,6 +1,7 @@
 //! Env files of all kinds: `.env`, `--env-file`, an include's and a service's `env_file`, `label_file`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::code::Code;
@@ -49,10 +50,11 @@ pub(crate) fn read(cx: &mut Cx<'_>, file: &EnvFile<'_>, lookup: &Lookup<'_>) -> 
         Err(e) => {
             let shown = cx.shown(path);
             let (why, help) = unreadable(&e);
+            let absent = matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory);
             cx.error(at, format!("{what} {} can't be read: {why}", shown.display()))
                 .is(Code::UnreadableFile)
                 .help
-                .push(help.unwrap_or("make the file, or correct its path").into());
+                .extend(help.or(absent.then_some("make the file, or correct its path")).map(Into::into));
             return Vec::new();
         }
     };
