@@ -274,7 +274,7 @@ pub struct BuildRequest {
     pub cache_root: PathBuf,
     /// Opens a shell in the file system of a RUN that fails.
     pub debug_shell: bool,
-    /// Writes what its steps made into the image, as a label: it is a cache for later builds then.
+    /// Writes what its steps made into the image: it is a cache for later builds then.
     pub inline_cache: bool,
     /// Seconds since the epoch for everything that is dated.
     pub source_date_epoch: Option<u64>,

@@ -80,14 +80,16 @@ pub struct CacheRecord {
     path: PathBuf,
 }
 
-/// The label with what an image's steps made, as JSON.
-pub const CACHE_LABEL: &str = "dev.rcompose.build-cache.v1";
-
-/// Remembers what steps made elsewhere; what is known here stays. Their layers should be in the store.
-pub fn import_steps(cache_root: &Path, steps: &[StepOutcome]) -> io::Result<()> {
+/// Remembers what steps made elsewhere. What is known here stays, if its layer is `present`.
+pub fn import_steps(
+    cache_root: &Path,
+    steps: &[StepOutcome],
+    present: &dyn Fn(&Digest) -> bool,
+) -> io::Result<()> {
     let cache = StepCache::open(cache_root)?;
     for step in steps {
-        if read(&cache.path(&step.key)).is_none() {
+        let known = read(&cache.path(&step.key));
+        if !known.is_some_and(|k| k.layer.is_none_or(|l| present(&l))) {
             cache.put(&step.key, step.layer, &step.created)?;
         }
     }

@@ -6,6 +6,7 @@ mod apply;
 mod archive;
 mod binds;
 mod cache;
+mod cacheconfig;
 mod chmod;
 mod configure;
 mod copy;
@@ -38,7 +39,9 @@ pub use api::{
     LayerStore, OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
     StepRunner, Stream,
 };
-pub use cache::{CACHE_LABEL, CacheRecord, cache_records, forget_record, import_steps};
+pub use cache::{CacheRecord, cache_records, forget_record, import_steps};
+pub use cacheconfig::{CACHE_CONFIG, CacheContents, CacheForm, cache_document, read_cache, read_inline};
+pub use dockerfile::comma_fields;
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{export_directory, export_tar};
 pub use lint::{Lint, LintReport, check};

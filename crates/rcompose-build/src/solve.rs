@@ -7,7 +7,8 @@ use std::{fs, io};
 
 use rcompose_image::{Digest, Platform};
 
-use crate::cache::{CACHE_LABEL, StepCache};
+use crate::cache::StepCache;
+use crate::cacheconfig::inline_cache;
 use crate::digests::Digests;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse};
 use crate::ignore::Ignore;
@@ -130,11 +131,8 @@ impl Solve<'_> {
         steps.sort_by_key(|s| s.key.hex());
         steps.dedup();
         if self.req.inline_cache {
-            let own = |s: &&StepOutcome| s.layer.is_none_or(|l| state.image.rootfs.diff_ids.contains(&l));
-            let own: Vec<&StepOutcome> = steps.iter().filter(own).collect();
-            let text = serde_json::to_string(&own)
-                .map_err(|e| BuildError::environment("failed to write the inline cache", e))?;
-            state.image.config.labels.insert(CACHE_LABEL.to_owned(), text);
+            let own: Vec<&StepOutcome> = steps.iter().collect();
+            state.image.cache = Some(inline_cache(&own, &state.image));
         }
         let image = self
             .store

@@ -28,6 +28,8 @@ impl State {
     /// As BuildKit does, every image gets a PATH: `ENV PATH=/x:$PATH` works on any base.
     pub(crate) fn new(mut image: ImageConfig, escape: char) -> Self {
         let created = image.created.clone();
+        // It is the base's.
+        image.cache = None;
         if !image.config.env.iter().any(|e| e.starts_with("PATH=")) {
             image.config.env.push(format!("PATH={PATH}"));
         }

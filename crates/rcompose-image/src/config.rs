@@ -27,6 +27,9 @@ pub struct ImageConfig {
     /// One entry per instruction.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
+    /// BuildKit's inline build cache: its records as JSON, in base64.
+    #[serde(default, rename = "moby.buildkit.cache.v0", skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
     /// GOOS.
     #[serde(default)]
     pub os: String,

@@ -28,18 +28,18 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use platform::{Platform, PlatformError};
 pub use pull::{
-    ArtifactBlob, LayerProgress, LayerState, NoProgress, PullOptions, PullProgress, artifact, digest, pull,
-    tags,
+    ArtifactBlob, LayerProgress, LayerState, NoProgress, PullOptions, PullProgress, artifact, digest,
+    document, pull, pull_layer, tags,
 };
-pub use push::{Pushed, push};
+pub use push::{Document, Pushed, push, push_parts};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{
     Answer, Download, LoggedIn, RegistryError, RegistryOptions, RegistrySettings, Trouble, login,
 };
 pub use remove_tree::remove_tree;
 pub use store::{
-    Hold, Image, ImportOptions, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed, Staging, Store,
-    history_json, inspect_json,
+    Hold, Image, ImportOptions, LayerBlob, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed,
+    Staging, Store, history_json, inspect_json,
 };
-pub use stream::Guard;
+pub use stream::{Compression, Guard, Packing};
 pub use time::rfc3339;

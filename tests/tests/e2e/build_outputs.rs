@@ -98,27 +98,6 @@ fn the_cache_outlives_the_image_until_it_is_pruned() {
 }
 
 #[test]
-fn caches_elsewhere() {
-    let Some(p) = Project::empty("build-caches") else { return };
-    p.file(
-        "Dockerfile",
-        "FROM busybox:latest AS a\nRUN echo of build-caches > /file\nFROM scratch\nCOPY --from=a /file /\n",
-    );
-    let build = "image build -q --no-cache -t box/caches --cache-to type=local,dest=cache,mode=max .";
-    p.run(build).ok();
-    // What is known here isn't asked for: only that it is read, and what can't be is told.
-    let done =
-        p.run("image build --cache-from type=local,src=cache --cache-from type=local,src=nowhere .").ok();
-    assert_eq!(done.stderr.matches("CACHED").count(), 2, "{}", done.describe());
-    assert_eq!(done.stderr.matches("can't be read").count(), 1, "{}", done.describe());
-    let done = p.run("image build --cache-from type=gha .").code_is(1);
-    assert!(done.stderr.contains("registry, local, inline"), "{}", done.describe());
-    p.run("image build -q -t box/caches --cache-to type=inline .").ok();
-    p.run("image inspect box/caches").ok().out("dev.rcompose.build-cache");
-    p.run("image rm box/caches").ok();
-}
-
-#[test]
 fn the_same_date_gives_the_same_image() {
     let Some(p) = Project::empty("build-date") else { return };
     let p = p.env("SOURCE_DATE_EPOCH", 1_700_000_000);

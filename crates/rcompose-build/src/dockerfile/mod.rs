@@ -12,7 +12,7 @@ pub(crate) mod words;
 
 pub use directives::Directives;
 pub use heredoc::Heredoc;
-pub use mount::{Mount, MountKind, Sharing};
+pub use mount::{Mount, MountKind, Sharing, comma_fields};
 pub use parse::parse;
 pub use types::{
     Command, Copy, Dockerfile, From, Health, Instruction, Kind, ParseError, Position, Run, Stage,

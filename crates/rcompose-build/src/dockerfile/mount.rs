@@ -100,7 +100,7 @@ impl Mount {
         let mut mount = Self::default();
         let mut read_only = None;
         let mut shared = None;
-        for field in fields(text)? {
+        for field in comma_fields(text)? {
             let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(k, v)| (k, Some(v)));
             let key = key.to_lowercase();
             let Some(value) = value else {
@@ -153,7 +153,7 @@ impl Mount {
             let (key, value) = f.split_once('=')?;
             (key.eq_ignore_ascii_case("from") && !value.is_empty()).then(|| value.to_owned())
         };
-        fields(text).ok()?.iter().rev().find_map(from)
+        comma_fields(text).ok()?.iter().rev().find_map(from)
     }
 
     fn may_be_required(&self) -> bool {
@@ -228,7 +228,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 /// One line of comma-separated values; a field in double quotes may have commas, `""` is a quote.
-fn fields(text: &str) -> Result<Vec<String>, String> {
+pub fn comma_fields(text: &str) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     let mut rest = text;
     loop {

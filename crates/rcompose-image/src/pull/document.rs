@@ -36,6 +36,12 @@ pub(super) enum Parsed {
     Manifest(Digest, Vec<(Digest, u64, String)>),
 }
 
+/// The entry of a list that has this type.
+pub(super) fn entry(bytes: &[u8], media_type: &str) -> Option<Digest> {
+    let document: Document = serde_json::from_slice(bytes).ok()?;
+    document.manifests?.into_iter().find(|m| m.media_type == media_type).map(|m| m.digest)
+}
+
 pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<Parsed, RegistryError> {
     let document: Document = serde_json::from_slice(bytes)
         .map_err(|e| about.malformed(format!("its manifest is malformed: {e}")))?;

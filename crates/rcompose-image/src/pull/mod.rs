@@ -3,8 +3,10 @@
 mod artifact;
 mod document;
 mod layer;
+mod parts;
 
 pub use artifact::{ArtifactBlob, artifact, digest, tags};
+pub use parts::{document, pull_layer};
 
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;

@@ -4,7 +4,10 @@
 //! blob that the layer was once pulled from or pushed as is asked for; what the registry has, or can take from another
 //! repository of its own, isn't sent. An image that came with a manifest whose blobs are all there keeps that manifest.
 
+mod parts;
 mod upload;
+
+pub use parts::{Document, push_parts};
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -12,6 +15,7 @@ use serde_json::{Value, json};
 use crate::pull::{LayerProgress, LayerState, PullProgress};
 use crate::registry::{Manifest, Registry, RegistryError, RegistryOptions, target};
 use crate::store::{Image, KnownBlob, KnownManifest, LayerId, Store};
+use crate::stream::Packing;
 use crate::{Digest, ImageError, Reference};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -95,7 +99,8 @@ async fn layers(
         .map(|layer| {
             let preferred = &preferred;
             async move {
-                let blob = upload::layer(store, registry, layer, repository, preferred, progress).await?;
+                let to = (repository, &Packing::default());
+                let blob = upload::layer(store, registry, layer, to, preferred, progress).await?;
                 Ok::<_, RegistryError>((layer, blob))
             }
         })

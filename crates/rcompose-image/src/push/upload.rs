@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, Response, StatusCode, Url};
 use tokio::sync::mpsc;
@@ -12,9 +10,9 @@ use tokio::sync::mpsc;
 use crate::pull::{LayerProgress, LayerState, PullProgress};
 use crate::registry::{Failed, Manifest, Registry, RegistryError};
 use crate::store::{KnownBlob, LayerId, Store};
+use crate::stream::{Packer, Packing};
 use crate::{Digest, Hasher, ImageError};
 
-const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const OCTETS: &str = "application/octet-stream";
 /// Compressed bytes that are sent in one piece, and pieces that wait.
 const CHUNK: usize = 256 * 1024;
@@ -86,12 +84,12 @@ pub(super) async fn manifest(registry: &Registry, target: &str, manifest: &Manif
     registry.endpoint.send(&registry.scope(None), request).await.map(drop)
 }
 
-/// Sees to it that the repository has a layer.
+/// Sees to it that the repository has a layer; one that has to be sent is compressed as it is said.
 pub(super) async fn layer(
     store: &Store,
     registry: &Registry,
     layer: LayerId,
-    repository: &str,
+    (repository, packing): (&str, &Packing),
     preferred: &[Digest],
     progress: &dyn PullProgress,
 ) -> Result<KnownBlob, RegistryError> {
@@ -100,6 +98,7 @@ pub(super) async fn layer(
         progress.layer(&LayerProgress { blob, layer, bytes, total, state });
     };
     let mut known = store.known_blobs(&layer)?;
+    known.retain(|k| packing.accepts(&k.media_type));
     known.sort_by_key(|k| !preferred.contains(&k.digest));
     let mut tries = registry.tries();
     loop {
@@ -109,11 +108,11 @@ pub(super) async fn layer(
                 return Ok(blob);
             }
             Ok(None) => {
-                match send(store, registry, layer, &|bytes| say(layer.0, LayerState::Uploading, bytes)).await
-                {
+                let uploading = |bytes| say(layer.0, LayerState::Uploading, bytes);
+                match send(store, registry, (layer, packing), &uploading).await {
                     Ok((digest, size)) => {
                         say(digest, LayerState::Done, total);
-                        return Ok(KnownBlob::new(digest, size, GZIP, repository));
+                        return Ok(KnownBlob::new(digest, size, packing.media_type(), repository));
                     }
                     Err(e) => e,
                 }
@@ -163,15 +162,15 @@ async fn cancel(registry: &Registry, upload: Url) {
 async fn send(
     store: &Store,
     registry: &Registry,
-    layer: LayerId,
+    (layer, packing): (LayerId, &Packing),
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(Digest, u64), Failed> {
     let broken = || registry.about.malformed("the upload was begun as a mount");
     let upload = begin(registry, None).await?.ok_or_else(broken)?;
     let (to_sender, mut pieces) = mpsc::channel::<(Bytes, u64)>(QUEUE);
     let (to_body, mut body) = mpsc::channel::<io::Result<Bytes>>(1);
-    let store = store.clone();
-    let compressing = tokio::task::spawn_blocking(move || compress(&store, &layer, to_sender));
+    let (store, packing) = (store.clone(), *packing);
+    let compressing = tokio::task::spawn_blocking(move || compress(&store, &layer, &packing, to_sender));
     let stream = futures_util::stream::poll_fn(move |cx| body.poll_recv(cx));
     let request = registry
         .endpoint
@@ -231,11 +230,13 @@ async fn send(
 fn compress(
     store: &Store,
     layer: &LayerId,
+    packing: &Packing,
     to: mpsc::Sender<(Bytes, u64)>,
 ) -> Result<Option<(Digest, u64)>, ImageError> {
     let pieces =
         Pieces { to, hasher: Hasher::new(), buffer: Vec::with_capacity(CHUNK), read: 0, closed: false };
-    let mut counted = Counted { out: GzEncoder::new(pieces, Compression::default()) };
+    let packer = packing.packer(pieces).map_err(|e| ImageError::io("compress", "a layer", e))?;
+    let mut counted = Counted { out: packer };
     let written = store.write_layer(layer, &mut counted);
     let mut pieces = match counted.out.finish() {
         Ok(pieces) => pieces,
@@ -251,7 +252,7 @@ fn compress(
 
 /// Counts what goes into the compressor.
 struct Counted {
-    out: GzEncoder<Pieces>,
+    out: Packer<Pieces>,
 }
 
 impl Write for Counted {

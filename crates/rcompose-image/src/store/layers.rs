@@ -154,10 +154,7 @@ impl Store {
                 }
                 (Err(e), Ok(())) => return Err(e),
             };
-            let _adding = self.adding()?;
-            self.place_unpacked(&unpacked)?;
-            hold.keep(&unpacked.info.id)?;
-            Ok(unpacked.info)
+            self.keep_unpacked(&unpacked, hold)
         })
     }
 

@@ -14,6 +14,7 @@
 //! Several processes use it at once. Order of writing is layers, configuration, image, name, and of removing the other
 //! way round, so whatever moment a process is killed at, what can be found is whole.
 
+mod blobs;
 mod distribution;
 mod files;
 mod images;
@@ -30,6 +31,7 @@ mod sound;
 mod sweep;
 mod temp;
 
+pub use blobs::LayerBlob;
 pub(crate) use distribution::{KnownBlob, KnownManifest};
 pub use images::Image;
 pub(crate) use images::NewImage;

@@ -2,9 +2,12 @@
 
 mod decompress;
 mod guard;
+mod packing;
 mod pipeline;
 
 pub(crate) use decompress::decompressed;
 pub use guard::Guard;
 pub(crate) use guard::pax;
+pub(crate) use packing::Packer;
+pub use packing::{Compression, Packing};
 pub(crate) use pipeline::{feed, with_hash};

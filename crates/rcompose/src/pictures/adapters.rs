@@ -11,14 +11,18 @@ use rcompose_image::{Digest, Hold, ImageConfig, LayerId, Platform, Reference, St
 use rcompose_loader::GitRemote;
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
 
+use super::caches::Elsewhere;
 use super::pulling::pull_quietly;
-use crate::context::Context;
+use crate::context::{Context, to_stderr};
 use crate::failure::Failure;
 use crate::relay::{RawMode, has_terminal};
 
 /// The image store, for a build. What it makes is kept until the build ends.
 pub(super) struct Layers<'a> {
+    cx: &'a Context,
     store: &'a Store,
+    /// What isn't here may be there.
+    pub(super) elsewhere: Elsewhere,
     hold: Hold,
     /// The image itself is kept, not only its layers.
     keep: bool,
@@ -26,8 +30,9 @@ pub(super) struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    pub(super) fn new(store: &'a Store, keep: bool) -> Result<Self, Failure> {
-        Ok(Self { store, hold: store.hold()?, keep, existed: AtomicBool::new(false) })
+    pub(super) fn new(cx: &'a Context, store: &'a Store, keep: bool) -> Result<Self, Failure> {
+        let (hold, elsewhere) = (store.hold()?, Elsewhere::default());
+        Ok(Self { cx, store, elsewhere, hold, keep, existed: AtomicBool::new(false) })
     }
 
     /// Whether the image was in the store already.
@@ -64,9 +69,21 @@ impl StagedLayer for Staged<'_> {
 impl LayerStore for Layers<'_> {
     fn layer(&self, diff_id: &Digest) -> Result<Option<PathBuf>, OutsideError> {
         let id = LayerId(*diff_id);
-        match self.hold.layer(&id)? {
-            true => Ok(self.store.layer_path(&id)),
-            false => Ok(None),
+        if self.hold.layer(&id)? {
+            return Ok(self.store.layer_path(&id));
+        }
+        match self.elsewhere.get(self.cx, self.store, &self.hold, diff_id) {
+            Ok(true) => Ok(self.store.layer_path(&id)),
+            Ok(false) => Ok(None),
+            // A cache that breaks fails no build: the step is done instead.
+            Err(f) => {
+                to_stderr(&format!(
+                    "warning: the layer {} of a cache can't be had: {}\n",
+                    id.0.short(),
+                    f.text()
+                ));
+                Ok(None)
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use rcompose_plan::image_key;
 
 use super::adapters::{Bases, Layers, Runner};
 use super::cached::bound;
-use super::caches::Cache;
+use super::caches::Caches;
 use super::inputs::Inputs;
 use super::output::{BuildOutput, Output};
 use super::outputs::{Output as Delivery, deliver};
@@ -46,21 +46,6 @@ struct Job<'a> {
     requests: Vec<BuildRequest>,
     caches: Caches,
     _inputs: Inputs,
-}
-
-/// Caches elsewhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Caches {
-    pub(crate) from: Vec<Cache>,
-    pub(crate) to: Vec<Cache>,
-}
-
-impl Caches {
-    /// As they are written.
-    pub(crate) fn parse(cx: &Context, from: &[String], to: &[String]) -> Result<Self, Failure> {
-        let parse = |all: &[String]| all.iter().map(|c| Cache::parse(cx, c)).collect::<Result<Vec<_>, _>>();
-        Ok(Self { from: parse(from)?, to: parse(to)? })
-    }
 }
 
 /// How the jobs stand: `None` while one is at work, then whether it has worked.
@@ -270,19 +255,19 @@ fn run(
     caches: &Caches,
     events: BuildOutput<'_>,
 ) -> Result<Built, Failure> {
-    build_with(cx, &Layers::new(store, true)?, store, request, caches, &events)
+    build_with(cx, &mut Layers::new(cx, store, true)?, store, request, caches, &events)
 }
 
 fn build_with(
     cx: &Context,
-    layers: &Layers<'_>,
+    layers: &mut Layers<'_>,
     store: &Store,
     request: &BuildRequest,
     caches: &Caches,
     events: &BuildOutput<'_>,
 ) -> Result<Built, Failure> {
-    let request = BuildRequest { inline_cache: caches.to.iter().any(Cache::is_inline), ..request.clone() };
-    super::caches::read(cx, store, &caches.from, events)?;
+    let request = BuildRequest { inline_cache: caches.inline(), ..request.clone() };
+    layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), events);
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
     let built = rcompose_build::build(layers, &request, &runner, &Bases { cx, store }, events);
     let built = built.map_err(|e| from_here(&cx.env.cwd, e))?;
@@ -337,10 +322,10 @@ pub(crate) fn build_and_deliver(
     let stays = outputs.iter().any(Delivery::stays);
     let tags = if stays { request.tags.clone() } else { Vec::new() };
     let request = BuildRequest { tags, ..request.clone() };
-    let layers = Layers::new(store, outputs.iter().any(Delivery::wants_image))?;
+    let mut layers = Layers::new(cx, store, outputs.iter().any(Delivery::wants_image))?;
     let mut output = Output::new(cx, wanted.quiet, wanted.raw);
     let events = BuildOutput { all: &output, label: String::new() };
-    let built = build_with(cx, &layers, store, &request, &wanted.caches, &events);
+    let built = build_with(cx, &mut layers, store, &request, &wanted.caches, &events);
     output.finish();
     let built = built?;
     let delivered = outputs.iter().try_for_each(|o| deliver(cx, store, &built, o));

@@ -4,9 +4,9 @@ use std::sync::Once;
 
 use rcompose_engine::FailureKind;
 use rcompose_image::{
-    ArtifactBlob, AuthConfig, AuthSource, Digest, Image, LayerProgress, LayerState, LoggedIn, Platform,
-    PullOptions, PullProgress, Pushed, Reference, RegistryError, RegistryOptions, RegistrySettings, Store,
-    Trouble,
+    ArtifactBlob, AuthConfig, AuthSource, Digest, Document, Hold, Image, LayerBlob, LayerId, LayerProgress,
+    LayerState, LoggedIn, Packing, Platform, PullOptions, PullProgress, Pushed, Reference, RegistryError,
+    RegistryOptions, RegistrySettings, Store, Trouble,
 };
 use tokio::runtime::Runtime;
 
@@ -88,6 +88,52 @@ pub(crate) fn auth_source(registries: &Registries) -> AuthSource {
             kept
         }
     }
+}
+
+/// The options for one repository, that may be without TLS.
+fn options_for(cx: &Context, name: &Reference, insecure: bool) -> Result<RegistryOptions, Failure> {
+    let mut options = options(&cx.env.registries())?;
+    if insecure {
+        options.settings.allow_insecure(&[name.domain().to_owned()]);
+    }
+    Ok(options)
+}
+
+/// A document with its configuration: of an index the entry of type `config`, else the platform's image.
+pub(super) fn document(
+    cx: &Context,
+    (name, insecure): (&Reference, bool),
+    platform: &Platform,
+    config: &str,
+) -> Result<Document, Failure> {
+    let options = options_for(cx, name, insecure)?;
+    runtime()?.block_on(rcompose_image::document(name, &options, platform, config)).map_err(failure)
+}
+
+/// Gets one layer; the hold keeps it.
+pub(super) fn pull_layer(
+    cx: &Context,
+    store: &Store,
+    (name, insecure): (&Reference, bool),
+    blob: &LayerBlob,
+    hold: &Hold,
+) -> Result<(), Failure> {
+    let options = options_for(cx, name, insecure)?;
+    let pulled = runtime()?.block_on(rcompose_image::pull_layer(store, name, &options, blob, hold));
+    pulled.map(drop).map_err(failure)
+}
+
+/// Sends layers, and the document that `tell` makes of them.
+pub(super) fn push_parts(
+    cx: &Context,
+    store: &Store,
+    (name, insecure): (&Reference, bool),
+    layers: (&[LayerId], &Packing),
+    tell: impl FnOnce(&[LayerBlob]) -> Document,
+) -> Result<(), Failure> {
+    let options = options_for(cx, name, insecure)?;
+    let pushed = runtime()?.block_on(rcompose_image::push_parts(store, name, &options, layers, tell));
+    pushed.map(drop).map_err(failure)
 }
 
 fn runtime() -> Result<Runtime, Failure> {

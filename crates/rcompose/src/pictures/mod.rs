@@ -27,10 +27,11 @@ use crate::failure::Failure;
 
 pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
-    BuildOptions, Caches, Wanted as BuildWanted, build_and_deliver, build_request, build_services,
-    check_services, forget, with_used,
+    BuildOptions, Wanted as BuildWanted, build_and_deliver, build_request, build_services, check_services,
+    forget, with_used,
 };
 pub(crate) use cached::{Cached, Pruning, cached, prune};
+pub(crate) use caches::Caches;
 pub(crate) use checking::check_request;
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, auth_source, digest, digest_of, log_in, tags};

@@ -191,7 +191,7 @@ fn layers(store: &Store, built: &Built) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Writes an image as an OCI layout.
-pub(super) fn layout(
+fn layout(
     store: &Store,
     image: rcompose_image::Image,
     names: &[Reference],
