@@ -96,10 +96,64 @@ fn to_a_registry_with_a_password_and_back() {
     p.run(&format!("image push {name}")).ok().out("digest: sha256:");
     p.run(&format!("image rm {name}")).ok();
     p.run("up --no-build app").ok().out("pushed");
+    p.run(&format!("image pull {name}"))
+        .ok()
+        .out(&format!("Status: Image is up to date for {name}\n{name}\n"));
     // Not --rmi all: busybox is the other tests', too.
     p.run("down").ok();
     p.run(&format!("image rm {name}")).ok();
     p.run(&format!("logout {}", registry.1)).ok().out("Removing login credentials");
     p.run("pull app").code_is(1).err("wants a login");
     p.nothing_left(true);
+}
+
+/// A layer of one file.
+fn layer(content: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    tar.append_data(&mut header, "file", content.as_bytes()).unwrap();
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn lists_as_dockers() {
+    let Some(p) = Project::empty("images-lists") else { return };
+    let import = |content: &str| {
+        let id = p.cmd("image import -m made - images-lists:1").stdin(layer(content)).run().unwrap().ok();
+        id.stdout.trim().to_owned()
+    };
+    let (first, second) = (import("first"), import("second"));
+    let short = |id: &str| id["sha256:".len()..][..12].to_owned();
+    p.run("image tag images-lists:1 images-lists:two").ok();
+    p.run("image tag images-lists:1 images-lists/other:1").ok();
+    let id = short(&second);
+    let want = format!(
+        "IMAGE              ID             DISK USAGE   CONTENT SIZE   EXTRA\n\
+         images-lists:1     {id}           6B"
+    );
+    let listed = p.run("image ls images-lists").ok().stdout;
+    assert!(listed.starts_with(&want), "{listed}");
+    assert!(listed.contains("images-lists:two") && !listed.contains("other"), "{listed}");
+    let tree = p.run("image ls --tree images-lists*").ok().stdout;
+    assert!(tree.contains("\nimages-lists:two") && tree.contains("\n└─ linux/amd64"), "{tree}");
+    p.run("image ls --tree -q").code_is(1).err("--quiet is not yet supported with --tree");
+    assert_eq!(p.run("image ls -q images-lists").ok().stdout, format!("{id}\n{id}\n"));
+    let rows = p.run("image ls --format table images-lists").ok().stdout;
+    assert!(rows.starts_with("REPOSITORY     TAG       IMAGE ID       CREATED"), "{rows}");
+    // What has lost its name is shown only if that is asked for.
+    let has = |words: &str| p.run(words).ok().stdout.contains(&short(&first));
+    assert!(!has("image ls") && !has("image ls -q") && !has("image ls -f dangling=false"));
+    assert!(has("image ls -a") && has("image ls -aq") && has("image ls -f dangling=true --format json"));
+    let plain = p.run("image history -H=false images-lists:1").ok().stdout;
+    assert!(plain.starts_with("IMAGE          CREATED AT             CREATED BY"), "{plain}");
+    assert!(plain.contains("Z ") && plain.contains("   6         made"), "{plain}");
+    let format = "{{range .Images}}{{.Repository}}:{{.Tag}} {{.Size}};{{end}}";
+    let all = p.cmd_args(["system", "df", "-v", "--format", format]).run().unwrap().ok().stdout;
+    assert!(all.contains("images-lists/other:1 6B;") && !all.contains("images-lists:"), "{all}");
+    for name in ["images-lists:1", "images-lists:two", "images-lists/other:1", &first] {
+        p.run(&format!("image rm {name}")).ok();
+    }
 }

@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{self, Read};
 
 use rustix::fs::{FileType, Timespec, makedev};
 use tar::EntryType;
@@ -77,10 +77,13 @@ impl Member {
             u32::try_from(n).map_err(|_| ImageError::member(&raw, format!("has the impossible owner {n}")))
         };
         let number = |key| pax(key).and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
-        let uid = id(number(b"uid").map_or_else(|| header.uid(), Ok).map_err(unreadable(&raw))?)?;
-        let gid = id(number(b"gid").map_or_else(|| header.gid(), Ok).map_err(unreadable(&raw))?)?;
-        let mode = header.mode().map_err(unreadable(&raw))? & 0o7777;
-        let seconds = header.mtime().map_err(unreadable(&raw))?;
+        let old = header.as_old();
+        let uid = number(b"uid").map_or_else(|| or_blank(&old.uid, header.uid()), Ok);
+        let uid = id(uid.map_err(unreadable(&raw))?)?;
+        let gid = number(b"gid").map_or_else(|| or_blank(&old.gid, header.gid()), Ok);
+        let gid = id(gid.map_err(unreadable(&raw))?)?;
+        let mode = or_blank(&old.mode, header.mode()).map_err(unreadable(&raw))? & 0o7777;
+        let seconds = or_blank(&old.mtime, header.mtime()).map_err(unreadable(&raw))?;
         // A time before 1970 is a negative base-256 number, which reads as a huge one.
         let mut mtime = Timespec { tv_sec: seconds as i64, tv_nsec: 0 };
         let (size, old_sparse) = (entry.size(), header.entry_type() == EntryType::GNUSparse);
@@ -124,6 +127,14 @@ impl Member {
             sparse,
             old_sparse,
         }))
+    }
+}
+
+/// A number that isn't written is zero, as other readers have it.
+fn or_blank<T: Default>(field: &[u8], read: io::Result<T>) -> io::Result<T> {
+    match read {
+        Err(_) if field.iter().all(|b| matches!(b, 0 | b' ')) => Ok(T::default()),
+        read => read,
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, XattrFlags, fsetxattr, linkat, mkdirat,
-    mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, XattrFlags, chmodat, fsetxattr, linkat,
+    mkdirat, mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ impl Tree {
             Ok(from) => self.create(above, name, |p, n| linkat(&from, target_name, p, n, AtFlags::empty())),
             Err(e) => Err(ImageError::unpack(&member.path, e)),
         };
-        match made {
+        match made.and_then(|()| self.as_linked(member)) {
             // A layer below may have it, which is known only when the image is.
             Err(ImageError::Unpack { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.directory_fd(above)?;
@@ -191,6 +191,25 @@ impl Tree {
             }
             other => other,
         }
+    }
+
+    /// A file has the owner, mode and time of the last of its names, as with docker: most archives repeat them.
+    fn as_linked(&mut self, member: &Member) -> Result<()> {
+        let (above, name) = split(&member.path);
+        let parent = self.directory_fd(above)?;
+        let there = statat(&*parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        let there = there.map_err(|e| ImageError::unpack(&member.path, e))?;
+        let is_link = FileType::from_raw_mode(there.st_mode) == FileType::Symlink;
+        // chown(2) takes capabilities away, which a link's header need not have again.
+        if (there.st_uid, there.st_gid) != (member.uid, member.gid) {
+            return self.attributes(member, !is_link);
+        }
+        let failed = |e: Errno| ImageError::unpack(&member.path, e);
+        if !is_link && there.st_mode & 0o7777 != member.mode {
+            chmodat(&*parent, name, Mode::from_raw_mode(member.mode), AtFlags::empty()).map_err(failed)?;
+        }
+        let times = attributes::times(member.mtime);
+        utimensat(&*parent, name, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)
     }
 
     /// `name` in the layers below is gone.

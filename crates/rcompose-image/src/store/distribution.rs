@@ -52,6 +52,19 @@ impl Store {
         Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
     }
 
+    /// Length of an image as it travels, bytes: of its layers as a registry has them, else as an archive would, and of its
+    /// configuration.
+    pub fn content_size(&self, image: &Image) -> Result<u64> {
+        let mut size = self.config_bytes(image)?.len() as u64;
+        for layer in image.layers.iter().collect::<std::collections::BTreeSet<_>>() {
+            size += match self.known_blobs(layer)?.first() {
+                Some(blob) => blob.size,
+                None => self.layer_info(layer)?.map_or(0, |l| l.stream),
+            };
+        }
+        Ok(size)
+    }
+
     /// Keeps what a pull or a push has learnt.
     pub(crate) fn remember(
         &self,

@@ -53,6 +53,15 @@ impl Tar {
         self
     }
 
+    /// A hard link whose header says again what its file is like.
+    pub(crate) fn link_as(&mut self, path: &str, target: &str, mode: u32, owner: (u64, u64)) -> &mut Self {
+        let mut header = Self::header(EntryType::Link, mode, 0);
+        header.set_uid(owner.0);
+        header.set_gid(owner.1);
+        self.0.append_link(&mut header, path, target).unwrap();
+        self
+    }
+
     pub(crate) fn node(&mut self, kind: EntryType, path: &str, major: u32, minor: u32) -> &mut Self {
         let mut header = Self::header(kind, 0o660, 0);
         header.set_device_major(major).unwrap();

@@ -54,7 +54,7 @@ fn every_kind() -> Vec<u8> {
         .dir("etc/")
         .file_as("etc/secret", b"hidden", 0o640, (1000, 42))
         .file_as("bin-su", b"program", 0o6755, (0, 0))
-        .link(EntryType::Link, "etc/again", "etc/secret")
+        .link_as("etc/again", "etc/secret", 0o640, (1000, 42))
         .link(EntryType::Symlink, "sym", "/etc/secret")
         .node(EntryType::Fifo, "pipe", 0, 0)
         .node(EntryType::Char, "null", 1, 3)

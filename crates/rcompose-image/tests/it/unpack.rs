@@ -265,6 +265,42 @@ fn tricks() {
     }
 }
 
+/// Old and careless writers leave numbers out.
+#[test]
+fn numbers_that_are_not_written() {
+    let room = Room::new();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("file").unwrap();
+    header.set_size(1);
+    header.set_cksum();
+    let mut tar = header.as_bytes().to_vec();
+    tar.extend([b'x'; 1].into_iter().chain([0; 511 + 1024]));
+    let image = room.import(&tar, "blank");
+    let meta = fs::metadata(room.top(&image).join("file")).unwrap();
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777, meta.mtime()), (0, 0, 0, 0));
+    assert_eq!(stream(&room.store, &image), tar);
+}
+
+/// As with docker: what a file's last name says counts.
+#[test]
+fn links_say_what_the_file_is_like() {
+    let room = Room::new();
+    let caps = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let tar = Tar::new()
+        .file_as("owned", b"x", 0o4640, (1000, 42))
+        .link(EntryType::Link, "other", "owned")
+        .pax(&[("SCHILY.xattr.security.capability", &caps)])
+        .file_as("capable", b"x", 0o755, (0, 0))
+        .link(EntryType::Link, "again", "capable")
+        .done();
+    let image = room.import(&tar, "linked");
+    let meta = |name: &str| fs::metadata(room.top(&image).join(name)).unwrap();
+    assert_eq!((meta("owned").mode() & 0o7777, meta("owned").uid(), meta("owned").gid()), (0o777, 0, 0));
+    assert_eq!((meta("capable").mode() & 0o7777, meta("capable").nlink()), (0o777, 2));
+    assert_eq!(xattr(&room.top(&image).join("capable"), "security.capability"), Some(caps.to_vec()));
+    assert_eq!(stream(&room.store, &image), tar);
+}
+
 /// As layers of other tools have them: the target is in a layer below.
 #[test]
 fn hard_links_into_lower_layers() {

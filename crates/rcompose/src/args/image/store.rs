@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageLsArgs {
-    /// Show all images; accepted for compatibility: none are hidden
+    /// Also show images without a name
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Show digests
@@ -16,14 +16,17 @@ pub(crate) struct ImageLsArgs {
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub(crate) filter: Vec<String>,
     /// table, json or a Go template
-    #[arg(long, default_value = "table")]
-    pub(crate) format: String,
+    #[arg(long)]
+    pub(crate) format: Option<String>,
     /// Don't truncate output
     #[arg(long)]
     pub(crate) no_trunc: bool,
     /// Only display IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Show the platforms of each image
+    #[arg(long)]
+    pub(crate) tree: bool,
     /// Name, with or without tag; * and ? stand for anything
     pub(crate) name: Option<String>,
 }

@@ -15,6 +15,9 @@ use crate::render::{template, time};
 const HEADS: [(&str, &str); 4] =
     [("ID", "IMAGE"), ("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT"), ("CreatedBy", "CREATED BY")];
 
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 /// As `docker image history`, the newest first.
 pub(super) fn history(store: &Store, args: &ImageHistoryArgs) -> Result<String, Failure> {
     let image = find_for(store, &args.image, platform(args.platform.as_deref())?.as_ref())?;
@@ -29,12 +32,11 @@ pub(super) fn history(store: &Store, args: &ImageHistoryArgs) -> Result<String, 
         let (id, by) = (text(entry, "Id"), text(entry, "CreatedBy").replace('\t', " "));
         let at = entry["Created"].as_str().and_then(time::parse_rfc3339);
         let size = entry["Size"].as_u64().unwrap_or(0);
-        let written = at.map_or("N/A".to_owned(), time::created_at);
         rows.push(json!({
             "Comment": text(entry, "Comment"),
-            "CreatedAt": at.map_or("N/A".to_owned(), |at| time::timestamp(at).replace(".000000000", "")),
+            "CreatedAt": at.map_or("N/A".to_owned(), |at| time::timestamp(at - at.rem_euclid(SECOND)).replace(".000000000", "")),
             "CreatedBy": if args.no_trunc { by } else { ellipsis(&by, 45) },
-            "CreatedSince": if args.human { created(entry["Created"].as_str(), now) } else { written },
+            "CreatedSince": created(entry["Created"].as_str(), now),
             "ID": if id.starts_with('<') { id } else { shown_id(&id, args.no_trunc) },
             "Size": if args.human { time::human_size(size) } else { size.to_string() },
         }));
@@ -45,9 +47,11 @@ pub(super) fn history(store: &Store, args: &ImageHistoryArgs) -> Result<String, 
     match args.format.as_str() {
         "json" => Ok(rows.iter().map(|r| format!("{r}\n")).collect()),
         "table" | "" => {
-            let mut t = Table::new(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"]);
+            let (head, made) =
+                if args.human { ("CREATED", "CreatedSince") } else { ("CREATED AT", "CreatedAt") };
+            let mut t = Table::new(&["IMAGE", head, "CREATED BY", "SIZE", "COMMENT"]);
             for r in &rows {
-                t.row(["ID", "CreatedSince", "CreatedBy", "Size", "Comment"].map(|k| text(r, k)));
+                t.row(["ID", made, "CreatedBy", "Size", "Comment"].map(|k| text(r, k)));
             }
             Ok(t.render())
         }

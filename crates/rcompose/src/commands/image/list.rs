@@ -3,46 +3,63 @@
 use rcompose_image::{Image, Reference, Store};
 use serde_json::{Value, json};
 
-use super::Filters;
+use super::tree::{Details, Entry, render};
+use super::{Filters, Users};
 use crate::args::ImageLsArgs;
 use crate::commands::images::{created, plain_id};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::render::table::Table;
 use crate::render::{template, time};
 
 const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
 /// docker's words above columns that aren't the field's name.
-const HEADS: [(&str, &str); 7] = [
+const HEADS: [(&str, &str); 6] = [
     ("ID", "IMAGE ID"),
     ("CreatedSince", "CREATED"),
     ("CreatedAt", "CREATED AT"),
     ("SharedSize", "SHARED SIZE"),
     ("UniqueSize", "UNIQUE SIZE"),
-    ("VirtualSize", "SIZE"),
     ("Containers", "CONTAINERS"),
 ];
 
-/// As `docker image ls`: one line for each name; an image without any has `<none>`.
-pub(super) fn images(store: &Store, args: &ImageLsArgs) -> Result<String, Failure> {
+/// As `docker image ls`: one line for each name; an image without any has `<none>`, if it is asked for.
+pub(super) fn images(cx: &Context, store: &Store, args: &ImageLsArgs) -> Result<String, Failure> {
     let mut filters = Filters::parse(&args.filter, &FILTERS, store)?;
     if let Some(name) = &args.name {
         filters.named(name);
     }
+    // docker's words, also where they are another flag's.
+    let flags = [
+        (args.quiet, "--quiet"),
+        (args.no_trunc, "--no-trunc"),
+        (args.digests, "--show-digest"),
+        (args.format.is_some(), "--format"),
+    ];
+    let other = flags.iter().find(|(given, _)| *given);
+    if let (true, Some((_, flag))) = (args.tree, other) {
+        return Err(Failure::user(format!("{flag} is not yet supported with --tree")));
+    }
+    let untagged = args.all || filters.dangling == Some(true);
+    let shown = |image: &&Image| filters.accepts(image) && (untagged || !image.refs.is_empty());
+    if other.is_none() {
+        return tree(cx, store, &filters, args.tree, &shown);
+    }
     let now = time::now();
     let mut rows = Vec::new();
+    let users = Users::of(cx, store)?;
     let mut ids: Vec<String> = Vec::new();
-    for image in store.list()?.iter().filter(|i| filters.accepts(i)) {
+    for image in store.list()?.iter().filter(shown) {
         let names: Vec<Name> =
             names(image).into_iter().filter(|n| filters.accepts_name(n.reference.as_ref())).collect();
-        if !names.is_empty() {
-            ids.push(shown_id(&image.id.to_string(), args.no_trunc));
-        }
-        rows.extend(names.into_iter().map(|n| row(image, n, now, args)));
+        // As with docker, as often as there are names.
+        ids.extend(names.iter().map(|_| shown_id(&image.id.to_string(), args.no_trunc)));
+        rows.extend(names.into_iter().map(|n| row(image, n, now, args, &users)));
     }
     if args.quiet {
         return Ok(ids.into_iter().map(|i| i + "\n").collect());
     }
-    match args.format.as_str() {
+    match args.format.as_deref().unwrap_or_default() {
         "json" => Ok(rows.iter().map(|r| format!("{r}\n")).collect()),
         "table" | "" => {
             let mut fields = vec!["Repository", "Tag", "ID", "CreatedSince", "Size"];
@@ -59,6 +76,47 @@ pub(super) fn images(store: &Store, args: &ImageLsArgs) -> Result<String, Failur
         }
         format => template::rows(format, &rows, &HEADS).map_err(Failure::user),
     }
+}
+
+fn tree(
+    cx: &Context,
+    store: &Store,
+    filters: &Filters,
+    expanded: bool,
+    shown: &dyn Fn(&&Image) -> bool,
+) -> Result<String, Failure> {
+    let users = Users::of(cx, store)?;
+    let details = |image: &Image| -> Result<Details, Failure> {
+        let (id, usage) = (shown_id(&image.id.to_string(), false), image.size);
+        Ok(Details { id, usage, content: store.content_size(image)?, used: users.uses(&image.id) })
+    };
+    let mut entries = Vec::new();
+    for image in store.list()?.iter().filter(shown) {
+        let accepted: Vec<Name> =
+            names(image).into_iter().filter(|n| filters.accepts_name(n.reference.as_ref())).collect();
+        if accepted.is_empty() {
+            continue;
+        }
+        let (names, about) = (tags(&accepted), details(image)?);
+        if expanded {
+            let children = vec![(image.config.platform().to_string(), about.clone())];
+            entries.push(Entry { names, details: about, children });
+        } else if names.is_empty() {
+            entries.push(Entry { names, details: about, children: Vec::new() });
+        } else {
+            let entry = |n| Entry { names: vec![n], details: about.clone(), children: Vec::new() };
+            entries.extend(names.into_iter().map(entry));
+        }
+    }
+    Ok(render(entries, &cx.out))
+}
+
+/// Names with tags, sorted.
+fn tags(names: &[Name]) -> Vec<String> {
+    let tagged = names.iter().filter_map(|n| n.reference.as_ref()).filter(|r| r.tag().is_some());
+    let mut names: Vec<String> = tagged.map(Reference::to_string).collect();
+    names.sort();
+    names
 }
 
 /// A line's name.
@@ -100,20 +158,18 @@ pub(super) fn shown_id(id: &str, whole: bool) -> String {
     if whole { id.to_owned() } else { plain_id(id).chars().take(12).collect() }
 }
 
-fn row(image: &Image, name: Name, now: i64, args: &ImageLsArgs) -> Value {
-    let size = time::human_size(image.size);
+fn row(image: &Image, name: Name, now: i64, args: &ImageLsArgs, users: &Users) -> Value {
     let at = image.created.as_deref().and_then(time::parse_rfc3339);
     json!({
-        "Containers": "N/A",
+        "Containers": users.count(&image.id).to_string(),
         "CreatedAt": at.map_or("N/A".to_owned(), time::created_at),
         "CreatedSince": created(image.created.as_deref(), now),
         "Digest": name.digest,
         "ID": shown_id(&image.id.to_string(), args.no_trunc),
         "Repository": name.repository,
         "SharedSize": "N/A",
-        "Size": size,
+        "Size": time::human_size(image.size),
         "Tag": name.tag,
         "UniqueSize": "N/A",
-        "VirtualSize": size,
     })
 }

@@ -9,6 +9,7 @@ mod import;
 mod list;
 mod remove;
 mod transfer;
+mod tree;
 
 use rcompose_image::{Image, Platform, Store, inspect_json};
 
@@ -26,7 +27,7 @@ pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
     let store = Store::open(&cx.dirs.images())?;
     match verb {
         ImageVerb::Import(args) => import::run(cx, &store, &args)?,
-        ImageVerb::Ls(args) => print(&list::images(&store, &args)?)?,
+        ImageVerb::Ls(args) => print(&list::images(cx, &store, &args)?)?,
         ImageVerb::History(args) => print(&history::history(&store, &args)?)?,
         ImageVerb::Rm(args) => remove::remove(cx, &store, &args)?,
         ImageVerb::Inspect(args) => show(&store, &args)?,

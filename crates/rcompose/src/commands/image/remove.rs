@@ -18,6 +18,8 @@ const FILTERS: [&str; 4] = ["dangling", "label", "label!", "until"];
 pub(crate) struct Users {
     /// By image: a container's short id, and whether it runs.
     by_image: BTreeMap<String, (String, bool)>,
+    /// How many containers were made from each.
+    made: BTreeMap<String, usize>,
 }
 
 impl Users {
@@ -25,11 +27,13 @@ impl Users {
     pub(crate) fn of(cx: &Context, store: &Store) -> Result<Self, Failure> {
         let mut by_image: BTreeMap<String, (String, bool)> = BTreeMap::new();
         let mut mounted: BTreeMap<String, (String, bool)> = BTreeMap::new();
+        let mut made: BTreeMap<String, usize> = BTreeMap::new();
         for project in rcompose_machine::list_projects(&cx.dirs)? {
             let Some(record) = cx.record(&project)? else { continue };
             for (id, c) in record.observed.containers {
                 let runs = !matches!(c.state.status, ContainerStatus::Created | ContainerStatus::Exited);
                 let user = (id.to_string().chars().take(12).collect::<String>(), runs);
+                *made.entry(c.spec.image.id.clone()).or_default() += 1;
                 note(&mut by_image, c.spec.image.id.clone(), &user);
                 for m in &c.spec.mounts {
                     if let MountSource::Image { layers, .. } = &m.source {
@@ -52,7 +56,12 @@ impl Users {
                 }
             }
         }
-        Ok(Self { by_image })
+        Ok(Self { by_image, made })
+    }
+
+    /// How many containers were made from an image.
+    pub(crate) fn count(&self, image: &Digest) -> usize {
+        self.made.get(&image.to_string()).copied().unwrap_or(0)
     }
 
     pub(crate) fn uses(&self, image: &Digest) -> bool {

@@ -20,16 +20,26 @@ pub(super) fn pull(cx: &Context, store: &Store, args: &ImagePullArgs) -> Result<
     } else if !has_tag(&args.image, &first) && !args.quiet {
         print("Using default tag: latest\n")?;
     }
+    let mut before = Vec::new();
+    for reference in &references {
+        before.push(store.get(reference)?.map(|i| i.id));
+    }
     let wanted: Vec<Wanted> = references
         .into_iter()
         .map(|reference| Wanted { reference, platform: platform.clone(), service: None })
         .collect();
     let images = pull_all(cx, store, &wanted, args.quiet)?;
-    for (w, image) in wanted.iter().zip(&images) {
+    for ((w, image), before) in wanted.iter().zip(&images).zip(before) {
+        let status = match before == Some(image.id) {
+            true => "Image is up to date",
+            false => "Downloaded newer image",
+        };
         let digest =
             image.repo_digests.iter().find(|d| d.same_repository(&w.reference)).and_then(Reference::digest);
         if let (false, Some(digest)) = (args.quiet, digest) {
-            print(&format!("Digest: {digest}\n"))?;
+            let what = w.reference.tag().map_or_else(|| digest.to_string(), str::to_owned);
+            print(&format!("{what}: Pulling from {}\nDigest: {digest}\n", w.reference.path()))?;
+            print(&format!("Status: {status} for {}\n", w.reference))?;
         }
     }
     print(&format!("{}\n", if args.all_tags { first.familiar_name() } else { first.canonical() }))

@@ -19,20 +19,8 @@ pub(super) fn run(cx: &Context, args: &SystemDfArgs) -> Result<u8, Failure> {
     let all = Inventory::of(cx, &store)?;
     let shown = match (args.verbose, args.format.as_str()) {
         (true, "table" | "") => details(&all),
-        (true, "json") => {
-            let images: Vec<Value> = all.images.iter().flat_map(|i| image_rows(i).0).collect();
-            let containers: Vec<Value> = all.containers.iter().map(container_row).collect();
-            let volumes: Vec<Value> = all.volumes.iter().map(volume_row).collect();
-            let cache: Vec<Value> = all.cache.iter().map(cache_row).collect();
-            let whole = json!({
-                "Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": cache,
-            });
-            format!("{whole}\n")
-        }
-        (true, _) => {
-            return Err(Failure::user("a template of all details isn't there")
-                .hint("use --format json with -v, or a template without -v"));
-        }
+        (true, "json") => format!("{}\n", whole(&all)),
+        (true, format) => template::values(format, &[whole(&all)]).map_err(Failure::user)?,
         (false, "json") => rows(&all).iter().map(|r| format!("{r}\n")).collect(),
         (false, "table" | "") => {
             let mut t = Table::new(&["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]);
@@ -45,6 +33,16 @@ pub(super) fn run(cx: &Context, args: &SystemDfArgs) -> Result<u8, Failure> {
     };
     print(&shown)?;
     Ok(0)
+}
+
+/// All details.
+fn whole(all: &Inventory) -> Value {
+    json!({
+        "Images": all.images.iter().map(image_row).collect::<Vec<_>>(),
+        "Containers": all.containers.iter().map(container_row).collect::<Vec<_>>(),
+        "Volumes": all.volumes.iter().map(volume_row).collect::<Vec<_>>(),
+        "BuildCache": all.cache.iter().map(cache_row).collect::<Vec<_>>(),
+    })
 }
 
 fn text(row: &Value, key: &str) -> String {
@@ -98,10 +96,12 @@ fn details(all: &Inventory) -> String {
         "CONTAINERS",
     ]);
     for image in &all.images {
-        let (rows, keys) = image_rows(image);
-        for row in rows {
-            t.row(keys.map(|k| text(&row, k)));
-        }
+        let row = image_row(image);
+        let cell = |key| match key {
+            "ID" => image.image.id.short(),
+            key => text(&row, key),
+        };
+        t.row(IMAGE_KEYS.map(cell));
     }
     out += &t.render();
     out += "\nContainers space usage:\n\n";
@@ -140,26 +140,25 @@ fn details(all: &Inventory) -> String {
 const IMAGE_KEYS: [&str; 8] =
     ["Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"];
 
-/// One for each name, and the columns' keys.
-fn image_rows(used: &super::inventory::ImageUse) -> (Vec<Value>, [&'static str; 8]) {
+/// As docker's, by the first of its names.
+fn image_row(used: &super::inventory::ImageUse) -> Value {
     let image = &used.image;
-    let names: Vec<Option<&Reference>> = match image.refs.is_empty() {
-        true => vec![None],
-        false => image.refs.iter().map(Some).collect(),
-    };
-    let row = |name: Option<&Reference>| {
-        json!({
-            "Repository": name.map_or("<none>".to_owned(), Reference::familiar_name),
-            "Tag": name.and_then(Reference::tag).unwrap_or("<none>"),
-            "ID": image.id.short(),
-            "CreatedSince": created(image.created.as_deref(), time::now()),
-            "Size": human_size(image.size),
-            "SharedSize": human_size(used.shared),
-            "UniqueSize": human_size(image.size.saturating_sub(used.shared)),
-            "Containers": used.containers.to_string(),
-        })
-    };
-    (names.into_iter().map(row).collect(), IMAGE_KEYS)
+    let name = image.refs.first();
+    let digests = image.repo_digests.iter();
+    let digest = digests.filter(|d| name.is_none_or(|n| n.same_repository(d))).find_map(Reference::digest);
+    let at = image.created.as_deref().and_then(time::parse_rfc3339);
+    json!({
+        "Containers": used.containers.to_string(),
+        "CreatedAt": at.map_or("N/A".to_owned(), time::created_at),
+        "CreatedSince": created(image.created.as_deref(), time::now()),
+        "Digest": digest.map(|d| d.to_string()).unwrap_or_default(),
+        "ID": image.id.to_string(),
+        "Repository": name.map_or("<none>".to_owned(), Reference::familiar_name),
+        "SharedSize": human_size(used.shared),
+        "Size": human_size(image.size),
+        "Tag": name.and_then(Reference::tag).unwrap_or("<none>"),
+        "UniqueSize": human_size(image.size.saturating_sub(used.shared)),
+    })
 }
 
 fn container_row(used: &ContainerUse) -> Value {
