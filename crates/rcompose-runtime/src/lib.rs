@@ -17,6 +17,7 @@ pub mod layers;
 mod mounts;
 mod ops;
 mod options;
+mod overlay;
 mod process;
 mod rootfs;
 pub mod seccomp;

@@ -9,6 +9,7 @@ use crate::create::InjectedFile;
 use crate::error::CreateError;
 use crate::ops::{Bind, FileSystem, MASK_SLOT, Op};
 use crate::options;
+use crate::overlay::Overlay;
 use crate::rootfs::{Root, c_path};
 use crate::sys::MountAttr;
 
@@ -135,29 +136,40 @@ impl Plan {
             propagation: options.attr.propagation,
             ..MountAttr::default()
         };
-        let fs = FileSystem {
+        if kind == "overlay" {
+            return self.overlay(target, data, attr);
+        }
+        self.mounts.push(Op::Mount(FileSystem {
             mode_of_target: kind == "tmpfs" && !options.data.iter().any(|(key, _)| key == "mode"),
             kind: text(kind, "a file system type")?,
             source: c_path(source)?,
             target: c_path(target)?,
             data,
             attr,
-        };
-        if kind != "overlay" {
-            self.mounts.push(Op::Mount(fs));
-            return Ok(());
-        }
-        // Its layers are paths of the host.
+        }));
+        Ok(())
+    }
+
+    /// Its layers are paths of the host: it is made before they are out of reach. Each is an option `lowerdir+`.
+    fn overlay(
+        &mut self,
+        target: &Path,
+        data: Vec<(CString, Option<CString>)>,
+        attr: MountAttr,
+    ) -> Result<(), CreateError> {
+        let (lowers, options): (Vec<_>, Vec<_>) =
+            data.into_iter().partition(|(key, _)| key.as_c_str() == c"lowerdir+");
+        let overlay = Overlay::new(lowers.into_iter().filter_map(|(_, path)| path).collect(), options)?;
         let slot = self.slots;
         self.slots += 1;
         self.mounts.push(Op::Bind(Bind {
             slot,
-            target: fs.target.clone(),
-            attr: MountAttr { propagation: fs.attr.propagation, ..MountAttr::default() },
+            target: c_path(target)?,
+            attr: MountAttr { propagation: attr.propagation, ..MountAttr::default() },
             recursive: MountAttr::default(),
             propagation_recursive: false,
         }));
-        self.sources.push(Op::OpenFileSystem { slot, fs });
+        self.sources.push(Op::OpenOverlay { slot, overlay, attributes: attr.set });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use crate::error::{At, Failure, Stage};
+use crate::overlay::{Overlay, Trouble};
 use crate::rootfs::Root;
 use crate::sys::{self, MOUNT_ATTR_RDONLY, MountAttr, sys};
 use crate::target;
@@ -27,10 +28,12 @@ pub(crate) enum Op {
         path: CString,
         recursive: bool,
     },
-    /// Makes a file system while the host's paths that it is made of can still be reached.
-    OpenFileSystem {
+    /// Makes an overlay while the host's paths that it is made of can still be reached.
+    OpenOverlay {
         slot: usize,
-        fs: FileSystem,
+        overlay: Overlay,
+        /// `MOUNT_ATTR_*`.
+        attributes: u64,
     },
     EnterRoot(Root),
     Mount(FileSystem),
@@ -96,8 +99,10 @@ impl Op {
                 slots[*slot] = sys::open_tree(path, *recursive).at(Stage::MountSource, path.to_bytes())?;
                 Ok(())
             }
-            Op::OpenFileSystem { slot, fs } => {
-                slots[*slot] = fs.open(None).at(Stage::MountSource, fs.target.to_bytes())?;
+            Op::OpenOverlay { slot, overlay, attributes } => {
+                let stage = Stage::MountSource;
+                let failure = |(errno, what): Trouble<'a>| Failure { stage, errno, detail: what.to_bytes() };
+                slots[*slot] = overlay.open(*attributes).map_err(failure)?;
                 Ok(())
             }
             Op::EnterRoot(root) => root.enter(),
@@ -133,7 +138,7 @@ impl Op {
 impl FileSystem {
     fn run(&self) -> sys::Result {
         let place = target::open_or_make(&self.target, true)?;
-        let mount = self.open(Some(place))?;
+        let mount = self.open(place)?;
         sys::move_mount(mount, place)?;
         if self.attr.propagation != 0 {
             let attr = MountAttr { propagation: self.attr.propagation, ..MountAttr::default() };
@@ -145,7 +150,7 @@ impl FileSystem {
     }
 
     /// Makes it, and mounts it nowhere yet. `place` is where it is going to be.
-    fn open(&self, place: Option<i32>) -> std::result::Result<i32, i32> {
+    fn open(&self, place: i32) -> std::result::Result<i32, i32> {
         let fs = sys::fsopen(&self.kind)?;
         sys::fsconfig_string(fs, c"source", &self.source)?;
         for (key, value) in &self.data {
@@ -154,7 +159,7 @@ impl FileSystem {
                 None => sys::fsconfig_flag(fs, key)?,
             }
         }
-        if let Some(place) = place.filter(|_| self.mode_of_target) {
+        if self.mode_of_target {
             let mut octal = *b"0000\0";
             let mode = sys::mode_of(place)?;
             for (at, shift) in [9, 6, 3, 0].into_iter().enumerate() {
