@@ -12,7 +12,8 @@ use crate::{Finished, Picture, Run, Tree};
 /// The base image's name in every Dockerfile of the corpus.
 pub const BASE: &str = "conformance-base:1";
 
-/// A folder: `context` with a Dockerfile; `build.json` has the build's options, `expect.json` docker's outcome.
+/// A folder: `context` with a Dockerfile; `build.json` has the build's options and whether it is meant to be refused,
+/// `expect.json` docker's outcome.
 #[derive(Debug)]
 pub struct Dockerfile {
     /// The folder's name.
@@ -32,17 +33,22 @@ impl Dockerfile {
             if !home.is_dir() {
                 continue;
             }
-            let options = match fs::read(home.join("build.json")) {
-                Ok(bytes) => {
-                    serde_json::from_slice(&bytes).with_context(|| format!("read {}", home.display()))?
-                }
-                Err(_) => json!({}),
-            };
-            let name = home.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            all.push(Self { name, home, options });
+            all.push(Self::at(&home)?);
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
+    }
+
+    /// The one in a folder.
+    pub fn at(home: &Path) -> Result<Self> {
+        let options = match fs::read(home.join("build.json")) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).with_context(|| format!("read {}", home.display()))?
+            }
+            Err(_) => json!({}),
+        };
+        let name = home.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Self { name, home: home.to_owned(), options })
     }
 
     /// The image's name.
@@ -53,6 +59,11 @@ impl Dockerfile {
     /// Why rcompose's outcome differs on purpose.
     pub fn excuse(&self) -> Option<&str> {
         self.options["differs"].as_str()
+    }
+
+    /// Is it meant to be wrong?
+    pub fn refused(&self) -> bool {
+        self.options["refused"] == true
     }
 
     /// What is expected.
@@ -210,7 +221,16 @@ fn compare(at: &str, want: &Value, got: &Value, lines: &mut Vec<String>) {
                     compare(&format!("{at}[{n}]"), w, g, lines);
                 }
             }
+            _ if kept_time(want, got) => {}
             _ => lines.push(format!("{}: docker {want}, rcompose {got}", at.trim())),
         },
     }
+}
+
+/// A directory in which something was made: docker's has a new time then, rcompose's keeps its own, so that the same
+/// build gives the same layer.
+fn kept_time(want: &Value, got: &Value) -> bool {
+    let text = |v: &'_ Value| v.as_str().filter(|t| t.starts_with("dir ")).map(str::to_owned);
+    let (Some(want), Some(got)) = (text(want), text(got)) else { return false };
+    got.split_once(" at ").is_some_and(|(before, _)| before == want)
 }

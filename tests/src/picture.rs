@@ -1,6 +1,6 @@
 //! What an image is, for comparison: its configuration, its history, and every file that its base hasn't.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 /// Files up to this size are shown, others by their digest.
-const SHOWN: usize = 160;
+const SHOWN: usize = 2000;
+
+/// Times before this one (2025) were set by somebody and are told; later ones are those of the test itself.
+const OLD: u64 = 1_735_689_600;
 
 /// Paths of an image, each with what is there.
 pub type Tree = BTreeMap<String, String>;
@@ -55,7 +58,7 @@ impl Picture {
         Ok(Self { config, tree })
     }
 
-    /// Configuration, history, and the files that differ from a base's. No times.
+    /// Configuration, history, and the files that differ from a base's. Of times only old ones.
     pub fn facts(&self, base: &Tree) -> Value {
         let mut files: Map<String, Value> = Map::new();
         for (path, what) in self.tree.iter().filter(|(p, w)| base.get(*p) != Some(w)) {
@@ -99,6 +102,7 @@ fn tidy(value: &Value) -> Value {
 }
 
 fn add_layer(tree: &mut Tree, bytes: &[u8]) -> Result<()> {
+    let mut names = Names::default();
     let reader: Box<dyn Read> = match bytes {
         [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
         _ => Box::new(bytes),
@@ -126,9 +130,50 @@ fn add_layer(tree: &mut Tree, bytes: &[u8]) -> Result<()> {
         if !what.starts_with("dir") {
             tree.retain(|p, _| !below(p, &key));
         }
+        if let Some(other) = hard_link(&member)? {
+            names.add(other, key.clone());
+        }
         tree.insert(key, what);
     }
+    names.mark(tree);
     Ok(())
+}
+
+/// The files of a layer that have several names.
+#[derive(Default)]
+struct Names(Vec<BTreeSet<String>>);
+
+impl Names {
+    fn add(&mut self, one: String, other: String) {
+        match self.0.iter_mut().find(|names| names.contains(&one)) {
+            Some(names) => {
+                names.insert(other);
+            }
+            None => self.0.push(BTreeSet::from([one, other])),
+        }
+    }
+
+    /// Every name but the first tells of the first, whichever the archive began with.
+    fn mark(&self, tree: &mut Tree) {
+        for names in &self.0 {
+            let Some(first) = names.first() else { continue };
+            for name in names.iter().skip(1) {
+                if let Some(what) = tree.get_mut(name) {
+                    what.push_str(&format!(", the same as {first}"));
+                }
+            }
+        }
+    }
+}
+
+/// The file that the member is another name of.
+fn hard_link(member: &tar::Entry<'_, Box<dyn Read + '_>>) -> Result<Option<String>> {
+    if !member.header().entry_type().is_hard_link() {
+        return Ok(None);
+    }
+    let target = member.link_name()?.context("a link to nothing")?;
+    let target: PathBuf = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    Ok(Some(target.display().to_string()))
 }
 
 fn below(path: &str, directory: &str) -> bool {
@@ -145,13 +190,8 @@ fn describe(member: &mut tar::Entry<'_, Box<dyn Read + '_>>, tree: &Tree) -> Res
     }
     let header = member.header().clone();
     let kind = header.entry_type();
-    if kind.is_hard_link() {
-        let target = member.link_name()?.context("a link to nothing")?;
-        let target: PathBuf = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
-        return tree
-            .get(&target.display().to_string())
-            .cloned()
-            .context("a hard link to a file that isn't there");
+    if let Some(target) = hard_link(member)? {
+        return tree.get(&target).cloned().context("a hard link to a file that isn't there");
     }
     let what = if kind.is_dir() {
         "dir".to_owned()
@@ -171,6 +211,9 @@ fn describe(member: &mut tar::Entry<'_, Box<dyn Read + '_>>, tree: &Tree) -> Res
     ensure!(header.mode()? <= 0o177_777, "a strange mode");
     let mode = if kind.is_symlink() { 0o777 } else { header.mode()? & 0o7777 };
     let mut text = format!("{what} {mode:04o} {}:{}", header.uid()?, header.gid()?);
+    if header.mtime()? < OLD {
+        text.push_str(&format!(" at {}", header.mtime()?));
+    }
     for (name, value) in xattrs {
         text.push_str(&format!(" {name}={value:?}"));
     }

@@ -86,7 +86,8 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
     while let Some(dir) = left.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let path = entry.path();
-            if path.is_dir() {
+            // Links in samples may lead round in a circle.
+            if entry.file_type().is_ok_and(|t| t.is_dir()) {
                 left.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 files.push(path);

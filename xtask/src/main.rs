@@ -26,7 +26,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           [NAME…]
   conformance
           build tests/dockerfiles with docker and with rcompose, and compare files, configuration and history (root)
-          [--write] [NAME…]
+          [--write] [NAME…], or Dockerfiles made at random: --random COUNT [FIRST]
   setup   only what the others do first: packages, toolchain target, base images (root)
 ";
 

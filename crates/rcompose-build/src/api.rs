@@ -28,6 +28,8 @@ pub struct RunStep {
     pub user: String,
     /// Working directory.
     pub cwd: String,
+    /// Its host name.
+    pub hostname: String,
     /// Network.
     pub network: RunNetwork,
     /// Lines of /etc/hosts: name, address.

@@ -41,7 +41,7 @@ impl Stage<'_> {
                         .help("define a stage with `FROM $NAME AS …` and copy from it"));
                 }
                 let base = plan::from(&solve.file, solve.req, name, self.number)?;
-                match solve.source(&base, &self.platform)? {
+                match solve.source(self.number, &base, &self.platform)? {
                     Some(source) => source,
                     None => return Ok(Done::Stopped),
                 }
@@ -53,7 +53,9 @@ impl Stage<'_> {
         let choice = Choice { exclude, parents: copy.parents, literal: false };
         let place = self.place(copy, &target, source.keep_owner)?;
 
-        let mut key = if copy.link { Key::new("link", &[]) } else { self.key("copy") };
+        // As in BuildKit, what changes modes looks at what is below after all.
+        let link = copy.link && place.set.mode.is_none();
+        let mut key = if link { Key::new("link", &[]) } else { self.key("copy") };
         place.hash(&mut key);
         let checksum = self.checksum(copy, &texts)?;
         let keep_owner = place.set.owner.is_none();
@@ -104,7 +106,7 @@ impl Stage<'_> {
         let owner = self.chown(copy)?;
         self.cached(&key.finish(), shown, |stage, staged| {
             // Linked files don't look at what is below.
-            let below: &[PathBuf] = if copy.link { &[] } else { &stage.lowers };
+            let below: &[PathBuf] = if link { &[] } else { &stage.lowers };
             let mut layer = NewLayer::new(staged.upper(), below);
             for item in &items {
                 match item {
@@ -146,7 +148,8 @@ impl Stage<'_> {
         if spec.is_empty() {
             return Ok(None);
         }
-        if copy.link && spec.contains(|c: char| !c.is_ascii_digit() && c != ':') {
+        let mode = copy.chmod.as_ref().map(|m| self.state.expand(m)).transpose()?.unwrap_or_default();
+        if copy.link && mode.is_empty() && spec.contains(|c: char| !c.is_ascii_digit() && c != ':') {
             return Err(BuildError::input(format!("`--chown={spec}` with --link needs numbers")).help(
                 "a linked layer doesn't look into the image below it, so it doesn't know the names there",
             ));

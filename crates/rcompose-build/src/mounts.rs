@@ -70,7 +70,7 @@ impl Stage<'_> {
                     None => self.solve.context.clone(),
                     Some(name) => {
                         let base = plan::from(&self.solve.file, self.solve.req, name, self.number)?;
-                        match self.solve.source(&base, &self.platform)? {
+                        match self.solve.source(self.number, &base, &self.platform)? {
                             Some(source) => source,
                             None => return Ok(None),
                         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rcompose_image::Platform;
+use rcompose_image::{Platform, Reference};
 
 use crate::dockerfile::words::nearest;
 use crate::dockerfile::{Dockerfile, Instruction, Kind, Mount, Position};
@@ -46,8 +46,10 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
                 );
             return Err((error, stage.at));
         }
-        bases.push(base(file, req, &image, number));
+        let base = base(file, req, &image, number);
         platforms.push(match &stage.from.platform {
+            // Nothing has no platform of its own.
+            Some(_) if base == Base::Scratch => wanted.clone(),
             None => wanted.clone(),
             Some(text) => {
                 let text = expand(text, escape, &get).map_err(failed)?;
@@ -56,6 +58,7 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
                 })?
             }
         });
+        bases.push(base);
     }
     let target = target(file, req)?;
     let mut plan = Plan { bases, platforms, target, needed: Vec::new(), globals };
@@ -102,18 +105,49 @@ pub(crate) fn globals(
     Ok(globals)
 }
 
-fn base(file: &Dockerfile, req: &BuildRequest, image: &str, before: usize) -> Base {
-    if let Some(place) = req.additional_contexts.get(image) {
+fn base(file: &Dockerfile, req: &BuildRequest, image: &str, number: usize) -> Base {
+    if let Some(place) = replaced(file, req, number) {
         return named_context(place);
     }
-    if let Some(n) = stage_named(file, image, before) {
+    // Unlike in `--from` the case counts, and names of stages are kept in lower case.
+    if let Some(n) = stage_named(file, image, number).filter(|_| image == image.to_lowercase()) {
         return Base::Stage(n);
     }
-    if image == "scratch" { Base::Scratch } else { Base::Image(image.to_owned()) }
+    outside(req, image)
+}
+
+/// What no stage is called.
+fn outside(req: &BuildRequest, name: &str) -> Base {
+    if name == "scratch" {
+        return Base::Scratch;
+    }
+    match context_named(req, name) {
+        Some(place) => named_context(place),
+        None => Base::Image(name.to_owned()),
+    }
+}
+
+/// The context that stands in for a stage of its name: nothing of the stage is done.
+pub(crate) fn replaced<'a>(file: &Dockerfile, req: &'a BuildRequest, number: usize) -> Option<&'a str> {
+    context_named(req, file.stages[number].from.name.as_deref()?)
+}
+
+/// The context of a name, `alpine` being `docker.io/library/alpine:latest`, too.
+fn context_named<'a>(req: &'a BuildRequest, name: &str) -> Option<&'a str> {
+    if ["scratch", "context"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+        return None;
+    }
+    let whole = |n: &str| n.parse::<Reference>().ok().map(|r| r.canonical());
+    let found = req.additional_contexts.get(name).or_else(|| {
+        let wanted = whole(name)?;
+        req.additional_contexts.iter().find(|(n, _)| whole(n).as_ref() == Some(&wanted)).map(|(_, p)| p)
+    });
+    found.map(String::as_str)
 }
 
 fn named_context(place: &str) -> Base {
     match place.strip_prefix("docker-image://") {
+        Some("scratch") => Base::Scratch,
         Some(image) => Base::Image(image.to_owned()),
         None => Base::Context(place.to_owned()),
     }
@@ -131,9 +165,6 @@ pub(crate) fn from(
     name: &str,
     current: usize,
 ) -> Result<Base, BuildError> {
-    if let Some(place) = req.additional_contexts.get(name) {
-        return Ok(named_context(place));
-    }
     if let Ok(number) = name.parse::<usize>() {
         if number < current {
             return Ok(Base::Stage(number));
@@ -145,8 +176,7 @@ pub(crate) fn from(
     let all = file.stages.len();
     Ok(match stage_named(file, name, current).or_else(|| stage_named(file, name, all)) {
         Some(n) => Base::Stage(n),
-        None if name == "scratch" => Base::Scratch,
-        None => Base::Image(name.to_owned()),
+        None => outside(req, name),
     })
 }
 
@@ -161,9 +191,6 @@ fn target(file: &Dockerfile, req: &BuildRequest) -> Result<usize, Located> {
     let last = file.stages.len() - 1;
     let Some(name) = &req.target else { return Ok(last) };
     if let Some(n) = stage_named(file, name, last + 1) {
-        return Ok(n);
-    }
-    if let Some(n) = name.parse::<usize>().ok().filter(|n| *n <= last) {
         return Ok(n);
     }
     let names = file.stages.iter().filter_map(|s| s.from.name.as_deref());
@@ -194,7 +221,8 @@ fn visit(
     if let Base::Stage(n) = plan.bases[stage] {
         needs.push((n, file.stages[stage].at));
     }
-    for one in &file.stages[stage].instructions {
+    let own = &file.stages[stage].instructions;
+    for one in own.iter().filter(|_| replaced(file, req, stage).is_none()) {
         for name in froms(one) {
             if let Base::Stage(n) = from(file, req, &name, stage).map_err(|e| (e, one.at))? {
                 needs.push((n, one.at));

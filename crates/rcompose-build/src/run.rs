@@ -19,6 +19,9 @@ use crate::{BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, StagedL
 /// Where docker shows the script of a heredoc that names its interpreter.
 const PIPES: &str = "/dev/pipes";
 
+/// The host name of RUN, as in docker.
+const HOSTNAME: &str = "buildkitsandbox";
+
 /// Bytes of output kept for the error.
 const TAIL: usize = 1 << 20;
 
@@ -46,6 +49,11 @@ impl Stage<'_> {
             let Some(value) = value else { continue };
             env.extend([name.to_uppercase(), name.to_lowercase()].map(|n| (n, value.clone())));
         }
+        let named = solve.req.args.get("BUILDKIT_SANDBOX_HOSTNAME").and_then(Option::as_deref);
+        let hostname = named.filter(|n| !n.is_empty()).unwrap_or(HOSTNAME);
+        if hostname != HOSTNAME {
+            key.part(hostname);
+        }
         let shown = format!("RUN {}{} # buildkit", self.state.shown_args(), argv.join(" "));
         let cwd = if config.working_dir.is_empty() { "/".to_owned() } else { config.working_dir.clone() };
         let mut request = RunStep {
@@ -53,6 +61,7 @@ impl Stage<'_> {
             env,
             user: config.user.clone(),
             cwd,
+            hostname: hostname.to_owned(),
             network,
             extra_hosts: solve.req.extra_hosts.clone(),
             shm_size: solve.req.shm_size,

@@ -54,12 +54,30 @@ pub(crate) fn select(source: &Source, pattern: &str, choice: &Choice) -> Result<
     // `a/./b`: what is kept of the path begins behind the pivot.
     let (base, rest) = pattern.split_once("/./").unwrap_or(("/", pattern));
     let wanted = relative(&normal(rest));
+    if wanted.is_empty() {
+        return Err(BuildError::input(format!("`{pattern}` names no path that --parents could keep"))
+            .help("name what is in it, `*` for all, or copy it without --parents"));
+    }
     let include = Ignore::new(std::iter::once(wanted.as_str()))?;
     let found = picks(source, base, choice, Some(&include))?;
     if !has_wildcard(base) && !has_wildcard(rest) {
         let whole = format!("{base}/{rest}");
-        if find(source, &normal(&whole)).map_err(|e| failed(source, pattern, e))?.is_none() {
+        let path = normal(&whole);
+        let there = find(source, &path).map_err(|e| failed(source, pattern, e))?.is_some();
+        if !there {
             return Err(missing(source, &whole));
+        }
+        // The directories that are kept are real ones.
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let real = source.view.find(parent, true).map_err(|e| failed(source, pattern, e))?;
+        if let Found::Node(real) = real
+            && real.path != parent
+        {
+            return Err(BuildError::input(format!(
+                "`{pattern}` leads through a symbolic link of {}, which --parents doesn't follow",
+                source.name
+            ))
+            .help(format!("name the directory itself: `{}`", relative(&real.path))));
         }
     }
     Ok(found)
@@ -78,10 +96,12 @@ fn picks(
     let given = if several { wildcard(source, pattern, &clean)? } else { vec![clean] };
     for path in given {
         let Some(root) = find(source, &path).map_err(err)? else {
-            if several {
-                continue;
-            }
-            return Err(missing(source, pattern));
+            return Err(match several {
+                true => {
+                    missing(source, &relative(&path)).help("it fits the wildcard, but is a link to nothing")
+                }
+                false => missing(source, pattern),
+            });
         };
         let mut walk =
             Walk { source, exclude: &choice.exclude, include, base: root.path.clone(), entries: Vec::new() };

@@ -42,8 +42,20 @@ pub(crate) struct Solve<'a> {
     pub(crate) stopped: AtomicBool,
     text: String,
     name: String,
-    done: Mutex<Vec<Option<Option<State>>>>,
+    stands: Mutex<Vec<Stand>>,
     change: Condvar,
+    first: Mutex<Option<BuildError>>,
+}
+
+/// How a stage stands.
+#[derive(Debug, Clone)]
+enum Stand {
+    /// The plan doesn't know that anybody needs it. A trigger of a base image may.
+    Unneeded,
+    /// It is at work, or about to be; perhaps it waits for another one.
+    Open { waits_for: Option<usize> },
+    /// `None`: it failed, or was stopped.
+    Done(Option<Box<State>>),
 }
 
 /// Builds the target of a request. The tags move only when all has worked.
@@ -66,7 +78,8 @@ pub fn build(
     let context = context(&req.context, path.as_deref(), "the build context")?;
     crate::lint::refuse(&file, req, &context.ignore, images)
         .map_err(|e| e.place(&name, &text, Position { line: 1, column: 1 }))?;
-    let stages = file.stages.len();
+    let mut stands = vec![Stand::Unneeded; file.stages.len()];
+    plan.needed.iter().for_each(|n| stands[*n] = Stand::Open { waits_for: None });
     let solve = Solve {
         store,
         req,
@@ -85,40 +98,29 @@ pub fn build(
         stopped: AtomicBool::new(false),
         text,
         name,
-        done: Mutex::new(vec![None; stages]),
+        stands: Mutex::new(stands),
         change: Condvar::new(),
+        first: Mutex::default(),
     };
     solve.run()
 }
 
 impl Solve<'_> {
     fn run(&self) -> Result<Built, BuildError> {
-        let first: Mutex<Option<BuildError>> = Mutex::new(None);
         std::thread::scope(|scope| {
             for &stage in &self.plan.needed {
-                let first = &first;
-                scope.spawn(move || {
-                    let result = run_stage(self, stage);
-                    let state = match result {
-                        Ok(state) => state,
-                        Err((error, at)) => {
-                            self.stopped.store(true, Ordering::Release);
-                            let error = error.place(&self.name, &self.text, at);
-                            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                            None
-                        }
-                    };
-                    self.lock()[stage] = Some(state);
-                    self.change.notify_all();
-                });
+                scope.spawn(move || self.carry_out(stage));
             }
         });
         let saved = self.digests.save();
-        if let Some(error) = first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(error) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
         saved.map_err(|e| BuildError::io("remember file digests in", &self.req.cache_root, e))?;
-        let state = self.lock()[self.plan.target].clone().flatten();
+        let state = match &self.lock()[self.plan.target] {
+            Stand::Done(Some(state)) => Some(State::clone(state)),
+            _ => None,
+        };
         let mut state = state.ok_or_else(|| BuildError::input("the build was stopped"))?;
         for lint in crate::lint::found(&self.file, self.req, &self.context.ignore, self.images) {
             let message = format!("{}: {}", lint.rule, lint.message);
@@ -126,6 +128,15 @@ impl Solve<'_> {
         }
         state.image.config.labels.extend(self.req.labels.clone());
         state.image.created = state.created.clone();
+        if let Some(platform) = &self.req.platform {
+            let image = &mut state.image;
+            let same = image.os == platform.os && image.architecture == platform.architecture;
+            image.os.clone_from(&platform.os);
+            image.architecture.clone_from(&platform.architecture);
+            if platform.variant.is_some() || !same {
+                image.variant.clone_from(&platform.variant);
+            }
+        }
         let mut steps = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
         // Stages end in any order.
         steps.sort_by_key(|s| s.key.hex());
@@ -147,18 +158,48 @@ impl Solve<'_> {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<Option<State>>>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Stand>> {
+        self.stands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another stage's end; `None` if it failed.
-    pub(crate) fn wait(&self, stage: usize) -> Option<State> {
-        let mut done = self.lock();
-        loop {
-            if let Some(state) = &done[stage] {
-                return state.clone();
+    /// Works a stage off, and lets those know who wait for it.
+    fn carry_out(&self, stage: usize) {
+        let state = match run_stage(self, stage) {
+            Ok(state) => state,
+            Err((error, at)) => {
+                self.stopped.store(true, Ordering::Release);
+                let error = error.place(&self.name, &self.text, at);
+                self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                None
             }
-            done = self.change.wait(done).unwrap_or_else(PoisonError::into_inner);
+        };
+        self.lock()[stage] = Stand::Done(state.map(Box::new));
+        self.change.notify_all();
+    }
+
+    /// The end of another stage, for this one; `None` if it failed.
+    ///
+    /// A stage that only a trigger of a base image asks for is worked off here and now.
+    pub(crate) fn wait(&self, own: usize, stage: usize) -> Result<Option<State>, BuildError> {
+        let mut stands = self.lock();
+        if closes_circle(&stands, own, stage) {
+            let name = self.file.stages[stage].from.name.clone().unwrap_or_else(|| stage.to_string());
+            return Err(BuildError::input(format!("stage `{name}` needs itself: a cycle of stages")));
+        }
+        stands[own] = Stand::Open { waits_for: Some(stage) };
+        if matches!(stands[stage], Stand::Unneeded) {
+            stands[stage] = Stand::Open { waits_for: None };
+            drop(stands);
+            self.carry_out(stage);
+            stands = self.lock();
+        }
+        loop {
+            if let Stand::Done(state) = &stands[stage] {
+                let state = state.as_deref().cloned();
+                stands[own] = Stand::Open { waits_for: None };
+                return Ok(state);
+            }
+            stands = self.change.wait(stands).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -192,11 +233,16 @@ impl Solve<'_> {
     }
 
     /// What `--from` reads; `None` when the other stage failed.
-    pub(crate) fn source(&self, base: &Base, platform: &Platform) -> Result<Option<Source>, BuildError> {
+    pub(crate) fn source(
+        &self,
+        own: usize,
+        base: &Base,
+        platform: &Platform,
+    ) -> Result<Option<Source>, BuildError> {
         let (layers, name) = match base {
             Base::Scratch => (Vec::new(), "scratch".to_owned()),
             Base::Stage(n) => {
-                let Some(state) = self.wait(*n) else { return Ok(None) };
+                let Some(state) = self.wait(own, *n)? else { return Ok(None) };
                 let name = self.file.stages[*n].from.name.clone().unwrap_or_else(|| n.to_string());
                 (state.image.rootfs.diff_ids, format!("stage `{name}`"))
             }
@@ -208,9 +254,28 @@ impl Solve<'_> {
                 return context(Path::new(place), None, &format!("context `{place}`")).map(Some);
             }
         };
-        let view = View::new(self.directories(&layers)?);
+        let mut directories = self.directories(&layers)?;
+        if directories.is_empty() {
+            // An image without layers has a root, too.
+            let empty = self.req.cache_root.join("empty");
+            fs::create_dir_all(&empty).map_err(|e| BuildError::io("make", &empty, e))?;
+            directories.push(empty);
+        }
+        let view = View::new(directories);
         Ok(Some(Source { view, ignore: Ignore::default(), name, keep_owner: true }))
     }
+}
+
+/// Would this stage wait for itself if it waited for that one?
+fn closes_circle(stands: &[Stand], own: usize, stage: usize) -> bool {
+    let mut at = Some(stage);
+    while let Some(n) = at.filter(|n| *n != own) {
+        at = match stands[n] {
+            Stand::Open { waits_for } => waits_for,
+            _ => None,
+        };
+    }
+    at.is_some()
 }
 
 /// The Dockerfile: its name to show, its path, its text.

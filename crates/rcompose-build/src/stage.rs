@@ -14,8 +14,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use crate::apply::{Attributes, NewLayer};
 use crate::cache::Key;
 use crate::copy::Place;
-use crate::dockerfile::{Instruction, Kind, instruction_at};
-use crate::plan::{Base, from, froms};
+use crate::dockerfile::{Instruction, Kind, Position, instruction_at};
+use crate::plan::{Base, from, froms, replaced};
 use crate::select::{Choice, Source, normal, select};
 use crate::solve::{Located, Solve};
 use crate::state::State;
@@ -64,7 +64,7 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
     let state = match &solve.plan.bases[number] {
         Base::Scratch => scratch(),
         Base::Stage(n) => {
-            let Some(base) = solve.wait(*n) else { return Ok(None) };
+            let Some(base) = solve.wait(number, *n).map_err(at)? else { return Ok(None) };
             let mut state = State::on(base);
             triggers = std::mem::take(&mut state.image.config.on_build);
             state
@@ -79,17 +79,13 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
     let lowers = solve.directories(&state.image.rootfs.diff_ids).map_err(at)?;
     let mut stage = Stage { solve, number, state, platform, lowers };
     if let base @ Base::Context(_) = &solve.plan.bases[number] {
-        let Some(source) = solve.source(base, &stage.platform).map_err(at)? else { return Ok(None) };
+        let Some(source) = solve.source(number, base, &stage.platform).map_err(at)? else { return Ok(None) };
         stage.begin_with(&source).map_err(at)?;
     }
-    let mut all: Vec<Instruction> = Vec::new();
-    for text in &triggers {
-        let one = instruction_at(text, source.at).map_err(|mut e| {
-            let first = e.remove(0);
-            at(BuildError::input(format!("ONBUILD of the base image: {}", first.message)))
-        })?;
-        all.push(one);
+    if replaced(&solve.file, solve.req, number).is_some() {
+        return Ok(Some(stage.state));
     }
+    let mut all = of_base(&triggers, source.at)?;
     all.extend(source.instructions.iter().cloned());
     let stepped = |k: &Kind| matches!(k, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_));
     let of = all.iter().filter(|i| stepped(&i.kind)).count();
@@ -110,6 +106,17 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
     Ok(Some(stage.state))
 }
 
+/// The ONBUILDs of a base, as instructions of the FROM that names it.
+pub(crate) fn of_base(triggers: &[String], at: Position) -> Result<Vec<Instruction>, Located> {
+    let one = |text: &String| {
+        instruction_at(text, at).map_err(|mut e| {
+            let first = e.remove(0);
+            (BuildError::input(format!("ONBUILD of the base image: {}", first.message)), at)
+        })
+    };
+    triggers.iter().map(one).collect()
+}
+
 impl Stage<'_> {
     fn configure(&mut self, one: &Instruction) -> Result<(), BuildError> {
         match &one.kind {
@@ -124,7 +131,7 @@ impl Stage<'_> {
         // The time of another stage isn't this step's.
         for stage in froms(one) {
             if let Ok(Base::Stage(n)) = from(&solve.file, solve.req, &stage, self.number)
-                && solve.wait(n).is_none()
+                && solve.wait(self.number, n)?.is_none()
             {
                 return Ok(false);
             }

@@ -49,8 +49,11 @@ pub fn resolve(passwd: &str, group: &str, spec: &str) -> Result<ResolvedUser, Us
         })
     };
     let number = number(user);
-    let found =
-        entries().find(|entry| entry.0 == user).or_else(|| entries().find(|entry| Some(entry.1) == number));
+    // A number is never a name, even if somebody is called so.
+    let found = match number {
+        Some(_) => entries().find(|entry| Some(entry.1) == number),
+        None => entries().find(|entry| entry.0 == user),
+    };
     let (name, uid, mut gid, home) = match (found, number) {
         (Some((name, uid, gid, home)), _) => (Some(name), uid, gid, if home.is_empty() { "/" } else { home }),
         (None, Some(uid)) => (None, uid, 0, "/"),
@@ -69,10 +72,8 @@ pub fn resolve(passwd: &str, group: &str, spec: &str) -> Result<ResolvedUser, Us
     };
     match given_group {
         Some(wanted) => {
-            let found = groups().find(|entry| entry.0 == wanted).map(|entry| entry.1);
-            gid = found
-                .or_else(|| self::number(wanted))
-                .ok_or_else(|| UserError::NoGroup(wanted.to_owned()))?;
+            let found = || groups().find(|entry| entry.0 == wanted).map(|entry| entry.1);
+            gid = self::number(wanted).or_else(found).ok_or_else(|| UserError::NoGroup(wanted.to_owned()))?;
         }
         None => {
             if let Some(name) = name {
@@ -128,6 +129,8 @@ mod tests {
         let user = resolve("", "", "1000").unwrap();
         assert_eq!((user.uid, user.gid, user.home.as_str(), user.name), (1000, 0, "/", None));
         assert_eq!(resolve(PASSWD, GROUP, "").unwrap().home, "/root");
+        let user = resolve("1001:x:5:5::/:\n", "7:x:8:\n", "1001:7").unwrap();
+        assert_eq!((user.uid, user.gid), (1001, 7));
         assert_eq!(resolve(PASSWD, GROUP, "nobody"), Err(UserError::NoUser("nobody".into())));
         assert_eq!(resolve(PASSWD, GROUP, "0:x"), Err(UserError::NoGroup("x".into())));
     }

@@ -185,7 +185,7 @@ impl Line<'_> {
                 "parents" => copy.parents = self.truth(&flag),
                 "keep-git-dir" => copy.keep_git_dir = self.truth(&flag),
                 "unpack" => copy.unpack = Some(self.truth(&flag)),
-                "from" => copy.from = Some(self.value(flag)),
+                "from" => copy.from = Some(self.value(flag)).filter(|f| !f.is_empty()),
                 "chown" => copy.chown = Some(self.value(flag)),
                 "chmod" => copy.chmod = Some(self.value(flag)),
                 "checksum" => copy.checksum = Some(self.value(flag)),
@@ -223,6 +223,9 @@ impl Line<'_> {
 
     fn volume(&mut self) -> Vec<String> {
         let all: Vec<String> = self.list().iter().map(|v| v.trim().to_owned()).collect();
+        if all.is_empty() {
+            self.error(self.offset, "VOLUME needs at least one path");
+        }
         if all.iter().any(String::is_empty) {
             self.error(self.offset, "VOLUME with an empty path");
         }

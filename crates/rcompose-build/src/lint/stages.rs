@@ -7,8 +7,9 @@ use rcompose_image::ImageConfig;
 use crate::dockerfile::{Command, Copy, Dockerfile, Instruction, Kind, Mount};
 use crate::expand::Lex;
 use crate::ignore::{Ignore, clean};
-use crate::plan::{Base, Plan, plan};
+use crate::plan::{Base, Plan, plan, replaced};
 use crate::solve::Located;
+use crate::stage::of_base;
 use crate::state::State;
 use crate::{BuildError, BuildRequest, ImageSource};
 
@@ -48,11 +49,15 @@ pub(super) fn check(
             );
             linter.add(&rules::INVALID_BASE_IMAGE_PLATFORM, of_stage(stage), message);
         }
-        let mut once: [Option<Place<'_>>; 3] = [None; 3];
-        for one in &stage.instructions {
-            let mut walk =
-                Walk { linter, req, ignore, plan: &plan, seen: &mut seen, at: of_instruction(one) };
-            walk.instruction(one, &mut once).map_err(|e| (e, one.at))?;
+        let triggers = std::mem::take(&mut seen.state.image.config.on_build);
+        if replaced(file, req, number).is_none() {
+            let triggers = of_base(&triggers, stage.at)?;
+            let mut once: [Option<Place<'_>>; 3] = [None; 3];
+            for one in triggers.iter().chain(&stage.instructions) {
+                let mut walk =
+                    Walk { linter, req, ignore, plan: &plan, seen: &mut seen, at: of_instruction(one) };
+                walk.instruction(one, &mut once).map_err(|e| (e, one.at))?;
+            }
         }
         done[number] = Some(seen);
     }
@@ -71,11 +76,7 @@ fn begin(
     let empty = || ImageConfig::new(platform);
     let (config, blind) = match &plan.bases[number] {
         Base::Stage(n) => match &done[*n] {
-            Some(seen) => {
-                let mut seen = seen.clone();
-                seen.state.image.config.on_build.clear();
-                return seen;
-            }
+            Some(seen) => return seen.clone(),
             None => (empty(), true),
         },
         Base::Image(reference) => match images.resolve(reference, platform, req.pull) {
@@ -126,14 +127,16 @@ impl<'f> Walk<'_, 'f> {
                 }
             }
             Kind::Arg(pairs) => {
-                for (key, default) in pairs {
+                // Each sees those before it.
+                for (n, (key, default)) in pairs.iter().enumerate() {
                     self.secret("ARG", key);
                     let given = self.req.args.get(key).is_some_and(Option::is_some);
                     if let Some(default) = default.as_ref().filter(|_| !given) {
                         self.word(default)?;
                     }
+                    self.seen.state.declare(&pairs[n..=n], &self.req.args, &self.plan.globals)?;
                 }
-                return self.seen.state.declare(pairs, &self.req.args, &self.plan.globals);
+                return Ok(());
             }
             Kind::Copy(copy) => self.copy(copy, "Copy")?,
             Kind::Add(copy) => self.copy(copy, "Add")?,

@@ -276,7 +276,8 @@ fn contents(step: &BuildStep, files: &Path) -> Result<Vec<Option<PathBuf>>, Step
 }
 
 fn write_files(step: &BuildStep, files: &Path, gateway: Option<Ipv4Addr>) -> Result<(), StepFailure> {
-    let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+    let mut hosts =
+        format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", step.hostname);
     for (name, address) in &step.extra_hosts {
         match address.as_str() {
             // This machine, as the step sees it.
@@ -379,7 +380,7 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         user: step.user.clone(),
         groups: Vec::new(),
         cwd: step.cwd.clone(),
-        hostname: "buildkitsandbox".to_owned(),
+        hostname: step.hostname.clone(),
         domainname: String::new(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

@@ -31,6 +31,8 @@ pub struct BuildStep {
     pub user: String,
     /// Working directory.
     pub cwd: String,
+    /// Its host name.
+    pub hostname: String,
     /// Network.
     pub network: BuildNetwork,
     /// Lines of /etc/hosts: name, address.

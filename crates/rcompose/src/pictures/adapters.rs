@@ -114,6 +114,7 @@ fn machine_step(step: &RunStep) -> BuildStep {
         env: step.env.clone(),
         user: step.user.clone(),
         cwd: step.cwd.clone(),
+        hostname: step.hostname.clone(),
         network: match step.network {
             RunNetwork::Default => BuildNetwork::Default,
             RunNetwork::Host => BuildNetwork::Host,
