@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask demo`, `ci`, `bench`, `oracle`, `builds`. Each does all the set-up it needs.
+//! Developer tasks: `cargo xtask demo`, `ci`, `bench`, `oracle`, `builds`, `guest`, …. Each does all the set-up it needs.
 #![forbid(unsafe_code)]
 
 mod bases;
@@ -8,6 +8,7 @@ mod builds;
 mod ci;
 mod conformance;
 mod demo;
+mod guest;
 mod oracle;
 mod packages;
 mod sh;
@@ -27,6 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   conformance
           build tests/dockerfiles with docker and with rcompose, and compare files, configuration and history (root)
           [--write] [NAME…], or Dockerfiles made at random: --random COUNT [FIRST]
+  guest   run a project on Debian's older kernel with cgroup v2, in an emulated machine (root)
   setup   only what the others do first: packages, toolchain target, base images (root)
 ";
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         (Some("oracle"), _) => oracle::oracle(rest),
         (Some("builds"), names) => builds::builds(names),
         (Some("conformance"), _) => conformance::conformance(rest),
+        (Some("guest"), []) => guest::guest(),
         (Some("setup"), []) => setup(),
         _ => {
             eprint!("{USAGE}");

@@ -43,6 +43,17 @@ pub(crate) const FOR_CI: &[Need] = &[
     need("procps", "/usr/bin/pgrep"),
 ];
 
+/// For an emulated machine with Debian's kernel.
+pub(crate) const FOR_GUEST: &[Need] = &[
+    FOR_DEMO[0],
+    FOR_DEMO[1],
+    FOR_DEMO[2],
+    FOR_DEMO[3],
+    need("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
+    need("kmod", "/sbin/modprobe"),
+    need("cpio", "/bin/cpio"),
+];
+
 fn is_there(need: &Need) -> bool {
     let path = Path::new(need.file);
     if need.package != "busybox-static" {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rcompose_e2e::{Project, examples, free_port, get, post, samples, skip, wait_for_http};
 
+use crate::GRACE;
+
 const LONG: Duration = Duration::from_secs(300);
 
 /// A copy of a folder whose images install packages: skipped where Debian's archive can't be reached.
@@ -34,7 +36,7 @@ fn hello_http() {
     p.file("site/index.html", "Changed.\n");
     assert_eq!(get(port, "/").unwrap().body, "Changed.\n");
     p.run("exec -T web touch /site/x").code_is(1).err("Read-only file system");
-    p.run("down").ok().within(Duration::from_secs(3));
+    p.run("down").ok().within(GRACE);
     p.nothing_left(true);
 }
 
@@ -55,7 +57,7 @@ fn app_postgres() {
     let query = "select title from books order by id";
     let psql = p.cmd_args(["exec", "-T", "db", "psql", "-U", "books", "library", "-Atc", query]);
     psql.run().unwrap().ok().out("Solaris\nRoadside Picnic\n");
-    p.run("down").ok().within(Duration::from_secs(5));
+    p.run("down").ok().within(GRACE);
     p.cmd("up -d --wait").limit(LONG).run().unwrap().ok();
     assert!(get(port, "/books").unwrap().body.contains("Roadside Picnic"));
     p.run("down -v --rmi local").ok();
@@ -79,7 +81,7 @@ fn thoughts() {
     assert!(get(port, "/thoughts?author=ada").unwrap().body.contains("Engines compute."));
     p.run("logs server").ok().out("listens on port 5000");
     p.run("ps").ok().out("ex-thoughts-server-1").not_out("test-sqlite");
-    p.run("stop server").ok().within(Duration::from_secs(1));
+    p.run("stop server").ok().within(GRACE);
     let code = p.property("server", "ExitCode");
     assert!(code == "143" || code == "0", "{code}");
     p.run("down --rmi all").ok();

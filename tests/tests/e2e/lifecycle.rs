@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rcompose_e2e::Project;
 
-use crate::POLITE;
+use crate::{GRACE, POLITE};
 
 fn two(name: &str) -> Option<Project> {
     Project::new(
@@ -46,7 +46,7 @@ fn up_ps_logs_exec_down() {
     p.sh("web", "exit 7").code_is(7);
     p.run("exec -T web no-such-command").code_is(127);
     p.run("images").ok().out("busybox");
-    p.run("down").ok().within(Duration::from_secs(5));
+    p.run("down").ok().within(GRACE);
     p.run("ps -a").ok().not_out("life-basic");
     p.nothing_left(true);
 }
@@ -65,7 +65,7 @@ fn real_time_signals() {
     p.await_log("web", "up\n");
     p.run("kill -s RTMIN+4").ok();
     p.await_log("web", "four\n");
-    p.run("stop").ok().within(Duration::from_secs(5));
+    p.run("stop").ok().within(GRACE);
     assert_eq!(p.property("web", "ExitCode"), "9");
 }
 
@@ -117,7 +117,7 @@ fn stop_start_restart_kill() {
     p.run("up -d").ok();
     ready(1);
     let id = p.property("web", "ID");
-    p.run("stop web").ok().within(Duration::from_secs(5));
+    p.run("stop web").ok().within(GRACE);
     assert_eq!(p.property("web", "State"), "exited");
     assert_eq!(p.property("web", "ExitCode"), "0");
     assert_eq!(p.property("other", "State"), "running");

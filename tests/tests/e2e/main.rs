@@ -24,5 +24,10 @@ mod network;
 mod output;
 mod run;
 
+use std::time::Duration;
+
+/// What a process that doesn't listen gets to end: what is over sooner wasn't killed.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// A service that prints a line, runs on, and ends at once on SIGTERM.
 const POLITE: &str = r#"["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 1 & wait $$!; done"]"#;
