@@ -102,9 +102,8 @@ impl Registry {
                 Err(e @ (RegistryError::Unreachable { .. } | RegistryError::Tls(_))) => {
                     first.get_or_insert(e);
                 }
-                Err(e) if plain && matches!(e, RegistryError::NoRegistry { .. }) => {
-                    first.get_or_insert(e);
-                }
+                // Somebody is there, who is no registry: that says more than why there was no TLS.
+                Err(e) if plain && matches!(e, RegistryError::NoRegistry { .. }) => first = Some(e),
                 Err(e) => return Err(e),
             }
         }

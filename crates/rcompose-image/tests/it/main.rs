@@ -1,5 +1,6 @@
 //! The image store on the real file system, and registries on loopback. Needs root.
 
+mod answers;
 mod archive;
 mod common;
 mod disks;

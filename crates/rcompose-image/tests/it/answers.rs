@@ -1,0 +1,177 @@
+//! What registries may answer, at every step of a pull: what passes is asked for again, the rest is told, and the store
+//! stays as it was.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rcompose_image::{Digest, Image, NoProgress, PullOptions, RegistryError, RegistryOptions, pull};
+
+use crate::common::{Room, Tar, reference};
+use crate::proxy::{Parrot, http};
+
+/// An image of one layer as a registry has it: what is asked for, and the answer.
+struct Served {
+    documents: HashMap<String, String>,
+    layer: String,
+    length: usize,
+}
+
+fn served() -> Served {
+    let layer = String::from_utf8(Tar::new().file("file", &b"text\n".repeat(60_000)).done()).unwrap();
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+        digest(&layer)
+    );
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{}","size":{}}}]}}"#,
+        digest(&config),
+        config.len(),
+        digest(&layer),
+        layer.len()
+    );
+    let (config_path, layer_path) =
+        (format!("/v2/app/blobs/{}", digest(&config)), format!("/v2/app/blobs/{}", digest(&layer)));
+    let length = layer.len();
+    let documents = HashMap::from([
+        ("/v2/".to_owned(), String::new()),
+        ("/v2/app/manifests/1".to_owned(), manifest),
+        (config_path, config),
+        (layer_path.clone(), layer),
+    ]);
+    Served { documents, layer: layer_path, length }
+}
+
+fn attempt(room: &Room, server: &Parrot, retries: u32) -> Result<Image, RegistryError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = PullOptions {
+        registry: RegistryOptions { retries, ..RegistryOptions::default() },
+        ..PullOptions::default()
+    };
+    let name = reference(&format!("{}/app:1", server.address));
+    runtime.block_on(pull(&room.store, &name, &options, &NoProgress))
+}
+
+fn path(request: &str) -> &str {
+    request.split(' ').nth(1).unwrap_or_default()
+}
+
+fn unchanged(room: &Room) {
+    assert_eq!((room.layers(), room.store.list().unwrap().len(), room.leftovers().len()), (0, 0, 0));
+}
+
+#[test]
+fn at_every_step() {
+    let paths: Vec<String> = served().documents.into_keys().collect();
+    for (status, headers) in [
+        ("408 Request Timeout", ""),
+        ("429 Too Many Requests", "Retry-After: 1\r\n"),
+        ("429 Too Many Requests", "Retry-After: Thu, 01 Jan 2026 00:00:00 GMT\r\n"),
+        ("500 Internal Server Error", ""),
+        ("502 Bad Gateway", "Content-Type: text/html\r\n"),
+        ("503 Service Unavailable", "Retry-After: 1\r\n"),
+        ("504 Gateway Timeout", ""),
+        ("401 Unauthorized", ""),
+        ("403 Forbidden", ""),
+        ("404 Not Found", ""),
+        ("501 Not Implemented", ""),
+    ] {
+        let code: u16 = status[..3].parse().unwrap();
+        for at in &paths {
+            let (served, place, done) = (served(), at.clone(), Mutex::new(false));
+            let server = Parrot::start(move |request| {
+                let first = path(request) == place && !std::mem::replace(&mut *done.lock().unwrap(), true);
+                match served.documents.get(path(request)) {
+                    _ if first => http(status, headers, "<html>busy</html>"),
+                    Some(text) => http("200 OK", "", text),
+                    None => http("404 Not Found", "", ""),
+                }
+            });
+            // The answer of /v2/ says only how it wants to be told who we are.
+            let passes = matches!(code, 408 | 429 | 500 | 502..=504) || (code == 401 && at == "/v2/");
+            let room = Room::new();
+            match attempt(&room, &server, 1) {
+                Ok(image) => {
+                    assert!(passes, "{status} at {at}");
+                    assert_eq!(image.size, 300_000);
+                }
+                Err(e) => {
+                    assert!(!passes, "{status} at {at}: {e:?}");
+                    let right = match (code, at.as_str()) {
+                        (401 | 403, _) => matches!(e, RegistryError::Unauthorized { .. }),
+                        (404, "/v2/") => matches!(e, RegistryError::NoRegistry { .. }),
+                        (404, _) => matches!(e, RegistryError::NotFound { .. }),
+                        _ => matches!(e, RegistryError::Failing { .. }),
+                    };
+                    assert!(right, "{status} at {at}: {e:?}");
+                    unchanged(&room);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_layer() {
+    const HALF: usize = 100_000;
+    type Answer = fn(&str) -> String;
+    let rest: Answer = |text| http("206 Partial Content", "", &text[HALF..]);
+    let whole: Answer = |text| http("200 OK", "", text);
+    let lies: Answer = |text| http("206 Partial Content", "", text);
+    let nothing: Answer = |_| http("416 Range Not Satisfiable", "", "");
+    let more: Answer = |text| http("206 Partial Content", "", &format!("{}more", &text[HALF..]));
+    for (n, (answer, right)) in
+        [(rest, true), (whole, true), (lies, false), (nothing, false), (more, false)].into_iter().enumerate()
+    {
+        let (served, asked) = (served(), Mutex::new(0));
+        let (layer, length) = (served.layer.clone(), served.length);
+        let server = Parrot::start(move |request| {
+            let Some(text) = served.documents.get(path(request)) else {
+                return http("404 Not Found", "", "");
+            };
+            if path(request) != served.layer {
+                return http("200 OK", "", text);
+            }
+            *asked.lock().unwrap() += 1;
+            match *asked.lock().unwrap() {
+                // It says how long it is, and breaks off.
+                1 => format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{}",
+                    &text[..HALF]
+                ),
+                _ => answer(text),
+            }
+        });
+        let room = Room::new();
+        let result = attempt(&room, &server, 1);
+        let of_layer: Vec<String> =
+            server.asked.lock().unwrap().iter().filter(|r| path(r) == layer).cloned().collect();
+        assert!(of_layer[1].contains(&format!("range: bytes={HALF}-")), "{}", of_layer[1]);
+        match result {
+            Ok(image) => assert!(right && image.size == 300_000, "{n}"),
+            Err(e) => {
+                assert!(!right, "{n}: {e:?}");
+                let told = matches!(e, RegistryError::Mismatch { .. } | RegistryError::Malformed { .. });
+                assert!(told, "{n}: {e:?}");
+                unchanged(&room);
+            }
+        }
+    }
+}
+
+/// Documents that have no end.
+#[test]
+fn documents_are_bounded() {
+    let server = Parrot::start(|request| match path(request) {
+        "/v2/" => http("200 OK", "", ""),
+        // More than any manifest has.
+        _ => http("200 OK", "", &"x".repeat(9 << 20)),
+    });
+    let room = Room::new();
+    let begun = std::time::Instant::now();
+    let error = attempt(&room, &server, 0).unwrap_err();
+    assert!(error.to_string().contains("longer than 8 MiB"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    unchanged(&room);
+}
