@@ -8,6 +8,8 @@ use std::time::Duration;
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::GitSource;
+
 /// A failure beyond a seam.
 pub type OutsideError = Box<dyn Error + Send + Sync>;
 
@@ -131,20 +133,10 @@ pub struct BaseImage {
     pub config: ImageConfig,
 }
 
-/// A repository of git.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GitSource {
-    /// What `git` takes as the repository.
-    pub repository: String,
-    /// Branch, tag or commit; the default branch unless given.
-    pub reference: Option<String>,
-    /// A directory in it, without `..`.
-    pub directory: Option<String>,
-}
-
 /// Gives base images, from the store or a registry, and repositories.
 pub trait ImageSource: Sync {
-    /// The directory with a commit's files, its `.git` among them if that is the root, and the commit.
+    /// The directory with a commit's files, as they are asked for, and the commit. `.git` is among them only if that is
+    /// asked for, and the directory is the root.
     fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError>;
     /// The image of a reference. `pull` asks the registry even if the store has one.
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError>;

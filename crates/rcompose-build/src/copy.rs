@@ -87,9 +87,17 @@ impl Stage<'_> {
                         vec![pick]
                     }
                 },
-                Some(Remote::Git { source, checksum: own, keep_git_dir }) => {
-                    let wanted = own.as_deref().or(checksum.as_deref());
-                    vec![self.repository(&source, wanted, keep_git_dir.unwrap_or(copy.keep_git_dir))?]
+                Some(Remote::Git(mut source)) => {
+                    if let Some(given) = &checksum {
+                        let other = source.checksum.replace(given.clone());
+                        if let Some(other) = other.filter(|o| o != given) {
+                            return Err(BuildError::input(format!(
+                                "`{text}`: the checksum is `{other}` there and `{given}` in --checksum"
+                            )));
+                        }
+                    }
+                    source.keep_git_dir.get_or_insert(copy.keep_git_dir);
+                    vec![self.repository(&source)?]
                 }
             };
             for pick in &picks {

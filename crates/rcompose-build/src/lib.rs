@@ -16,6 +16,7 @@ mod download;
 mod error;
 mod expand;
 mod export;
+mod git;
 mod ignore;
 mod lint;
 mod mounts;
@@ -35,15 +36,15 @@ mod users;
 mod view;
 
 pub use api::{
-    BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource, ImageSource,
-    LayerStore, OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
-    StepRunner, Stream,
+    BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
+    OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome, StepRunner, Stream,
 };
 pub use cache::{CacheRecord, cache_records, forget_record, import_steps};
 pub use cacheconfig::{CACHE_CONFIG, CacheContents, CacheForm, cache_document, read_cache, read_inline};
 pub use dockerfile::comma_fields;
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{export_directory, export_tar};
+pub use git::GitSource;
 pub use lint::{Lint, LintReport, check};
 pub use solve::build;
 pub use unpack::unpack;

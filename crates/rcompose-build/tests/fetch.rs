@@ -72,7 +72,8 @@ impl ImageSource for World {
         if source.reference.as_deref() == Some("gone") {
             return Err("no such branch".into());
         }
-        let root = self.temp.path().join("repository");
+        let kept = if source.keep_git_dir == Some(true) { "kept" } else { "repository" };
+        let root = self.temp.path().join(kept);
         let directory = source.directory.as_ref().map_or_else(|| root.clone(), |d| root.join(d));
         Ok((directory, "0123456789abcdef0123456789abcdef01234567".to_owned()))
     }
@@ -85,9 +86,13 @@ impl BuildEvents for World {
 impl World {
     fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        for (file, text) in
-            [("repository/.git/HEAD", "x"), ("repository/a", "a"), ("repository/dir/b", "b"), ("ctx/c", "c")]
-        {
+        for (file, text) in [
+            ("kept/.git/HEAD", "x"),
+            ("kept/a", "a"),
+            ("repository/a", "a"),
+            ("repository/dir/b", "b"),
+            ("ctx/c", "c"),
+        ] {
             let path = temp.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -219,6 +224,10 @@ fn repositories() {
     let built = w.build("FROM scratch\nADD https://x.example/r.git#main:dir /src/\n").unwrap();
     assert!(w.path(&built, "src/b").is_file() && !w.path(&built, "src/a").exists());
     assert!(w.build("FROM scratch\nADD --checksum=0123456 https://x.example/r.git /src\n").is_ok());
+    let said = w.fails("FROM scratch\nADD --checksum=0123456 https://x.example/r.git?checksum=0123 /src\n");
+    assert!(said.contains("the checksum is `0123` there and `0123456` in --checksum"), "{said}");
+    let said = w.fails("FROM scratch\nADD https://x.example/r.git?fetch-by-commit /src\n");
+    assert!(said.contains("needs the whole commit"), "{said}");
     let said = w.fails("FROM scratch\nADD --checksum=ffffffff https://x.example/r.git /src\n");
     assert!(said.contains("not at ffffffff"), "{said}");
     assert!(w.fails("FROM scratch\nADD https://x.example/r.git#gone /src\n").contains("failed to fetch"));

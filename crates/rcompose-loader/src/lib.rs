@@ -54,7 +54,7 @@ pub use gaps::Requirement;
 pub use load::{load, load_model};
 pub use print::{Canonical, variables_yaml};
 pub use project::project_name;
-pub use remote::{FetchError, GitRemote, Remote};
+pub use remote::{FetchError, GitRemote, Remote, without_secret};
 pub use request::{LoadOptions, LoadRequest, Loaded, Model};
 pub use source::{FsSources, MemorySources, Sources, join_clean};
 pub use units::{parse_bytes, parse_duration, split_command};

@@ -133,7 +133,7 @@ fn repository(text: &str) -> Result<Option<GitRemote>, FetchError> {
 }
 
 /// An address without the user and password that may stand in it.
-fn without_secret(address: &str) -> String {
+pub fn without_secret(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

@@ -5,6 +5,7 @@ mod attached;
 mod bad_input;
 mod build;
 mod build_caches;
+mod build_git;
 mod build_inputs;
 mod build_killed;
 mod build_mounts;

@@ -205,7 +205,7 @@ impl<'f> Walk<'_, 'f> {
             self.lex(&heredoc.text(), Lex { plain_quotes: true, ..Lex::new('\\') })?;
         }
         let looked_at = copy.from.is_none() && !self.ignore.is_empty() && !self.ignore.takes_back();
-        for source in sources?.iter().filter(|s| looked_at && !crate::remote::is_remote(s)) {
+        for source in sources?.iter().filter(|s| looked_at && !crate::git::is_remote(s)) {
             let source = clean(source);
             let root = source == "." || source == "/";
             if (!root || self.ignore.is_all()) && self.ignore.excludes(&source) {

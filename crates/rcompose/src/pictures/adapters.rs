@@ -8,7 +8,6 @@ use rcompose_build::{
     StepRunner, Stream,
 };
 use rcompose_image::{Digest, Hold, ImageConfig, LayerId, Platform, Reference, Staging, Store};
-use rcompose_loader::GitRemote;
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
 
 use super::caches::Elsewhere;
@@ -181,19 +180,7 @@ pub(super) struct Bases<'a> {
 
 impl ImageSource for Bases<'_> {
     fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError> {
-        let whole = GitRemote {
-            repository: source.repository.clone(),
-            reference: source.reference.clone(),
-            path: None,
-        };
-        let files = self.cx.sources();
-        let root = files.checkout(&whole)?;
-        let head = std::fs::read_to_string(root.join(".git/HEAD"))?;
-        let directory = match &source.directory {
-            None => root,
-            part => files.checkout(&GitRemote { path: part.clone(), ..whole })?,
-        };
-        Ok((directory, head.trim().to_owned()))
+        Ok(self.cx.sources().source(source)?)
     }
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {

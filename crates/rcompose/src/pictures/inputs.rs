@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcompose_build::SecretSource;
+use rcompose_build::{GitSource, SecretSource};
 use rcompose_image::{Download, Store};
-use rcompose_loader::Remote;
 use rcompose_model::FileSource;
 use serde_json::Value;
 
@@ -44,13 +43,13 @@ impl Inputs {
 
     /// A build context, or an additional one: a directory as it is, a repository checked out, an archive unpacked.
     pub(crate) fn context(&mut self, cx: &Context, place: &str) -> Result<PathBuf, Failure> {
-        match Remote::parse(place).map_err(fetch_failure)? {
-            Some(Remote::Git(git)) => cx.sources().checkout(&git).map_err(fetch_failure),
-            _ if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),
-            _ if place.contains("://") => Err(Failure::user(format!(
+        match GitSource::context(place)? {
+            Some(source) => self::repository(cx, &source),
+            None if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),
+            None if place.contains("://") => Err(Failure::user(format!(
                 "the build context {place} is neither a directory, nor an archive, nor a git repository"
             ))),
-            _ => Ok(cx.env.cwd.join(place)),
+            None => Ok(cx.env.cwd.join(place)),
         }
     }
 
@@ -235,6 +234,20 @@ pub(crate) fn is_archive(head: &[u8]) -> bool {
     let magics: [&[u8]; 4] =
         [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
     magics.iter().any(|m| head.starts_with(m)) || head.get(257..262) == Some(b"ustar")
+}
+
+/// The files of a repository that is a build context.
+fn repository(cx: &Context, source: &GitSource) -> Result<PathBuf, Failure> {
+    source.check()?;
+    let (at, commit) = cx.sources().source(source).map_err(fetch_failure)?;
+    match source.checksum.as_ref().filter(|want| want.len() < 7 || !commit.starts_with(*want)) {
+        None => Ok(at),
+        Some(want) => Err(Failure::user(format!(
+            "{} is at {commit}, not at {want} as the checksum says",
+            source.repository
+        ))
+        .hint("give the commit as the reference, or correct the checksum")),
+    }
 }
 
 fn fetch_failure(e: rcompose_loader::FetchError) -> Failure {

@@ -4,63 +4,199 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rcompose_loader::{FetchError, GitRemote};
+use rcompose_build::GitSource;
+use rcompose_loader::{FetchError, GitRemote, without_secret};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 /// Variables that git gets beside the environment.
 pub(crate) type Variables = Vec<(&'static str, &'static str)>;
 
 /// The directory with the files of a commit. A commit that was fetched once isn't asked for again.
 pub(super) fn fetch(cache: &Path, remote: &GitRemote, variables: &Variables) -> Result<PathBuf, FetchError> {
-    let commit = match &remote.reference {
-        Some(reference) if is_commit(reference) => reference.clone(),
-        reference => resolve(remote, reference.as_deref().unwrap_or("HEAD"), variables)?,
-    };
-    let at = cache.join(&commit);
+    let found = resolve(&remote.repository, remote.reference.as_deref(), variables)?;
+    let at = cache.join(&found.commit);
     if !at.is_dir() {
-        super::make(&at, |new| checkout(new, &remote.repository, &commit, variables))?;
+        super::make(&at, |new| checkout(new, &remote.repository, &found, variables))?;
     }
     Ok(at)
 }
 
-fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+/// The directory with the files of a commit as a build wants them, and the commit.
+pub(super) fn fetch_source(
+    cache: &Path,
+    source: &GitSource,
+    variables: &Variables,
+) -> Result<(PathBuf, String), FetchError> {
+    let repository = &source.repository;
+    let found = match (&source.checksum, source.fetch_by_commit) {
+        (Some(commit), true) if is_commit(commit) => {
+            let full = |name: &str| match name.starts_with("refs/") {
+                true => name.to_owned(),
+                false => format!("refs/heads/{name}"),
+            };
+            let name = source.reference.as_deref().filter(|r| !is_commit(r)).map(full);
+            Found { commit: commit.clone(), name, object: commit.clone() }
+        }
+        _ => resolve(repository, source.reference.as_deref(), variables)?,
+    };
+    let keep = source.keep_git_dir == Some(true) && source.directory.is_none();
+    let mut name = found.commit.clone();
+    for (on, mark) in [(keep, "k"), (!source.no_submodules, "s"), (source.commit_time, "t")] {
+        name.push_str(if on { mark } else { "" });
+    }
+    // What `.git` tells of names is part of what is asked for.
+    if keep && let Some(reference) = &found.name {
+        name = format!("{name}-{}", reference.replace('/', "-"));
+    }
+    let at = cache.join("build").join(&name);
+    if !at.is_dir() {
+        std::fs::create_dir_all(cache.join("build"))
+            .map_err(|e| FetchError::new(format!("failed to write the cache {}: {e}", cache.display())))?;
+        super::make(&at, |new| {
+            checkout(new, repository, &found, variables)?;
+            if !source.no_submodules {
+                let words = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
+                run(variables, new, repository, &words)?;
+            }
+            finish(new, repository, &found, (keep, source.commit_time), variables)
+        })?;
+    }
+    Ok((at, found.commit))
 }
 
-/// The commit that a branch or a tag is at.
-fn resolve(remote: &GitRemote, reference: &str, variables: &Variables) -> Result<String, FetchError> {
-    let out = git(variables, None, &["ls-remote", "--exit-code", "--", &remote.repository, reference])?;
-    if out.status.code() == Some(2) {
-        return Err(FetchError::new(format!("{} has no branch or tag {reference:?}", remote.repository))
-            .help("write #NAME of a branch or a tag behind the address, or #COMMIT with all 40 digits"));
+/// Without what would tell of this machine, or of how it was fetched.
+fn finish(
+    new: &Path,
+    repository: &str,
+    found: &Found,
+    (keep, commit_time): (bool, bool),
+    variables: &Variables,
+) -> Result<(), FetchError> {
+    let failed = |e: io::Error| FetchError::new(format!("failed to write {}: {e}", new.display()));
+    let time = git(variables, Some(new), &["log", "-1", "--format=%ct", &found.commit])?;
+    if keep {
+        let shown = without_secret(repository);
+        run(variables, new, repository, &["remote", "set-url", "origin", &shown])?;
+        run(variables, new, repository, &["reflog", "expire", "--all", "--expire=now"])?;
+        std::fs::remove_file(new.join(".git/FETCH_HEAD")).map_err(failed)?;
+    } else {
+        // Those of submodules only lead to what isn't there.
+        remove_git(new).map_err(failed)?;
     }
-    let text = String::from_utf8_lossy(&out.stdout);
-    let commit = text.get(..40).filter(|c| is_commit(c));
-    match commit {
-        Some(commit) if out.status.success() => Ok(commit.to_owned()),
-        _ => Err(unreachable(&remote.repository, &out)),
+    if commit_time {
+        let time = String::from_utf8_lossy(&time.stdout).trim().parse::<i64>();
+        let time = time.map_err(|_| FetchError::new(format!("{repository}: the commit has no time")))?;
+        set_times(new, time).map_err(failed)?;
     }
+    Ok(())
 }
 
-fn checkout(new: &Path, repository: &str, commit: &str, variables: &Variables) -> Result<(), FetchError> {
-    let steps: [&[&str]; 3] = [
-        &["init", "--quiet"],
-        &["fetch", "--quiet", "--depth=1", "--", repository, commit],
-        &["checkout", "--quiet", "--detach", "FETCH_HEAD"],
-    ];
-    for step in steps {
-        let out = git(variables, Some(new), step)?;
-        if !out.status.success() {
-            return Err(unreachable(repository, &out));
+fn remove_git(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let is_dir = entry.file_type()?.is_dir();
+        match (entry.file_name() == ".git", is_dir) {
+            (true, true) => std::fs::remove_dir_all(entry.path())?,
+            (true, false) => std::fs::remove_file(entry.path())?,
+            (false, true) => remove_git(&entry.path())?,
+            (false, false) => {}
         }
     }
     Ok(())
+}
+
+/// Of a directory last: what is done in it changes its own.
+fn set_times(path: &Path, seconds: i64) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            set_times(&entry?.path(), seconds)?;
+        }
+    }
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What a reference is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    commit: String,
+    /// Its whole name, unless it is a commit.
+    name: Option<String>,
+    /// What is fetched: a tag may be an object of its own.
+    object: String,
+}
+
+/// The commit that a branch, a tag or the default branch is at.
+fn resolve(repository: &str, reference: Option<&str>, variables: &Variables) -> Result<Found, FetchError> {
+    if let Some(commit) = reference.filter(|r| is_commit(r)) {
+        return Ok(Found { commit: commit.to_owned(), name: None, object: commit.to_owned() });
+    }
+    let pattern = reference.unwrap_or("HEAD");
+    let peeled = format!("{pattern}^{{}}");
+    let words = ["ls-remote", "--symref", "--", repository, pattern, &peeled];
+    let out = git(variables, None, &words)?;
+    if !out.status.success() {
+        return Err(unreachable(repository, &out));
+    }
+    chosen(&String::from_utf8_lossy(&out.stdout), pattern).ok_or_else(|| {
+        FetchError::new(format!("{} has no branch or tag {pattern:?}", without_secret(repository)))
+            .help("write #NAME of a branch or a tag behind the address, or #COMMIT with all its digits")
+    })
+}
+
+/// Of what `git ls-remote --symref` lists: it takes a pattern for the end of a name. A branch comes before a tag.
+fn chosen(listed: &str, pattern: &str) -> Option<Found> {
+    let lines: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once('\t')).collect();
+    let at = |name: &str| {
+        let found = lines.iter().find(|(of, n)| *n == name && is_commit(of));
+        found.map(|(of, _)| (*of).to_owned())
+    };
+    let bare = pattern.trim_start_matches("refs/");
+    let names = [format!("refs/heads/{bare}"), format!("refs/tags/{bare}"), format!("refs/{bare}")];
+    for name in names {
+        if let Some(object) = at(&name) {
+            let commit = at(&format!("{name}^{{}}")).unwrap_or_else(|| object.clone());
+            return Some(Found { commit, name: Some(name), object });
+        }
+    }
+    let commit = at(pattern)?;
+    let named = lines.iter().find(|(of, n)| *n == pattern && of.starts_with("ref: "));
+    let name = named.map(|(of, _)| of.trim_start_matches("ref: ").to_owned());
+    Some(Found { object: commit.clone(), commit, name })
+}
+
+/// Fetches one commit, under its name if it has one, and checks it out.
+fn checkout(new: &Path, repository: &str, found: &Found, variables: &Variables) -> Result<(), FetchError> {
+    let format = if found.commit.len() == 64 { "sha256" } else { "sha1" };
+    run(variables, new, repository, &["init", "--quiet", &format!("--object-format={format}")])?;
+    run(variables, new, repository, &["remote", "add", "origin", repository])?;
+    run(
+        variables,
+        new,
+        repository,
+        &["fetch", "--quiet", "--depth=1", "--no-tags", "origin", &found.object],
+    )?;
+    if let Some(name) = &found.name {
+        run(variables, new, repository, &["update-ref", name, "FETCH_HEAD"])?;
+    }
+    run(variables, new, repository, &["checkout", "--quiet", "--detach", "FETCH_HEAD"])
+}
+
+fn run(variables: &Variables, at: &Path, repository: &str, words: &[&str]) -> Result<(), FetchError> {
+    let out = git(variables, Some(at), words)?;
+    if out.status.success() { Ok(()) } else { Err(unreachable(repository, &out)) }
 }
 
 fn unreachable(repository: &str, out: &Output) -> FetchError {
     let said = String::from_utf8_lossy(&out.stderr);
     let said =
         said.lines().find(|l| l.starts_with("fatal:") || l.starts_with("error:")).unwrap_or(said.trim());
-    FetchError::new(format!("failed to fetch {repository}: {said}")).help(
+    FetchError::new(format!("failed to fetch {}: {said}", without_secret(repository))).help(
         "check the address and the network; git asks for no password here, so set up its credentials before",
     )
 }
@@ -84,4 +220,30 @@ fn git(variables: &Variables, directory: Option<&Path>, words: &[&str]) -> Resul
         }
         _ => FetchError::new(format!("failed to run git: {e}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_whole() {
+        let commit = |n: u8| char::from(b'a' + n).to_string().repeat(40);
+        let list = |lines: &[(String, &str)]| -> String {
+            lines.iter().map(|(of, name)| format!("{of}\t{name}\n")).collect()
+        };
+        let branches = list(&[(commit(0), "refs/heads/feature/main"), (commit(1), "refs/heads/main")]);
+        assert_eq!(chosen(&branches, "main").unwrap().commit, commit(1));
+        assert_eq!(chosen(&branches, "ain"), None);
+        let both = list(&[(commit(0), "refs/heads/v1"), (commit(1), "refs/tags/v1")]);
+        assert_eq!(chosen(&both, "v1").unwrap().name.as_deref(), Some("refs/heads/v1"));
+        let tag = list(&[(commit(2), "refs/tags/v1"), (commit(3), "refs/tags/v1^{}")]);
+        for pattern in ["v1", "refs/tags/v1", "tags/v1"] {
+            let found = chosen(&tag, pattern).unwrap_or_else(|| panic!("{pattern}"));
+            assert_eq!((found.commit, found.object), (commit(3), commit(2)));
+        }
+        let head = list(&[("ref: refs/heads/main".into(), "HEAD"), (commit(4), "HEAD")]);
+        let found = chosen(&head, "HEAD").unwrap();
+        assert_eq!((found.commit, found.name.as_deref()), (commit(4), Some("refs/heads/main")));
+    }
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rcompose_loader::{FetchError, FsSources, GitRemote, Remote, Sources};
+use rcompose_build::GitSource;
+use rcompose_loader::{FetchError, FsSources, Remote, Sources};
 
 use crate::env::Registries;
 
@@ -31,15 +32,11 @@ impl Files {
         Self { cache, registries, git, known: RefCell::default() }
     }
 
-    /// The files of a commit, or the part of them that is asked for. Links may not lead out of it.
-    pub(crate) fn checkout(&self, remote: &GitRemote) -> Result<PathBuf, FetchError> {
-        let root = self.root(&Remote::Git(remote.clone()))?;
-        let Some(part) = &remote.path else { return Ok(root) };
-        let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir());
-        match (real(&root.join(part)), real(&root)) {
-            (Some(at), Some(root)) if at.starts_with(&root) => Ok(at),
-            _ => Err(FetchError::new(format!("{} has no directory {part}", remote.repository))),
-        }
+    /// What a build wants of a repository, and the commit. Links may not lead out of it.
+    pub(crate) fn source(&self, source: &GitSource) -> Result<(PathBuf, String), FetchError> {
+        let (root, commit) = git::fetch_source(&self.cache.join("git"), source, &self.git)?;
+        let Some(part) = &source.directory else { return Ok((root, commit)) };
+        part_of(&root, part, &source.repository).map(|at| (at, commit))
     }
 
     /// The directory of a remote project.
@@ -78,6 +75,14 @@ impl Sources for Files {
             Remote::Oci(_) => Ok(root.join("compose.yaml")),
             Remote::Git(git) => inside(&root, git.path.as_deref(), &git.repository),
         }
+    }
+}
+
+fn part_of(root: &Path, part: &str, repository: &str) -> Result<PathBuf, FetchError> {
+    let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir());
+    match (real(&root.join(part)), real(root)) {
+        (Some(at), Some(root)) if at.starts_with(&root) => Ok(at),
+        _ => Err(FetchError::new(format!("{repository} has no directory {part}"))),
     }
 }
 
