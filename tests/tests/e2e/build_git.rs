@@ -51,8 +51,9 @@ fn repositories(p: &Project) -> (Running, String, PathBuf) {
         git(&at(name), &["config", "uploadpack.allowAnySHA1InWant", "true"]);
         commit(&at(name), name);
     }
-    let daemon = Command::new("git")
-        .args(["daemon", "--export-all", "--listen=127.0.0.1", &format!("--port={port}")])
+    // Itself, not by `git`, which would leave it behind.
+    let daemon = Command::new(Path::new(&git(&base, &["--exec-path"])).join("git-daemon"))
+        .args(["--export-all", "--listen=127.0.0.1", &format!("--port={port}")])
         .arg(format!("--base-path={}", base.display()))
         .arg(&base)
         .stdout(Stdio::null())
