@@ -8,7 +8,7 @@ use std::time::Duration;
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::GitSource;
+use crate::{Facts, GitSource};
 
 /// A failure beyond a seam.
 pub type OutsideError = Box<dyn Error + Send + Sync>;
@@ -131,6 +131,8 @@ pub struct BaseImage {
     pub id: Digest,
     /// Its configuration; the layers are in the store.
     pub config: ImageConfig,
+    /// What its registry has under its name, or what stands for it in an archive.
+    pub digest: Option<Digest>,
 }
 
 /// Gives base images, from the store or a registry, and repositories.
@@ -287,6 +289,8 @@ pub struct Built {
     pub ran_steps: usize,
     /// What the steps made, for caches elsewhere.
     pub steps: Vec<StepOutcome>,
+    /// What went in.
+    pub facts: Facts,
 }
 
 /// What a step made. The same key gives the same outcome on any machine.

@@ -14,11 +14,11 @@ use crate::dockerfile::Copy;
 use crate::expand::expand_raw;
 use crate::ignore::Ignore;
 use crate::plan;
-use crate::remote::Remote;
+use crate::remote::{Remote, without_password};
 use crate::select::{Choice, Pick, Source, normal, select};
 use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, Node};
-use crate::{BuildError, users};
+use crate::{BuildError, Material, users};
 
 /// One source of a COPY, in order.
 enum Item {
@@ -78,6 +78,8 @@ impl Stage<'_> {
                             .parse()
                             .map_err(|e| BuildError::environment(format!("wrong checksum `{digest}`"), e))?;
                         key.part(format!("{name} {digest}"));
+                        self.solve
+                            .note(Material::Http(without_password(&url)), Some(("sha256", digest.hex())));
                         items.push(Item::Later(url, name, digest));
                         continue;
                     }

@@ -10,13 +10,13 @@ use rcompose_image::{Digest, Download, Hasher};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
-use crate::BuildError;
 use crate::archive::Scratch;
 use crate::digests::write_atomic;
 use crate::ignore::Ignore;
-use crate::remote::one;
+use crate::remote::{one, without_password};
 use crate::select::Pick;
 use crate::stage::Stage;
+use crate::{BuildError, Material};
 
 /// `downloads/<hash of the address>/` below the cache root: what is known, in `known.json`, and the file below its digest.
 /// Who uses it has a lock.
@@ -112,6 +112,7 @@ impl Stage<'_> {
             return Err(BuildError::input(format!("`{url}` is {digest}, not {want} as --checksum says"))
                 .help("the file has changed: look at it, and then correct the checksum"));
         }
+        self.solve.note(Material::Http(without_password(url)), Some(("sha256", digest.hex())));
         let pick = one(&kept.file(&digest), &format!("/{name}"), &Ignore::default(), url)?;
         Ok((Held(kept), pick))
     }

@@ -6,13 +6,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use rcompose_image::{Digest, Hasher};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
 
 use crate::BuildError;
 use crate::view::{Found, Node, View};
 
 /// Walks the merged tree, parents first. `lowers`: the layers' directories, top first.
-fn walk(lowers: &[PathBuf], each: &mut dyn FnMut(&Node) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn walk(lowers: &[PathBuf], each: &mut dyn FnMut(&Node) -> io::Result<()>) -> io::Result<()> {
     let view = View::new(lowers.to_vec());
     let Found::Node(root) = view.find(Path::new("/"), true)? else { return Ok(()) };
     let mut open = vec![root];
@@ -105,12 +106,55 @@ fn place(node: &Node, at: &Path, links: &mut HashMap<(u64, u64), PathBuf>) -> io
     Ok(mknodat(CWD, at, kind, Mode::from_raw_mode(node.meta.mode() & 0o7777), device)?)
 }
 
-/// Writes the merged tree as a tar stream.
-pub fn export_tar(lowers: &[PathBuf], out: &mut dyn Write) -> Result<(), BuildError> {
+/// What is written of one image.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    /// Where it is put.
+    pub directory: Option<String>,
+    /// Its layers' directories, top first.
+    pub lowers: Vec<PathBuf>,
+    /// Further files by name, beside the image's.
+    pub more: Vec<(String, Vec<u8>)>,
+}
+
+/// All regular files of the merged tree by path and digest, as statements name them.
+pub fn file_digests(lowers: &[PathBuf]) -> Result<Vec<(String, Digest)>, BuildError> {
+    let mut all = Vec::new();
+    let read = walk(lowers, &mut |node| {
+        if node.meta.is_file() {
+            let mut hasher = Hasher::new();
+            io::copy(&mut File::open(&node.real)?, &mut hasher)?;
+            all.push((relative(node).to_string_lossy().into_owned(), hasher.finish()));
+        }
+        Ok(())
+    });
+    read.map_err(|e| BuildError::environment("failed to read the image's files", e))?;
+    all.sort();
+    Ok(all)
+}
+
+/// Writes merged trees as a tar stream.
+pub fn export_tar(trees: &[Tree], out: &mut dyn Write) -> Result<(), BuildError> {
     let mut tar = tar::Builder::new(out);
+    let written = trees.iter().try_for_each(|tree| write_tree(&mut tar, tree));
+    written
+        .and_then(|()| tar.into_inner()?.flush())
+        .map_err(|e| BuildError::environment("failed to write the tar stream", e))
+}
+
+fn write_tree(tar: &mut tar::Builder<&mut dyn Write>, tree: &Tree) -> io::Result<()> {
+    let at = tree.directory.as_deref().unwrap_or_default();
+    if !at.is_empty() {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        tar.append_data(&mut header, format!("{at}/"), io::empty())?;
+    }
+    let at = Path::new(at);
     let mut links: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    let written = walk(lowers, &mut |node| {
-        let path = relative(node);
+    walk(&tree.lowers, &mut |node| {
+        let path = &at.join(relative(node));
         let mut header = tar::Header::new_gnu();
         header.set_metadata(&node.meta);
         let kind = node.meta.file_type();
@@ -124,7 +168,7 @@ pub fn export_tar(lowers: &[PathBuf], out: &mut dyn Write) -> Result<(), BuildEr
                 header.set_size(0);
                 return tar.append_link(&mut header, path, first);
             }
-            links.insert((node.meta.dev(), node.meta.ino()), path.to_owned());
+            links.insert((node.meta.dev(), node.meta.ino()), path.clone());
         }
         if kind.is_file() {
             return tar.append_data(&mut header, path, File::open(&node.real)?);
@@ -135,8 +179,12 @@ pub fn export_tar(lowers: &[PathBuf], out: &mut dyn Write) -> Result<(), BuildEr
             header.set_device_minor(rustix::fs::minor(node.meta.rdev()))?;
         }
         tar.append_data(&mut header, path, io::empty())
-    });
-    written
-        .and_then(|()| tar.into_inner()?.flush())
-        .map_err(|e| BuildError::environment("failed to write the tar stream", e))
+    })?;
+    for (name, bytes) in &tree.more {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, at.join(name), bytes.as_slice())?;
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use crate::dockerfile::{Mount, MountKind, Run, Sharing};
 use crate::plan;
 use crate::select::{Choice, Pick, normal, select};
 use crate::stage::Stage;
-use crate::{BuildError, SecretSource, StepMount};
+use crate::{BuildError, Facts, SecretSource, StepMount};
 
 /// A mount of which the key is known.
 pub(crate) struct Planned {
@@ -168,9 +168,7 @@ impl Stage<'_> {
 
     /// Its contents are neither in the key nor in the layer.
     fn secret(&self, all: &mut Mounts, mount: &Mount, target: String) -> Result<(), BuildError> {
-        let last = |path: &str| Path::new(path).file_name().map(|n| n.to_string_lossy().into_owned());
-        let id = [&mount.source, &mount.id].into_iter().find(|i| !i.is_empty()).cloned();
-        let id = id.or_else(|| last(&target)).unwrap_or_default();
+        let id = secret_id(mount);
         let Some(secret) = self.solve.req.secrets.get(&id) else {
             if mount.required {
                 return Err(BuildError::input(format!("the secret `{id}` isn't given"))
@@ -195,7 +193,7 @@ impl Stage<'_> {
                 return Ok(());
             }
         }
-        let default = || format!("/run/secrets/{}", last(&id).unwrap_or_default());
+        let default = || format!("/run/secrets/{}", last(&id));
         let target = if target.is_empty() { default() } else { target };
         let (uid, gid, mode) = owner(mount, 0o400);
         let content = Some(content);
@@ -236,6 +234,29 @@ impl Stage<'_> {
             ..StepMount::default()
         });
         Ok(())
+    }
+}
+
+fn last(path: &str) -> String {
+    Path::new(path).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn secret_id(mount: &Mount) -> String {
+    let named = [&mount.source, &mount.id].into_iter().find(|i| !i.is_empty());
+    named.cloned().unwrap_or_else(|| last(&mount.target))
+}
+
+/// What a RUN is given that is nobody else's business: noted whether it runs or not.
+pub(crate) fn note(mounts: &[Planned], facts: &mut Facts) {
+    for mount in mounts.iter().map(|p| &p.mount) {
+        match mount.kind {
+            MountKind::Secret => drop(facts.secrets.insert(secret_id(mount), !mount.required)),
+            MountKind::Ssh => {
+                let id = if mount.id.is_empty() { "default" } else { &mount.id };
+                facts.ssh.insert(id.to_owned(), !mount.required);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ignore::Ignore;
 use crate::select::{Choice, Pick, Source, select};
 use crate::stage::Stage;
 use crate::view::View;
-use crate::{BuildError, GitSource};
+use crate::{BuildError, GitSource, Material};
 
 /// An address that ADD takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,19 @@ impl Stage<'_> {
             ))
             .help("give the commit as the reference, or correct the checksum"));
         }
+        let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
+        self.solve.note(Material::Git(without_password(shown)), Some((algorithm, commit)));
         one(&root, "/", &Ignore::default(), shown)
+    }
+}
+
+/// An address as others may see it.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    match host.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://xxxxx@{host}/{path}"),
+        None => url.to_owned(),
     }
 }
 

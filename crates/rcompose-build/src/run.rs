@@ -41,6 +41,10 @@ impl Stage<'_> {
             _ => solve.req.network,
         };
         self.entitled(run, network)?;
+        solve.noted(|facts| {
+            facts.network |= network != RunNetwork::None;
+            crate::mounts::note(&planned, facts);
+        });
         let config = &self.state.image.config;
         key.part(format!("{} {} {network:?} {:?}", config.user, config.working_dir, run.security));
         planned.iter().for_each(|m| key.part(&m.key));

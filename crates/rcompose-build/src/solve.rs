@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
-use rcompose_image::{Digest, Platform};
+use rcompose_image::{Digest, Platform, image_purl};
 
 use crate::cache::StepCache;
 use crate::cacheconfig::inline_cache;
@@ -18,8 +18,8 @@ use crate::stage::run_stage;
 use crate::state::State;
 use crate::view::View;
 use crate::{
-    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource,
-    LayerStore, StepOutcome, StepRunner,
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, Facts,
+    ImageSource, LayerStore, Material, StepOutcome, StepRunner,
 };
 
 /// What all stages share.
@@ -38,6 +38,7 @@ pub(crate) struct Solve<'a> {
     pub(crate) cached: AtomicUsize,
     pub(crate) ran: AtomicUsize,
     pub(crate) outcomes: Mutex<Vec<StepOutcome>>,
+    pub(crate) facts: Mutex<Facts>,
     /// Something failed: stages stop at their next step.
     pub(crate) stopped: AtomicBool,
     text: String,
@@ -95,6 +96,7 @@ pub fn build(
         cached: AtomicUsize::new(0),
         ran: AtomicUsize::new(0),
         outcomes: Mutex::default(),
+        facts: Mutex::default(),
         stopped: AtomicBool::new(false),
         text,
         name,
@@ -155,6 +157,7 @@ impl Solve<'_> {
             cached_steps: self.cached.load(Ordering::Relaxed),
             ran_steps: self.ran.load(Ordering::Relaxed),
             steps,
+            facts: self.facts(),
         })
     }
 
@@ -204,9 +207,35 @@ impl Solve<'_> {
     }
 
     pub(crate) fn image(&self, reference: &str, platform: &Platform) -> Result<BaseImage, BuildError> {
-        self.images
+        let image = self
+            .images
             .resolve(reference, platform, self.req.pull)
-            .map_err(|e| BuildError::environment(format!("failed to get the image `{reference}`"), e))
+            .map_err(|e| BuildError::environment(format!("failed to get the image `{reference}`"), e))?;
+        if let Ok(name) = reference.parse() {
+            let material = Material::Image(image_purl(&name, Some(platform)));
+            self.note(material, image.digest.map(|d| ("sha256", d.hex())));
+        }
+        Ok(image)
+    }
+
+    /// Remembers what came from elsewhere.
+    pub(crate) fn note(&self, material: Material, digest: Option<(&'static str, String)>) {
+        self.noted(|facts| drop(facts.materials.insert(material, digest)));
+    }
+
+    pub(crate) fn noted(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn facts(&self) -> Facts {
+        let mut facts = std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+        facts.dockerfile.clone_from(&self.text);
+        let name = match &self.req.dockerfile {
+            DockerfileSource::Path(path) => path.file_name().map(|n| n.to_string_lossy().into_owned()),
+            DockerfileSource::Inline(_) => None,
+        };
+        facts.filename = name.unwrap_or_else(|| "Dockerfile".to_owned());
+        facts
     }
 
     /// Unpacked directories of layers, top first. A layer that comes twice counts where it is topmost.
@@ -251,6 +280,8 @@ impl Solve<'_> {
                 (image.config.rootfs.diff_ids, format!("image `{reference}`"))
             }
             Base::Context(place) => {
+                let named = self.req.additional_contexts.iter().find(|(_, p)| *p == place);
+                self.noted(|facts| facts.locals.extend(named.map(|(name, _)| name.clone())));
                 return context(Path::new(place), None, &format!("context `{place}`")).map(Some);
             }
         };

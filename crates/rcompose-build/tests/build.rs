@@ -108,7 +108,7 @@ impl ImageSource for World {
             return Err("no such image".into());
         }
         let config = self.base.lock().unwrap().clone();
-        Ok(BaseImage { id: Digest::of(b"base"), config })
+        Ok(BaseImage { id: Digest::of(b"base"), config, digest: None })
     }
 }
 

@@ -25,7 +25,7 @@ impl ImageSource for Bases {
         let mut config = ImageConfig::new(&Platform::host());
         config.config.env = vec!["PATH=/usr/local/bin:/usr/bin:/bin".into(), "FROM_BASE=base value".into()];
         config.config.working_dir = "/".into();
-        Ok(BaseImage { id: Digest::of(b"base"), config })
+        Ok(BaseImage { id: Digest::of(b"base"), config, digest: None })
     }
 }
 

@@ -101,6 +101,14 @@ pub enum ImageError {
         /// The names.
         names: Vec<String>,
     },
+    /// Removing by id would take one platform out of what a name stands for.
+    #[error("image {id} is only a part of {name}")]
+    PartOf {
+        /// Its id, short.
+        id: String,
+        /// A name that it is part of, and its platform.
+        name: String,
+    },
     /// A layer that an image needs is gone.
     #[error("layer {0} is missing from the store")]
     LayerMissing(Digest),

@@ -10,6 +10,7 @@ mod credentials;
 mod digest;
 mod error;
 mod extract;
+mod index;
 mod layer_tar;
 mod platform;
 mod pull;
@@ -26,6 +27,7 @@ pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
 pub use credentials::{AuthConfig, AuthSource, Credential, CredentialError, DockerConfig, Stored};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
+pub use index::{ATTESTATION_TYPE, Attestation, Index, Member, image_purl, statement};
 pub use platform::{Platform, PlatformError};
 pub use pull::{
     ArtifactBlob, LayerProgress, LayerState, NoProgress, PullOptions, PullProgress, artifact, digest,
@@ -38,8 +40,8 @@ pub use registry::{
 };
 pub use remove_tree::remove_tree;
 pub use store::{
-    Hold, Image, ImportOptions, LayerBlob, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions, Removed,
-    Staging, Store, history_json, inspect_json,
+    Hold, Image, ImportOptions, Indexed, LayerBlob, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions,
+    Removed, Staging, Store, ToSave, history_json, inspect_json,
 };
 pub use stream::{Compression, Guard, Packing};
 pub use time::rfc3339;

@@ -16,8 +16,6 @@ pub(crate) enum When {
     Begins(&'static [&'static str], &'static [&'static str]),
     /// When the last key of the path is none of these.
     Key(&'static [&'static str]),
-    /// When a list has more than one entry.
-    Several,
     /// When its text has one of these parts.
     Has(&'static [&'static str]),
 }
@@ -93,7 +91,7 @@ const fn line(
 
 use Area::{Builds, Machine, Networks, Services, Storage};
 use Instead::{Ignored, Needs, Refused};
-use When::{Begins, False, Given, Has, Key, Not, Several};
+use When::{Begins, False, Given, Has, Key, Not};
 
 /// Ordered by area, then by path.
 pub(crate) const TABLE: &[Capability] = &[
@@ -176,15 +174,6 @@ pub(crate) const TABLE: &[Capability] = &[
         Refused("building ends with an error"),
         "networks but `default`, `host` and `none`",
     ),
-    line(
-        Builds,
-        "services.*.build.platforms",
-        Several,
-        Ignored("the image of the first one gets the name"),
-        "images of several `platforms` under one name",
-    ),
-    line(Builds, "services.*.build.provenance", Given, Ignored("there is none"), "`provenance`"),
-    line(Builds, "services.*.build.sbom", Given, Ignored("there is none"), "`sbom`"),
     line(Builds, "services.*.build.secrets.*.gid", Given, Ignored(MOUNT), ""),
     line(Builds, "services.*.build.secrets.*.mode", Given, Ignored(MOUNT), ""),
     line(Builds, "services.*.build.secrets.*.uid", Given, Ignored(MOUNT), ""),
@@ -279,8 +268,8 @@ pub(crate) const TABLE: &[Capability] = &[
 ];
 
 impl When {
-    /// `text` is the value as a scalar, `key` the last part of its path, `entries` how many a list has.
-    pub(crate) fn holds(self, text: Option<&str>, key: &str, entries: usize) -> bool {
+    /// `text` is the value as a scalar, `key` the last part of its path.
+    pub(crate) fn holds(self, text: Option<&str>, key: &str) -> bool {
         match self {
             Self::Given => !text.is_some_and(|t| {
                 matches!(scalar::resolve(t), scalar::Plain::Value(crate::tree::Value::Bool(false)))
@@ -291,7 +280,6 @@ impl When {
                 text.is_some_and(|t| begins.iter().any(|b| t.starts_with(b)) && !but.contains(&t))
             }
             Self::Key(words) => !words.contains(&key),
-            Self::Several => entries > 1,
             Self::Has(parts) => text.is_some_and(|t| parts.iter().any(|p| t.contains(p))),
         }
     }

@@ -38,8 +38,7 @@ pub(crate) fn tell(
         let parts: Vec<&str> = capability.path.split('.').collect();
         let mut found = Vec::new();
         find(root, &parts, &At::Top, &mut |at, key, node| {
-            let entries = node.as_seq().map_or(0, <[Node]>::len);
-            if !is_empty(node) && capability.when.holds(node.scalar_text().as_deref(), key, entries) {
+            if !is_empty(node) && capability.when.holds(node.scalar_text().as_deref(), key) {
                 found.push((at.to_string(), place_of(node), hard(node)));
             }
         });

@@ -268,6 +268,9 @@ impl From<ImageError> for Failure {
             ImageError::SeveralNames { .. } => {
                 (FailureKind::User, Some("name one of them, or force it with -f"))
             }
+            ImageError::PartOf { .. } => {
+                (FailureKind::User, Some("remove it by that name, with `image rm --platform`"))
+            }
             ImageError::DiskFull { .. } => (
                 FailureKind::Environment,
                 Some(

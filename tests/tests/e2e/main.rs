@@ -10,6 +10,7 @@ mod build_inputs;
 mod build_killed;
 mod build_mounts;
 mod build_outputs;
+mod build_platforms;
 mod chaos;
 mod confine;
 mod data;

@@ -134,7 +134,7 @@ pub async fn pull(
     let (store, names) = (store.clone(), vec![reference.clone()]);
     let add = move || {
         let _hold = hold;
-        let image = store.add(&NewImage {
+        let image = store.add_pulled(&NewImage {
             config: &config_bytes,
             layers: &layers,
             names: &names,

@@ -9,67 +9,125 @@ mod upload;
 
 pub use parts::{Document, push_parts};
 
-use futures_util::{StreamExt, TryStreamExt};
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::Value;
+
+use crate::index::{self, Blob, Documents};
 use crate::pull::{LayerProgress, LayerState, PullProgress};
 use crate::registry::{Manifest, Registry, RegistryError, RegistryOptions, target};
 use crate::store::{Image, KnownBlob, KnownManifest, LayerId, Store};
 use crate::stream::Packing;
-use crate::{Digest, ImageError, Reference};
+use crate::{Digest, ImageError, Member, Platform, Reference};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Layers at once, as docker's `max-concurrent-uploads`.
 const PARALLEL: usize = 5;
 
 /// What a registry has now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// Digest of the manifest.
+    /// Digest of the manifest or index.
     pub digest: Digest,
+    /// Its type.
+    pub media_type: String,
     /// Its length, bytes.
     pub size: u64,
 }
 
-/// Sends an image of the store to the registry of `reference`, a name of the image. The name appears there when all of
-/// the image is there. Needs a tokio runtime with I/O and time.
+/// Sends what a name stands for to the name's registry: an index with all its images and what is attested of them, or
+/// only the image of one platform. The name appears there when all of it is there. Needs a tokio runtime with I/O and
+/// time.
 pub async fn push(
     store: &Store,
     reference: &Reference,
+    platform: Option<&Platform>,
     options: &RegistryOptions,
     progress: &dyn PullProgress,
 ) -> Result<Pushed, RegistryError> {
-    let image = store.get(reference)?.ok_or_else(|| ImageError::NotFound(reference.to_string()))?;
+    let text = reference.to_string();
+    let index = store.find_index(&text)?.filter(|_| platform.is_none());
+    let mut images = store.find_all(&text)?;
+    match &index {
+        // In the index's order.
+        Some(index) => {
+            let find = |m: &Member| images.iter().find(|i| i.id == m.image).cloned();
+            images = index.members.iter().filter_map(find).collect();
+        }
+        None => {
+            images.retain(|i| platform.is_none_or(|p| p.accepts(&i.config.platform())));
+            images.truncate(1);
+        }
+    }
+    if images.is_empty() {
+        return Err(ImageError::NotFound(text).into());
+    }
     let hold = store.hold()?;
-    for layer in &image.layers {
+    for layer in images.iter().flat_map(|i| &i.layers) {
         if !hold.layer(layer)? {
             return Err(ImageError::LayerMissing(layer.0).into());
         }
     }
     let registry = Registry::open_for_push(reference, options).await?;
+    let mut manifests = Vec::new();
+    for (n, image) in images.iter().enumerate() {
+        let annotations = index.as_ref().and_then(|i| i.members.get(n)).map(|m| &m.annotations);
+        let annotations = annotations.filter(|a| !a.is_empty());
+        manifests.push(send_image(store, &registry, (reference, image), annotations, progress).await?);
+    }
+    let documents = match &index {
+        Some(index) => index.documents(manifests),
+        None => Documents::of(manifests.remove(0)),
+    };
+    for (digest, bytes) in &documents.blobs {
+        let mut tries = registry.tries();
+        while let Err(failed) = upload::small(&registry, *digest, bytes).await {
+            tries.again(failed).await.map_err(|e| registry.about.error(e))?;
+        }
+    }
+    let below = documents.manifests.iter().map(|m| (m.digest.to_string(), m));
+    for (to, document) in below.chain([(target(reference), &documents.root)]) {
+        let mut tries = registry.tries();
+        while let Err(failed) = upload::manifest(&registry, &to, document).await {
+            tries.again(failed).await.map_err(|e| registry.about.error(e))?;
+        }
+    }
+    let Manifest { digest, bytes, media_type } = documents.root;
+    let whole = platform.is_none() || store.find_index(&reference.to_string())?.is_none();
+    if whole {
+        store.name_in_registry(&images, reference, digest)?;
+    }
+    Ok(Pushed { digest, size: bytes.len() as u64, media_type })
+}
+
+/// Sends an image but its manifest, which comes back.
+async fn send_image(
+    store: &Store,
+    registry: &Registry,
+    (reference, image): (&Reference, &Image),
+    annotations: Option<&BTreeMap<String, String>>,
+    progress: &dyn PullProgress,
+) -> Result<Manifest, RegistryError> {
     let repository = format!("{}/{}", reference.domain(), reference.path());
-    let came_with = store.known_manifest(&image)?;
-    let blobs = layers(store, &registry, &image, &repository, came_with.as_ref(), progress).await?;
-    let config = store.config_bytes(&image)?;
+    let came_with = store.known_manifest(image)?;
+    let blobs = layers(store, registry, image, &repository, came_with.as_ref(), progress).await?;
+    let config = store.config_bytes(image)?;
     let mut tries = registry.tries();
-    while let Err(failed) = upload::small(&registry, image.id, &config).await {
+    while let Err(failed) = upload::small(registry, image.id, &config).await {
         tries.again(failed).await.map_err(|e| registry.about.error(e))?;
     }
-    let manifest = manifest(&image, config.len(), &blobs, came_with);
-    let mut tries = registry.tries();
-    while let Err(failed) = upload::manifest(&registry, &target(reference), &manifest).await {
-        tries.again(failed).await.map_err(|e| registry.about.error(e))?;
+    let learnt: Vec<(LayerId, KnownBlob)> = image.layers.iter().copied().zip(blobs.iter().cloned()).collect();
+    if let Some(annotations) = annotations {
+        store.remember(&image.id, None, learnt)?;
+        return Ok(new_manifest((image.id, config.len()), &blobs, annotations));
     }
-    let pushed = Pushed { digest: manifest.digest, size: manifest.bytes.len() as u64 };
+    let manifest = manifest(image, config.len(), &blobs, came_with);
     let known = KnownManifest {
-        media_type: manifest.media_type,
+        media_type: manifest.media_type.clone(),
         text: String::from_utf8_lossy(&manifest.bytes).into_owned(),
     };
-    let learnt = image.layers.iter().copied().zip(blobs).collect();
     store.remember(&image.id, Some(known), learnt)?;
-    store.name_in_registry(&image.id, reference, pushed.digest)?;
-    Ok(pushed)
+    Ok(manifest)
 }
 
 /// Sees to it that the registry has every layer; returns what it has them as.
@@ -131,19 +189,17 @@ fn manifest(image: &Image, config: usize, blobs: &[KnownBlob], came_with: Option
             return Manifest { digest: Digest::of(&bytes), bytes, media_type: known.media_type };
         }
     }
-    let layers: Vec<Value> = blobs
-        .iter()
-        .map(|b| json!({ "mediaType": oci(&b.media_type), "digest": b.digest, "size": b.size }))
-        .collect();
-    let bytes = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": { "mediaType": CONFIG, "digest": image.id, "size": config },
-        "layers": layers,
-    })
-    .to_string()
-    .into_bytes();
-    Manifest { digest: Digest::of(&bytes), bytes, media_type: MANIFEST.to_owned() }
+    new_manifest((image.id, config), blobs, &BTreeMap::new())
+}
+
+fn new_manifest(
+    config: (Digest, usize),
+    blobs: &[KnownBlob],
+    annotations: &BTreeMap<String, String>,
+) -> Manifest {
+    let layer =
+        |b: &KnownBlob| Blob { media_type: oci(&b.media_type).to_owned(), digest: b.digest, size: b.size };
+    index::manifest(config, &blobs.iter().map(layer).collect::<Vec<_>>(), annotations)
 }
 
 /// OCI's name of a layer's type.

@@ -67,5 +67,6 @@ pub async fn push_parts(
         tries.again(failed).await.map_err(|e| registry.about.error(e))?;
     }
     store.remember(&digest, None, sent)?;
-    Ok(Pushed { digest, size: manifest.bytes.len() as u64 })
+    let Manifest { bytes, media_type, .. } = manifest;
+    Ok(Pushed { digest, media_type, size: bytes.len() as u64 })
 }

@@ -90,16 +90,17 @@ impl Store {
         Ok(())
     }
 
-    /// A pulled image is pushed as it came.
+    /// What a registry has now under a name.
     pub(crate) fn name_in_registry(
         &self,
-        image: &Digest,
+        images: &[Image],
         name: &crate::Reference,
         manifest: Digest,
     ) -> Result<()> {
         let _adding = self.adding()?;
         self.change_names(|names| {
-            if let Some(known) = names.get_mut(&super::names::key(name)).filter(|n| n.image == *image) {
+            let known = names.get_mut(&super::names::key(name));
+            if let Some(known) = known.filter(|n| images.iter().any(|i| i.id == n.image)) {
                 known.manifest = Some(manifest);
             }
             Ok(())

@@ -1,16 +1,16 @@
 //! Images: a configuration, its layers, its names.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::indexes::{Named, unnamed_index};
 use super::layers::Unpacked;
-use super::names::{self, Name, Names};
-use super::temp::entries;
+use super::names::{self, Names};
+use super::temp::{Temp, entries};
 use super::{LayerId, Store, files};
 use crate::error::{ImageError, Result};
-use crate::{Digest, ImageConfig, Reference, rfc3339};
+use crate::{Digest, ImageConfig, Reference};
 
 /// An image in the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,12 +31,19 @@ pub struct Image {
     pub created: Option<String>,
     /// When it was named last, RFC 3339.
     pub last_tagged: Option<String>,
+    /// Names that stand for it only together with its platform.
+    pub part_of: Vec<Reference>,
 }
 
 impl Image {
+    /// Whether it has a name only together with its platform.
+    pub fn is_part(&self) -> bool {
+        self.refs.is_empty() && self.repo_digests.is_empty() && !self.part_of.is_empty()
+    }
+
     /// Whether it has no name at all.
     pub fn is_dangling(&self) -> bool {
-        self.refs.is_empty() && self.repo_digests.is_empty()
+        self.refs.is_empty() && self.repo_digests.is_empty() && self.part_of.is_empty()
     }
 }
 
@@ -59,13 +66,28 @@ pub(crate) struct NewImage<'a> {
 }
 
 impl Store {
-    /// The image of a name.
+    /// The image of a name: of an index, the one for this machine.
     pub fn get(&self, reference: &Reference) -> Result<Option<Image>> {
         let names = self.names()?;
         match names::find(&names, reference) {
             Some(name) => self.image(name.image, &names),
             None => Ok(None),
         }
+    }
+
+    /// All images of what a user wrote, the one for this machine first; several if it stands for an index.
+    pub fn find_all(&self, text: &str) -> Result<Vec<Image>> {
+        let names = self.names()?;
+        let name = match text.parse::<Reference>().ok().and_then(|r| names::find(&names, &r)) {
+            Some(name) => Some(name),
+            None => unnamed_index(text, &names),
+        };
+        let Some(name) = name else { return Ok(self.find(text)?.into_iter().collect()) };
+        let mut all = Vec::new();
+        for id in std::iter::once(&name.image).chain(&name.others) {
+            all.extend(self.image(*id, &names)?);
+        }
+        Ok(all)
     }
 
     /// The image of an id or of an id's beginning, with or without `sha256:`.
@@ -75,11 +97,18 @@ impl Store {
             return Ok(None);
         }
         let ids = match Digest::from_hex(hex) {
-            Ok(id) => vec![id],
+            Ok(id) if self.summary_path(&id).exists() => vec![id],
+            Ok(_) => Vec::new(),
             Err(_) => self.ids()?.into_iter().filter(|id| id.hex().starts_with(hex)).collect(),
         };
         match ids.as_slice() {
-            [] => Ok(None),
+            [] => {
+                let names = self.names()?;
+                match unnamed_index(prefix, &names) {
+                    Some(name) => self.image(name.image, &names),
+                    None => Ok(None),
+                }
+            }
             [id] => self.image(*id, &self.names()?),
             _ => Err(ImageError::Ambiguous { prefix: prefix.to_owned(), ids }),
         }
@@ -122,7 +151,7 @@ impl Store {
         if !self.summary_path(image).exists() {
             return Err(ImageError::NotFound(image.to_string()));
         }
-        self.name(image, std::slice::from_ref(reference), None)
+        self.name(&Named::image(*image), std::slice::from_ref(reference), None)
     }
 
     /// Adds an image of layers that the store has. The same arguments give the same id.
@@ -141,20 +170,34 @@ impl Store {
         let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
         let temp = self.temp()?;
         let adding = self.adding()?;
+        self.add_locked(new, id, &layers, &temp)?;
+        self.name(&Named::image(id), new.names, new.manifest)?;
+        drop(adding);
+        self.image(id, &self.names()?)?.ok_or_else(|| ImageError::NotFound(id.to_string()))
+    }
+
+    /// Adds an image without its names. The caller holds the store's lock.
+    pub(super) fn add_locked(
+        &self,
+        new: &NewImage<'_>,
+        id: Digest,
+        layers: &[LayerId],
+        temp: &Temp,
+    ) -> Result<()> {
         let mut dirs = Vec::new();
-        for layer in &layers {
+        for layer in layers {
             let aside = new.layers.iter().find(|l| l.info.id == *layer);
             dirs.push(match aside {
                 Some(aside) if !self.sound(layer)? => aside.dir(),
                 _ => self.layer_dir(layer),
             });
         }
-        self.make_links(&dirs, &temp)?;
+        self.make_links(&dirs, temp)?;
         for layer in new.layers.iter().filter(|l| layers.contains(&l.info.id)) {
             self.place_unpacked(layer)?;
         }
         let mut size = 0;
-        for layer in &layers {
+        for layer in layers {
             if !self.sound(layer)? {
                 return Err(ImageError::LayerMissing(layer.0));
             }
@@ -166,26 +209,24 @@ impl Store {
         }
         let summary = self.summary_path(&id);
         if !summary.exists() {
-            let json = files::to_json(&summary, &Summary { layers, size })?;
+            let json = files::to_json(&summary, &Summary { layers: layers.to_vec(), size })?;
             files::replace(&temp.path().join("summary"), &summary, &json)?;
         }
-        self.name(&id, new.names, new.manifest)?;
-        drop(adding);
-        self.image(id, &self.names()?)?.ok_or_else(|| ImageError::NotFound(id.to_string()))
+        Ok(())
     }
 
-    fn name(&self, image: &Digest, references: &[Reference], manifest: Option<Digest>) -> Result<()> {
+    /// Gives names. The caller holds the store's lock.
+    pub(super) fn name(
+        &self,
+        what: &Named,
+        references: &[Reference],
+        manifest: Option<Digest>,
+    ) -> Result<()> {
         if references.is_empty() {
             return Ok(());
         }
-        let tagged = rfc3339(SystemTime::now());
         self.change_names(|names| {
-            for reference in references {
-                let old = names.get(&names::key(reference)).filter(|n| n.image == *image);
-                // A name that stays with its image keeps what the registry calls it.
-                let manifest = manifest.or(reference.digest()).or(old.and_then(|n| n.manifest));
-                names.insert(names::key(reference), Name { image: *image, manifest, tagged: tagged.clone() });
-            }
+            what.put(names, references, manifest);
             Ok(())
         })
     }
@@ -202,10 +243,14 @@ impl Store {
     pub(super) fn image(&self, id: Digest, names: &Names) -> Result<Option<Image>> {
         let Some(summary) = files::read_json::<Summary>(&self.summary_path(&id))? else { return Ok(None) };
         let Some(config) = files::read_json::<ImageConfig>(&self.config_path(&id))? else { return Ok(None) };
-        let (mut refs, mut repo_digests) = (Vec::new(), Vec::new());
+        let (mut refs, mut repo_digests, mut part_of) = (Vec::new(), Vec::new(), Vec::new());
         let mut last_tagged = None;
-        for (key, name) in names.iter().filter(|(_, n)| n.image == id) {
+        for (key, name) in names {
             let Ok(reference) = key.parse::<Reference>() else { continue };
+            if name.image != id {
+                part_of.extend(name.others.contains(&id).then_some(reference));
+                continue;
+            }
             last_tagged = last_tagged.max(Some(name.tagged.clone()));
             repo_digests.extend(name.manifest.map(|m| reference.with_digest(m)));
             if reference.digest().is_none() {
@@ -216,7 +261,7 @@ impl Store {
         repo_digests.dedup();
         let created = config.created.clone();
         let Summary { layers, size } = summary;
-        Ok(Some(Image { id, config, layers, refs, repo_digests, size, created, last_tagged }))
+        Ok(Some(Image { id, config, layers, refs, repo_digests, size, created, last_tagged, part_of }))
     }
 
     pub(super) fn layers_of(&self, id: &Digest) -> Result<Vec<LayerId>> {

@@ -10,7 +10,9 @@ pub fn inspect_json(image: &Image) -> Result<Value> {
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| drop(out.insert(key.to_owned(), value));
     put("Id", json!(image.id));
-    put("RepoTags", image.refs.iter().map(|r| Value::from(r.to_string())).collect());
+    // One of another platform has the names that it is part of.
+    let tags = if image.refs.is_empty() { &image.part_of } else { &image.refs };
+    put("RepoTags", tags.iter().map(|r| Value::from(r.to_string())).collect());
     put("RepoDigests", image.repo_digests.iter().map(|r| Value::from(r.to_string())).collect());
     put("Parent", json!(""));
     put("Comment", json!(image.config.history.last().and_then(|h| h.comment.as_deref()).unwrap_or_default()));

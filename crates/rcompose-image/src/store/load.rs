@@ -7,10 +7,11 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::layers::Unpacked;
+use super::layout::oci_images;
 use super::{Hold, Image, LayerId, NewImage, Store};
 use crate::error::{ImageError, Result};
 use crate::stream::{Guard, decompressed, feed};
-use crate::{Digest, ImageConfig, Platform, Reference};
+use crate::{Digest, ImageConfig, Index, Platform, Reference};
 
 /// Manifests and configurations are shorter than this.
 const LONGEST_JSON: u64 = 8 << 20;
@@ -27,7 +28,7 @@ pub struct Loaded {
 }
 
 #[derive(Default)]
-struct Members {
+pub(super) struct Members {
     json: HashMap<String, Vec<u8>>,
     layers: HashMap<String, Result<LayerId>>,
     /// Links within the archive, as old docker archives have them.
@@ -44,44 +45,30 @@ struct DockerManifest {
     layers: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-    platform: Option<Platform>,
-    #[serde(default)]
-    annotations: HashMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
 /// What a manifest says.
-struct Found {
-    config: String,
-    layers: Vec<String>,
-    refs: Vec<Reference>,
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) config: String,
+    pub(super) layers: Vec<String>,
+    pub(super) refs: Vec<Reference>,
+    /// What the names stand for, if that is more than this image: with the images of the other platforms.
+    pub(super) index: Option<(Index, Vec<Found>)>,
 }
 
 impl Store {
-    /// Adds the images of an archive. Of an OCI index with several platforms, `platform`'s is taken.
-    pub fn load(&self, source: impl Read + Send, platform: &Platform) -> Result<Vec<Loaded>> {
+    /// Adds the images of an archive. Of an OCI index with several platforms all that are there are taken, unless
+    /// `platform` says which one.
+    pub fn load(&self, source: impl Read + Send, platform: Option<&Platform>) -> Result<Vec<Loaded>> {
         let hold = self.hold()?;
         let members = self.read_members(&hold, source)?;
         let found = match (members.json("manifest.json"), members.json("index.json")) {
-            (Some(manifest), _) => docker_images(manifest)?,
-            (None, Some(index)) => {
-                let mut found = Vec::new();
-                oci_images(&members, index, "index.json", platform, &[], &mut found)?;
-                found
-            }
+            // docker's own list knows nothing of indexes.
+            (Some(manifest), Some(index)) => match oci_images(&members, index, platform) {
+                Ok(found) if found.iter().any(|f| f.index.is_some()) => found,
+                _ => docker_images(manifest)?,
+            },
+            (Some(manifest), None) => docker_images(manifest)?,
+            (None, Some(index)) => oci_images(&members, index, platform)?,
             (None, None) => {
                 return Err(ImageError::malformed(
                     "the archive",
@@ -90,11 +77,23 @@ impl Store {
             }
         };
         // All are checked before the first is added.
-        let checked = found.into_iter().map(|f| Ok((members.check(&f)?, f))).collect::<Result<Vec<_>>>()?;
+        let checked = found
+            .into_iter()
+            .map(|f| {
+                let more = f.index.iter().flat_map(|(_, more)| more);
+                let configs = std::iter::once(&f).chain(more).map(|f| members.check(f));
+                Ok((configs.collect::<Result<Vec<_>>>()?, f))
+            })
+            .collect::<Result<Vec<_>>>()?;
         let mut loaded = Vec::new();
-        for (config, found) in checked {
-            let new = NewImage { config, layers: &members.unpacked, names: &found.refs, manifest: None };
-            loaded.push(Loaded { image: self.add(&new)?, refs: found.refs });
+        for (configs, found) in checked {
+            let (layers, names) = (&members.unpacked[..], &found.refs[..]);
+            let new = NewImage { config: configs[0], layers, names, manifest: None };
+            let image = match &found.index {
+                Some((index, _)) => self.add_index(index, &configs, &new)?.image,
+                None => self.add(&new)?,
+            };
+            loaded.push(Loaded { image, refs: found.refs });
         }
         Ok(loaded)
     }
@@ -184,6 +183,12 @@ impl Store {
 }
 
 impl Members {
+    /// Whether an image is in the archive as a whole.
+    pub(super) fn has(&self, found: &Found) -> bool {
+        let layer = |path: &String| self.layers.contains_key(self.resolve(path));
+        self.json(&found.config).is_some() && found.layers.iter().all(layer)
+    }
+
     fn resolve<'a>(&'a self, path: &'a str) -> &'a str {
         let mut path = path;
         for _ in 0..40 {
@@ -195,11 +200,11 @@ impl Members {
         path
     }
 
-    fn json(&self, path: &str) -> Option<&[u8]> {
+    pub(super) fn json(&self, path: &str) -> Option<&[u8]> {
         self.json.get(self.resolve(path)).map(Vec::as_slice)
     }
 
-    fn need(&self, path: &str) -> Result<&[u8]> {
+    pub(super) fn need(&self, path: &str) -> Result<&[u8]> {
         self.json(path).ok_or_else(|| ImageError::malformed("the archive", format!("`{path}` is missing")))
     }
 
@@ -240,51 +245,10 @@ fn docker_images(manifest: &[u8]) -> Result<Vec<Found>> {
             config: clean(&entry.config),
             layers: entry.layers.unwrap_or_default().iter().map(|l| clean(l)).collect(),
             refs: entry.repo_tags.unwrap_or_default().iter().map(parse).collect::<Result<_>>()?,
+            index: None,
         })
     };
     entries.into_iter().map(image).collect()
-}
-
-fn oci_images(
-    members: &Members,
-    index: &[u8],
-    what: &str,
-    platform: &Platform,
-    refs: &[Reference],
-    found: &mut Vec<Found>,
-) -> Result<()> {
-    let index: Index = serde_json::from_slice(index).map_err(|e| ImageError::json(format!("`{what}`"), e))?;
-    for entry in index.manifests.iter().filter(|d| d.platform.as_ref().is_none_or(|p| platform.accepts(p))) {
-        let path = blob(&entry.digest);
-        let bytes = members.need(&path)?;
-        let refs = match name(entry) {
-            Some(name) => vec![name],
-            None => refs.to_vec(),
-        };
-        if serde_json::from_slice::<Index>(bytes).is_ok() {
-            oci_images(members, bytes, &path, platform, &refs, found)?;
-            continue;
-        }
-        let manifest: Manifest =
-            serde_json::from_slice(bytes).map_err(|e| ImageError::json(format!("`{path}`"), e))?;
-        let config = blob(&manifest.config.digest);
-        match found.iter_mut().find(|f| f.config == config) {
-            Some(known) => known.refs.extend(refs),
-            None => {
-                let layers = manifest.layers.iter().map(|l| blob(&l.digest)).collect();
-                found.push(Found { config, layers, refs });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// containerd's annotation is a whole name; the specification's may be one, or only a tag, which names nothing.
-fn name(entry: &Descriptor) -> Option<Reference> {
-    let annotation = |key: &str| entry.annotations.get(key);
-    let whole = annotation("io.containerd.image.name");
-    let short = annotation("org.opencontainers.image.ref.name").filter(|n| n.contains([':', '/']));
-    whole.or(short)?.parse().ok()
 }
 
 fn verify(path: &str, expected: Digest, actual: Digest) -> Result<()> {
@@ -299,7 +263,7 @@ fn address(path: &str) -> Option<Digest> {
     Digest::from_hex(path.strip_prefix("blobs/sha256/")?).ok()
 }
 
-fn blob(digest: &Digest) -> String {
+pub(super) fn blob(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 

@@ -4,6 +4,7 @@
 //! lock                   flock: shared while something is added, exclusive while something is removed
 //! refs.json              names → image ids; replaced as a whole by a rename
 //! images/<id>.json       what to know of an image without reading its configuration
+//! indexes/<digest>.json  what a name stands for beyond one image: platforms, annotations, attestations
 //! blobs/sha256/<id>      its configuration, byte for byte
 //! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`), unsynced (`sound`)
 //! kept/<diff id>         a layer that stays without an image
@@ -19,9 +20,11 @@ mod distribution;
 mod files;
 mod images;
 mod import;
+mod indexes;
 mod inspect;
 mod keep;
 mod layers;
+mod layout;
 mod links;
 mod load;
 mod names;
@@ -36,11 +39,13 @@ pub(crate) use distribution::{KnownBlob, KnownManifest};
 pub use images::Image;
 pub(crate) use images::NewImage;
 pub use import::ImportOptions;
+pub use indexes::Indexed;
 pub use inspect::{history_json, inspect_json};
 pub(crate) use layers::Unpacked;
 pub use layers::{LayerId, LayerInfo, Staging};
 pub use load::Loaded;
 pub use remove::{Pruned, RemoveOptions, Removed};
+pub use save::ToSave;
 pub use temp::Hold;
 
 use std::fs::File;

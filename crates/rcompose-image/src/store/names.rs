@@ -14,11 +14,17 @@ pub(super) struct Name {
     /// What the registry has under this name: a manifest or an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) manifest: Option<Digest>,
+    /// What it stands for beyond its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<Digest>,
+    /// The images of other platforms that are in that index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) others: Vec<Digest>,
     /// RFC 3339.
     pub(super) tagged: String,
 }
 
-/// Canonical reference → what it means.
+/// Canonical reference → what it means. An index without a name is under `@` and its digest, which is no reference.
 pub(super) type Names = BTreeMap<String, Name>;
 
 /// The key of a name. A name with a digest is bound by the digest alone.
@@ -58,6 +64,7 @@ impl Store {
             files::replace(&self.root.join("refs.json.new"), &path, &files::to_json(&path, &names)?)?;
             let dir = std::fs::File::open(&self.root).map_err(|e| ImageError::io("open", &self.root, e))?;
             dir.sync_all().map_err(|e| ImageError::io("write", &self.root, e))?;
+            self.forget_indexes(&before, &names)?;
         }
         Ok(out)
     }

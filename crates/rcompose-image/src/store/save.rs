@@ -1,107 +1,160 @@
 //! Images as an archive that is both a docker archive and an OCI layout, as docker writes it since version 25
 //! (moby, image/tarexport/save.go; OCI image spec, image-layout.md).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use serde_json::{Value, json};
 
 use super::{Image, Store, files};
 use crate::error::{ImageError, Result};
-use crate::{Digest, Reference};
+use crate::index::{Documents, INDEX};
+use crate::registry::Manifest;
+use crate::{Digest, Index, Platform, Reference};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// What is written into an archive.
+#[derive(Debug, Clone)]
+pub enum ToSave {
+    /// One image.
+    Image(Box<Image>),
+    /// All of an index.
+    Index(Box<Index>),
+}
 
 impl Store {
-    /// Writes what a user wrote (names, ids) as one archive. An image given by id has no name in it. The archive is
-    /// a function of the images alone.
-    pub fn save(&self, what: &[String], out: &mut dyn Write) -> Result<()> {
-        let mut images: Vec<(Image, Vec<Reference>)> = Vec::new();
+    /// Writes what a user wrote (names, ids) as one archive; of an index, only `platform`'s image if one is given. What is
+    /// given by id has no name in it. The archive is a function of the images alone.
+    pub fn save(&self, what: &[String], platform: Option<&Platform>, out: &mut dyn Write) -> Result<()> {
+        let mut all: Vec<(ToSave, Vec<Reference>)> = Vec::new();
         for text in what {
-            let image = self.find(text)?.ok_or_else(|| ImageError::NotFound(text.clone()))?;
-            let name = text.parse::<Reference>().ok().filter(|r| image.refs.contains(r));
-            match images.iter_mut().find(|(i, _)| i.id == image.id) {
+            let images = self.find_all(text)?;
+            let wanted = images.iter().find(|i| platform.is_none_or(|p| p.accepts(&i.config.platform())));
+            let image = wanted.cloned().ok_or_else(|| ImageError::NotFound(text.clone()))?;
+            let name = text.parse::<Reference>().ok().filter(|r| images[0].refs.contains(r));
+            let what = match self.find_index(text)?.filter(|_| platform.is_none()) {
+                Some(index) => ToSave::Index(Box::new(index)),
+                None => ToSave::Image(Box::new(image)),
+            };
+            match all.iter_mut().find(|(w, _)| w.same(&what)) {
                 Some((_, names)) => names.extend(name),
-                None => images.push((image, Vec::from_iter(name))),
+                None => all.push((what, Vec::from_iter(name))),
             }
         }
-        self.save_as(&images, out)
+        self.save_as(&all, out)
     }
 
     /// Writes images under names that they need not have here.
-    pub fn save_as(&self, images: &[(Image, Vec<Reference>)], out: &mut dyn Write) -> Result<()> {
+    pub fn save_as(&self, all: &[(ToSave, Vec<Reference>)], out: &mut dyn Write) -> Result<()> {
         let hold = self.hold()?;
-        for layer in images.iter().flat_map(|(image, _)| &image.layers) {
-            if !hold.layer(layer)? {
-                return Err(ImageError::LayerMissing(layer.0));
-            }
-        }
         let mut archive = Archive { out, blobs: BTreeSet::new() };
         let (mut docker, mut index) = (Vec::new(), Vec::new());
-        for (image, names) in images {
-            self.write_image(&mut archive, image, names, &mut docker, &mut index)?;
+        for (what, names) in all {
+            let root = self.written(what)?;
+            let (images, primary) = match what {
+                ToSave::Image(image) => (vec![image.id], image.id),
+                ToSave::Index(index) => {
+                    let empty = || ImageError::malformed("an index", "it has no images");
+                    let primary = index.primary().ok_or_else(empty)?;
+                    (index.members.iter().map(|m| m.image).collect(), primary)
+                }
+            };
+            for image in &images {
+                for layer in self.layers_of(image)? {
+                    if !hold.layer(&layer)? {
+                        return Err(ImageError::LayerMissing(layer.0));
+                    }
+                }
+                self.write_image(&mut archive, image)?;
+            }
+            for (digest, bytes) in &root.blobs {
+                archive.blob(digest, bytes)?;
+            }
+            for document in root.manifests.iter().chain([&root.root]) {
+                archive.blob(&document.digest, &document.bytes)?;
+            }
+            let annotations = match what {
+                ToSave::Index(index) if !index.flat => &index.descriptor_annotations,
+                _ => &BTreeMap::new(),
+            };
+            entries(&root.root, annotations, names, &mut index);
+            docker.push(json!({
+                "Config": blob(&primary),
+                "RepoTags": names.iter().map(Reference::to_string).collect::<Vec<_>>(),
+                "Layers": self.layers_of(&primary)?.iter().map(|l| blob(&l.0)).collect::<Vec<_>>(),
+            }));
         }
-        let index = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": index,
-        });
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": index });
         archive.file("index.json", index.to_string().as_bytes())?;
         archive.file("manifest.json", Value::Array(docker).to_string().as_bytes())?;
         archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         archive.write(&[0; 1024])
     }
 
-    fn write_image(
-        &self,
-        archive: &mut Archive<'_>,
-        image: &Image,
-        names: &[Reference],
-        docker: &mut Vec<Value>,
-        index: &mut Vec<Value>,
-    ) -> Result<()> {
-        let mut layers = Vec::new();
-        for layer in &image.layers {
-            let info = self.layer_info(layer)?.ok_or(ImageError::LayerMissing(layer.0))?;
-            layers.push(json!({ "mediaType": LAYER, "digest": layer, "size": info.stream }));
+    /// Digest, length and type of what an archive's `index.json` points to.
+    pub fn describe(&self, what: &ToSave) -> Result<(Digest, u64, String)> {
+        let Manifest { digest, bytes, media_type } = self.written(what)?.root;
+        Ok((digest, bytes.len() as u64, media_type))
+    }
+
+    fn written(&self, what: &ToSave) -> Result<Documents> {
+        match what {
+            ToSave::Image(image) => Ok(Documents::of(self.plain_manifest(&image.id, &BTreeMap::new())?)),
+            ToSave::Index(index) => self.documents(index),
+        }
+    }
+
+    /// An image's layers and configuration.
+    fn write_image(&self, archive: &mut Archive<'_>, image: &Digest) -> Result<()> {
+        for layer in self.layers_of(image)? {
+            let info = self.layer_info(&layer)?.ok_or(ImageError::LayerMissing(layer.0))?;
             if archive.blobs.insert(layer.0) {
                 archive.header(&blob(&layer.0), info.stream)?;
-                self.write_layer(layer, archive.out)?;
+                self.write_layer(&layer, archive.out)?;
                 archive.pad(info.stream)?;
             }
         }
-        let path = self.config_path(&image.id);
-        let config = files::read(&path)?.ok_or_else(|| ImageError::NotFound(image.id.to_string()))?;
-        archive.blob(&image.id, &config)?;
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": { "mediaType": CONFIG, "digest": image.id, "size": config.len() },
-            "layers": layers,
-        })
-        .to_string();
-        let digest = Digest::of(manifest.as_bytes());
-        archive.blob(&digest, manifest.as_bytes())?;
-        let entry = json!({ "mediaType": MANIFEST, "digest": digest, "size": manifest.len() });
-        if names.is_empty() {
-            index.push(entry.clone());
+        let path = self.config_path(image);
+        let config = files::read(&path)?.ok_or_else(|| ImageError::NotFound(image.to_string()))?;
+        archive.blob(image, &config)
+    }
+}
+
+impl ToSave {
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Image(a), Self::Image(b)) => a.id == b.id,
+            (Self::Index(a), Self::Index(b)) => a == b,
+            _ => false,
         }
-        for name in names {
-            let mut entry = entry.clone();
-            entry["annotations"] = json!({
-                "io.containerd.image.name": name.canonical(),
-                "org.opencontainers.image.ref.name": name.tag().unwrap_or_default(),
-            });
-            index.push(entry);
+    }
+}
+
+/// What points to an image in `index.json`, once for each name.
+fn entries(
+    root: &Manifest,
+    annotations: &BTreeMap<String, String>,
+    names: &[Reference],
+    index: &mut Vec<Value>,
+) {
+    let entry = |more: &[(&str, String)]| {
+        let mut all: BTreeMap<&str, &str> =
+            annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        all.extend(more.iter().map(|(k, v)| (*k, v.as_str())));
+        let mut entry =
+            json!({ "mediaType": root.media_type, "digest": root.digest, "size": root.bytes.len() });
+        if !all.is_empty() {
+            entry["annotations"] = json!(all);
         }
-        docker.push(json!({
-            "Config": blob(&image.id),
-            "RepoTags": names.iter().map(Reference::to_string).collect::<Vec<_>>(),
-            "Layers": image.layers.iter().map(|l| blob(&l.0)).collect::<Vec<_>>(),
-        }));
-        Ok(())
+        entry
+    };
+    if names.is_empty() {
+        index.push(entry(&[]));
+    }
+    for name in names {
+        index.push(entry(&[
+            ("io.containerd.image.name", name.canonical()),
+            ("org.opencontainers.image.ref.name", name.tag().unwrap_or_default().to_owned()),
+        ]));
     }
 }
 

@@ -23,7 +23,7 @@ fn two_layers(room: &Room) -> rcompose_image::Image {
 fn saved(room: &Room, what: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     let what: Vec<String> = what.iter().map(|s| (*s).to_owned()).collect();
-    room.store.save(&what, &mut out).unwrap();
+    room.store.save(&what, None, &mut out).unwrap();
     out
 }
 
@@ -60,7 +60,7 @@ fn round_trip() {
     let compressed = zstd::encode_all(&archive[..], 1).unwrap();
     for archive in [archive, oci_only, docker_only, compressed] {
         let other = Room::new();
-        let loaded = other.store.load(&archive[..], &Platform::host()).unwrap();
+        let loaded = other.store.load(&archive[..], Some(&Platform::host())).unwrap();
         assert_eq!(loaded.len(), 2);
         assert_eq!(loaded[0].refs, vec![reference("app:1"), reference("localhost:5000/x/y:z")]);
         let copy = other.store.get(&reference("app:1")).unwrap().unwrap();
@@ -68,12 +68,12 @@ fn round_trip() {
         assert_eq!(stream(&other.store, &copy), stream(&room.store, &image));
         assert_eq!((other.layers(), other.leftovers().len()), (2, 0));
         // Once more, with everything there already.
-        assert_eq!(other.store.load(&archive[..], &Platform::host()).unwrap().len(), 2);
+        assert_eq!(other.store.load(&archive[..], Some(&Platform::host())).unwrap().len(), 2);
     }
     let by_id = saved(&room, &[&image.id.short()]);
     let other = Room::new();
-    assert!(other.store.load(&by_id[..], &Platform::host()).unwrap()[0].refs.is_empty());
-    let missing = room.store.save(&["nothing".into()], &mut std::io::sink()).unwrap_err();
+    assert!(other.store.load(&by_id[..], Some(&Platform::host())).unwrap()[0].refs.is_empty());
+    let missing = room.store.save(&["nothing".into()], None, &mut std::io::sink()).unwrap_err();
     assert!(matches!(missing, ImageError::NotFound(_)));
 }
 
@@ -84,7 +84,7 @@ fn damaged_archives() {
     let archive = saved(&room, &["app:1"]);
     let layer = format!("blobs/sha256/{}", image.layers[1].0.hex());
     let other = Room::new();
-    let load = |bytes: &[u8]| other.store.load(bytes, &Platform::host()).unwrap_err();
+    let load = |bytes: &[u8]| other.store.load(bytes, Some(&Platform::host())).unwrap_err();
     let flipped = rewritten(&archive, |path, mut bytes| {
         if path == layer {
             bytes[1000] ^= 1;
@@ -134,7 +134,7 @@ fn with_skopeo() {
     for (file, name) in [("oci.tar", "app:2"), ("docker.tar", "app:3")] {
         let other = Room::new();
         let bytes = std::fs::read(Path::new(&at(file))).unwrap();
-        let loaded = other.store.load(&bytes[..], &Platform::host()).unwrap();
+        let loaded = other.store.load(&bytes[..], Some(&Platform::host())).unwrap();
         assert_eq!(loaded[0].refs, vec![reference(name)], "{file}");
         assert_eq!(loaded[0].image.layers, image.layers);
         let top = stream(&other.store, &loaded[0].image);

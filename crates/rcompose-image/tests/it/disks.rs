@@ -82,14 +82,14 @@ fn every_operation_on_a_full_disk() {
     let source = Room::new();
     let image = layered(&source);
     let mut archive = Vec::new();
-    source.store.save(&["layered".to_owned()], &mut archive).unwrap();
+    source.store.save(&["layered".to_owned()], None, &mut archive).unwrap();
     let registry = Registry::start(false);
     let name = registry.as_ref().map(|r| {
         r.fill_from(&source, &image, "app:1");
         format!("{}/app:1", r.address)
     });
     type Operation<'a> = Box<dyn Fn(&Store) -> Result<(), ImageError> + 'a>;
-    let load: Operation<'_> = Box::new(|s| s.load(&archive[..], &Platform::host()).map(drop));
+    let load: Operation<'_> = Box::new(|s| s.load(&archive[..], Some(&Platform::host())).map(drop));
     let commit: Operation<'_> = Box::new(|s| {
         let (hold, staging) = (s.hold()?, s.new_layer_dir()?);
         let full = |source| ImageError::DiskFull { path: staging.upper(), source };
@@ -100,7 +100,7 @@ fn every_operation_on_a_full_disk() {
         s.put_image(&image.config, &[layer.id], &[reference("made")]).map(drop)
     });
     let pull: Operation<'_> = Box::new(|s| match &name {
-        None => s.load(&archive[..], &Platform::host()).map(drop),
+        None => s.load(&archive[..], Some(&Platform::host())).map(drop),
         Some(name) => pull_now(s, name).map(drop).map_err(|e| match e {
             RegistryError::Store(e) => e,
             other => panic!("{other:?}"),

@@ -24,7 +24,7 @@ fn child() {
     if let Ok(name) = std::env::var(PULLS) {
         pull_now(&store, &name).unwrap();
     } else if std::env::var_os(LOADS).is_some() {
-        store.load(std::io::stdin(), &Platform::host()).unwrap();
+        store.load(std::io::stdin(), Some(&Platform::host())).unwrap();
     } else {
         store.import(std::io::stdin(), &ImportOptions::new(Some(reference("child")))).unwrap();
     }
@@ -110,7 +110,7 @@ fn killed_at_many_points() {
     let source = Room::new();
     source.import(&tar, "child");
     let mut archive = Vec::new();
-    source.store.save(&["child".to_owned()], &mut archive).unwrap();
+    source.store.save(&["child".to_owned()], None, &mut archive).unwrap();
     for (bytes, more) in [(&tar, &[][..]), (&archive, &[(LOADS, "1")][..])] {
         let room = Room::new();
         let mut whole = 0;

@@ -317,7 +317,7 @@ fn one_platform_of_several() {
         images.push(source.store.import(&tar[..], &options).unwrap());
     }
     let (mut archive, dir) = (Vec::new(), tempfile::tempdir().unwrap());
-    source.store.save(&["a/amd64".into(), "a/arm64".into()], &mut archive).unwrap();
+    source.store.save(&["a/amd64".into(), "a/arm64".into()], None, &mut archive).unwrap();
     tar::Archive::new(&archive[..]).unpack(dir.path()).unwrap();
     let path = dir.path().join("index.json");
     let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -350,7 +350,7 @@ fn one_platform_of_several() {
     fs::remove_file(dir.path().join("manifest.json")).unwrap();
     packed.append_dir_all(".", dir.path()).unwrap();
     let packed = packed.into_inner().unwrap();
-    let loaded = room.store.load(&packed[..], &"linux/arm64".parse().unwrap()).unwrap();
+    let loaded = room.store.load(&packed[..], Some(&"linux/arm64".parse().unwrap())).unwrap();
     assert_eq!(loaded.iter().map(|l| l.image.id).collect::<Vec<_>>(), vec![images[1].id]);
     assert_eq!(room.layers(), 1);
 }

@@ -45,7 +45,7 @@ impl Heard {
 
 fn send(room: &Room, name: &str) -> (Pushed, Vec<LayerState>) {
     let heard = Heard::default();
-    let pushed = run(push(&room.store, &reference(name), &once(), &heard)).unwrap();
+    let pushed = run(push(&room.store, &reference(name), None, &once(), &heard)).unwrap();
     (pushed, heard.ends())
 }
 
@@ -86,7 +86,7 @@ fn there_and_back() {
     let digest = reference(&at("a/app:1")).with_digest(first.digest);
     assert!(room.store.get(&digest).unwrap().unwrap().repo_digests.contains(&digest));
     // Only what is missing is sent; what another repository has is taken from there.
-    assert_eq!(send(&room, &at("a/app:2")), (first, vec![LayerState::Present; 2]));
+    assert_eq!(send(&room, &at("a/app:2")), (first.clone(), vec![LayerState::Present; 2]));
     assert_eq!(send(&room, &at("b/app:1")), (first, vec![LayerState::Mounted; 2]));
     let mut listed = run(tags(&reference(&at("a/app")), &once())).unwrap();
     listed.sort();
@@ -98,7 +98,7 @@ fn there_and_back() {
         assert_eq!(all_streams(&other, &back), all_streams(&room, &image));
     }
     assert!(room.leftovers().is_empty() && other.leftovers().is_empty());
-    let error = run(push(&room.store, &reference(&at("c/app")), &once(), &NoProgress)).unwrap_err();
+    let error = run(push(&room.store, &reference(&at("c/app")), None, &once(), &NoProgress)).unwrap_err();
     assert!(matches!(error, RegistryError::Store(_)), "{error:?}");
 }
 
@@ -140,7 +140,7 @@ fn passwords() {
     let with = |auth: AuthSource| RegistryOptions { auth, ..once() };
     let wrong = || AuthSource::Basic { username: "user".into(), password: "no".into() };
     for (auth, words) in [(AuthSource::Anonymous, "wants a login"), (wrong(), "doesn't suffice")] {
-        let error = run(push(&room.store, &reference(&name), &with(auth), &NoProgress)).unwrap_err();
+        let error = run(push(&room.store, &reference(&name), None, &with(auth), &NoProgress)).unwrap_err();
         assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
     }
@@ -153,7 +153,7 @@ fn passwords() {
     kept.store(&registry.address, &done.credential).unwrap();
     assert_eq!(kept.get(&registry.address).unwrap(), Credential::Basic("user".into(), "U*U".into()));
     let kept = || with(AuthSource::DockerConfig(dir.path().to_owned()));
-    run(push(&room.store, &reference(&name), &kept(), &NoProgress)).unwrap();
+    run(push(&room.store, &reference(&name), None, &kept(), &NoProgress)).unwrap();
     get(&Room::new(), &name, kept()).unwrap();
 }
 
@@ -188,7 +188,7 @@ fn secure() {
         ..once()
     };
     let there_and_back = || {
-        run(push(&room.store, &reference(&name), &options(), &NoProgress))?;
+        run(push(&room.store, &reference(&name), None, &options(), &NoProgress))?;
         get(&Room::new(), &name, options())
     };
     let error = there_and_back().unwrap_err();

@@ -100,7 +100,7 @@ impl Registry {
     /// Copies an image of a store into the registry.
     pub(crate) fn fill_from(&self, room: &Room, image: &Image, name: &str) {
         let path = self.dir.path().join("image.tar");
-        room.store.save(&[image.id.to_string()], &mut fs::File::create(&path).unwrap()).unwrap();
+        room.store.save(&[image.id.to_string()], None, &mut fs::File::create(&path).unwrap()).unwrap();
         self.fill(&format!("docker-archive:{}", path.display()), name, &[]);
     }
 

@@ -187,10 +187,10 @@ fn removal() {
     assert!(matches!(room.store.remove("nothing", &none), Err(ImageError::NotFound(_))));
     assert!(matches!(room.store.remove(&child.id.short(), &none), Err(ImageError::SeveralNames { .. })));
     let removed = room.store.remove("other/child:2", &used).unwrap();
-    assert_eq!((removed.untagged, removed.deleted), (vec![reference("other/child:2")], None));
+    assert_eq!((removed.untagged, removed.deleted), (vec![reference("other/child:2")], vec![]));
     assert!(matches!(room.store.remove("child", &used), Err(ImageError::InUse(_))));
     let removed = room.store.remove(&child.id.short(), &none).unwrap();
-    assert_eq!((removed.deleted, removed.layers, removed.freed), (Some(child.id), vec![top.id], 8));
+    assert_eq!((removed.deleted, removed.layers, removed.freed), (vec![child.id], vec![top.id], 8));
     assert!(room.store.layer_path(&top.id).is_none() && room.store.layer_paths(&base).is_ok());
     assert!(room.store.get(&reference("child")).unwrap().is_none());
 
@@ -200,12 +200,12 @@ fn removal() {
     let nameless = rcompose_image::Image::is_dangling;
     assert_eq!(room.store.prune(&nameless, &|_| true).unwrap().images, vec![]);
     let pruned = room.store.prune(&nameless, &|_| false).unwrap();
-    assert_eq!((pruned.images.len(), pruned.images[0].deleted), (1, Some(base.id)));
+    assert_eq!((pruned.images.len(), pruned.images[0].deleted.clone()), (1, vec![base.id]));
     assert_eq!(room.store.list().unwrap().iter().map(|i| i.id).collect::<Vec<_>>(), vec![second.id]);
 
     // In use, by force: the name goes, the image stays.
     let removed = room.store.remove("base", &RemoveOptions { force: true, in_use: &|_| true }).unwrap();
-    assert_eq!((removed.untagged.len(), removed.deleted), (1, None));
+    assert_eq!((removed.untagged.len(), removed.deleted), (1, vec![]));
     assert_eq!(room.store.prune(&|_| true, &|_| false).unwrap().images.len(), 1);
     assert_eq!((room.layers(), room.leftovers()), (0, Vec::<std::path::PathBuf>::new()));
     assert_eq!(fs::read_dir(room.store.root().join("blobs/sha256")).unwrap().count(), 0);

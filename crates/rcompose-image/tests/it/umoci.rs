@@ -75,7 +75,7 @@ fn theirs_unpacks_ours() {
     let room = Room::new();
     let image = room.import(&every_kind(), "kinds:1");
     let mut archive = Vec::new();
-    room.store.save(&["kinds:1".to_owned()], &mut archive).unwrap();
+    room.store.save(&["kinds:1".to_owned()], None, &mut archive).unwrap();
     let layout = room.dir.path().join("layout");
     tar::Archive::new(&archive[..]).unpack(&layout).unwrap();
     let bundle = room.dir.path().join("bundle");
@@ -118,7 +118,7 @@ fn ours_loads_theirs() {
     let mut packed = tar::Builder::new(Vec::new());
     packed.append_dir_all(".", &layout).unwrap();
     let loaded =
-        room.store.load(&packed.into_inner().unwrap()[..], &Platform::host()).unwrap().remove(0).image;
+        room.store.load(&packed.into_inner().unwrap()[..], Some(&Platform::host())).unwrap().remove(0).image;
     let layers = room.store.layer_paths(&loaded).unwrap();
     assert_eq!((layers.len(), tree(&layers[1])), (2, before));
     let mut whole = Vec::new();

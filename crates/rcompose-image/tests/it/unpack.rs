@@ -327,7 +327,7 @@ fn hard_links_into_lower_layers() {
             r#"[{{"Config":"config.json","RepoTags":["{name}"],"Layers":["lower.tar","upper.tar"]}}]"#
         );
         archive.file("manifest.json", manifest.as_bytes());
-        room.store.load(&archive.done()[..], &rcompose_image::Platform::host())
+        room.store.load(&archive.done()[..], Some(&rcompose_image::Platform::host()))
     };
     let upper = links("d/f");
     let image = with(&upper, "linked:1").unwrap().remove(0).image;

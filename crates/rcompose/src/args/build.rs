@@ -28,7 +28,7 @@ pub(crate) struct BuildArgs {
     /// Print the equivalent bake file
     #[arg(long)]
     pub(crate) print: bool,
-    /// Add a provenance attestation
+    /// Add a provenance attestation: true, false, mode=min or mode=max
     #[arg(long, value_name = "MODE")]
     pub(crate) provenance: Option<String>,
     /// Always attempt to pull a newer version of base images
@@ -40,8 +40,8 @@ pub(crate) struct BuildArgs {
     /// Suppress the build output
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Add an SBOM attestation
-    #[arg(long, value_name = "GENERATOR")]
+    /// Add an SBOM attestation: true or false
+    #[arg(long, value_name = "BOOL")]
     pub(crate) sbom: Option<String>,
     /// SSH agents for the builds: default, or ID=SOCKET or KEY
     #[arg(long, value_name = "ID[=PATH]")]
@@ -63,6 +63,12 @@ pub(crate) struct ImageBuildArgs {
     /// What RUN may ask for beyond the usual: network.host, security.insecure
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
+    /// Annotations; LEVEL is manifest, manifest-descriptor, index or index-descriptor, of a platform in brackets if wanted
+    #[arg(long, value_name = "[LEVEL:]KEY=VALUE")]
+    pub(crate) annotation: Vec<String>,
+    /// Attestations: type=provenance,mode=… or type=sbom
+    #[arg(long, value_name = "type=TYPE,…")]
+    pub(crate) attest: Vec<String>,
     /// Build-time variables
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) build_arg: Vec<String>,
@@ -117,7 +123,7 @@ pub(crate) struct ImageBuildArgs {
     /// Type of progress output: auto, tty, plain, rawjson, quiet
     #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "rawjson", "json", "quiet", "none"])]
     pub(crate) progress: Option<String>,
-    /// Accepted when it is false: attestations aren't made
+    /// Provenance attestation: true, false, mode=min or mode=max
     #[arg(long, value_name = "MODE")]
     pub(crate) provenance: Option<String>,
     /// Pull base images
@@ -129,8 +135,8 @@ pub(crate) struct ImageBuildArgs {
     /// Suppress the output, print the image's id
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Accepted when it is false: attestations aren't made
-    #[arg(long, value_name = "GENERATOR")]
+    /// Attestation of the packages in the image: true or false
+    #[arg(long, value_name = "BOOL")]
     pub(crate) sbom: Option<String>,
     /// Secrets: id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]
     #[arg(long, value_name = "SECRET")]

@@ -6,7 +6,6 @@ use rcompose_image::Store;
 use rcompose_model::Service;
 use rcompose_plan::needed_services;
 
-use super::image;
 use crate::args::BuildArgs;
 use crate::context::{Context, print, service_names};
 use crate::failure::Failure;
@@ -33,6 +32,8 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
         quiet: args.quiet,
         debug_shell: args.debug_shell,
         ssh: pairs(&args.ssh),
+        provenance: args.provenance.clone(),
+        sbom: args.sbom.clone(),
     };
     if args.print {
         let more = BakeOptions {
@@ -54,9 +55,6 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
             print(&format!("build {}\n", rcompose_plan::image_key(&project, s)))?;
         }
         return Ok(0);
-    }
-    for (flag, value) in [("provenance", &args.provenance), ("sbom", &args.sbom)] {
-        image::build::unattested(cx, flag, value.as_deref());
     }
     cx.need_root()?;
     let store = Store::open(&cx.dirs.images())?;

@@ -1,7 +1,6 @@
 //! What a build needs from outside: the image store, the machine that runs its steps, base images.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rcompose_build::{
     BaseImage, GitSource, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer,
@@ -23,20 +22,16 @@ pub(super) struct Layers<'a> {
     /// What isn't here may be there.
     pub(super) elsewhere: Elsewhere,
     hold: Hold,
-    /// The image itself is kept, not only its layers.
-    keep: bool,
-    existed: AtomicBool,
 }
 
 impl<'a> Layers<'a> {
-    pub(super) fn new(cx: &'a Context, store: &'a Store, keep: bool) -> Result<Self, Failure> {
-        let (hold, elsewhere) = (store.hold()?, Elsewhere::default());
-        Ok(Self { cx, store, elsewhere, hold, keep, existed: AtomicBool::new(false) })
+    pub(super) fn new(cx: &'a Context, store: &'a Store) -> Result<Self, Failure> {
+        Ok(Self { cx, store, elsewhere: Elsewhere::default(), hold: store.hold()? })
     }
 
-    /// Whether the image was in the store already.
-    pub(super) fn existed(&self) -> bool {
-        self.existed.load(Ordering::Acquire)
+    /// Keeps the layers on.
+    pub(super) fn into_hold(self) -> Hold {
+        self.hold
     }
 }
 
@@ -92,15 +87,9 @@ impl LayerStore for Layers<'_> {
         Ok(Box::new(Staged { layers: self, staging, upper, work }))
     }
 
-    fn put_image(&self, config: &ImageConfig, tags: &[Reference]) -> Result<Digest, OutsideError> {
-        let bytes = serde_json::to_vec(config)?;
-        let id = Digest::of(&bytes);
-        if !self.keep {
-            return Ok(id);
-        }
-        self.existed.store(self.store.find(&id.to_string())?.is_some(), Ordering::Release);
-        let layers: Vec<LayerId> = config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
-        Ok(self.store.put_image(config, &layers, tags)?.id)
+    /// The image is kept with those of other platforms, when all are built.
+    fn put_image(&self, config: &ImageConfig, _tags: &[Reference]) -> Result<Digest, OutsideError> {
+        Ok(Digest::of(&serde_json::to_vec(config)?))
     }
 }
 
@@ -184,11 +173,13 @@ impl ImageSource for Bases<'_> {
     }
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
-        let found = if pull { None } else { self.store.find(reference)? };
-        let image = match found {
-            Some(image) if platform.accepts(&image.config.platform()) => image,
-            _ => pull_quietly(self.cx, self.store, reference, Some(platform)).map_err(|f| f.text())?,
+        let all = if pull { Vec::new() } else { self.store.find_all(reference)? };
+        let image = match all.into_iter().find(|i| platform.accepts(&i.config.platform())) {
+            Some(image) => image,
+            None => pull_quietly(self.cx, self.store, reference, Some(platform)).map_err(|f| f.text())?,
         };
-        Ok(BaseImage { id: image.id, config: image.config })
+        let same = |d: &&Reference| reference.parse().is_ok_and(|r| d.same_repository(&r));
+        let digest = image.repo_digests.iter().find(same).and_then(Reference::digest);
+        Ok(BaseImage { id: image.id, config: image.config, digest })
     }
 }

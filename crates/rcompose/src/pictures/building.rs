@@ -1,21 +1,20 @@
 //! Images from Dockerfiles.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use rcompose_build::{BuildError, BuildRequest, Built};
+use rcompose_build::{BuildRequest, Built};
 use rcompose_engine::FailureKind;
 use rcompose_image::{Digest, ImageError, RemoveOptions, Store};
-use rcompose_machine::ProcessStepRunner;
 use rcompose_model::{Project, Service, ServiceName};
 use rcompose_plan::image_key;
 
-use super::adapters::{Bases, Layers, Runner};
-use super::cached::bound;
+use super::assembly::{Assembly, Said, assemble};
+use super::attests::Attests;
 use super::caches::Caches;
 use super::inputs::Inputs;
-use super::output::{BuildOutput, Output};
+use super::metadata::Descriptor;
+use super::output::Output;
 use super::outputs::{Output as Delivery, deliver};
 use super::request::service_requests;
 use crate::context::Context;
@@ -37,6 +36,10 @@ pub(crate) struct BuildOptions {
     pub(crate) debug_shell: bool,
     /// `--ssh`: sockets or keys by id; `None` is the environment's agent.
     pub(crate) ssh: BTreeMap<String, Option<String>>,
+    /// `--provenance`.
+    pub(crate) provenance: Option<String>,
+    /// `--sbom`.
+    pub(crate) sbom: Option<String>,
 }
 
 /// A build that one or several services want.
@@ -45,6 +48,7 @@ struct Job<'a> {
     services: Vec<&'a Service>,
     requests: Vec<BuildRequest>,
     caches: Caches,
+    said: Said,
     _inputs: Inputs,
 }
 
@@ -69,7 +73,17 @@ pub(crate) fn build_services(
         let caches = Caches::parse(cx, &build.cache_from, &build.cache_to).map_err(in_service)?;
         let requests =
             service_requests(cx, store, project, service, build, options, &mut inputs).map_err(in_service)?;
-        match jobs.iter_mut().find(|j| j.caches == caches && same(&j.requests, &requests)) {
+        let attests = Attests::parse(
+            cx,
+            &[],
+            options.provenance.as_deref().or(build.provenance.as_deref()),
+            options.sbom.as_deref().or(build.sbom.as_deref()),
+        )
+        .map_err(in_service)?;
+        let source = inputs.source(&build.context);
+        let said = Said { attests, source, ..Said::default() };
+        let twin = |j: &&mut Job<'_>| j.caches == caches && j.said == said && same(&j.requests, &requests);
+        match jobs.iter_mut().find(twin) {
             Some(job) => {
                 let names = requests.into_iter().next().map(|r| r.tags).unwrap_or_default();
                 if let Some(first) = job.requests.first_mut() {
@@ -77,7 +91,7 @@ pub(crate) fn build_services(
                 }
                 job.services.push(service);
             }
-            None => jobs.push(Job { services: vec![service], requests, caches, _inputs: inputs }),
+            None => jobs.push(Job { services: vec![service], requests, caches, said, _inputs: inputs }),
         }
     }
     let names = jobs_of(&services);
@@ -235,66 +249,25 @@ fn used_services(service: &Service) -> Vec<String> {
 fn build_job(cx: &Context, store: &Store, job: &Job<'_>, output: &Output) -> Result<(), Failure> {
     let service = job.services[0];
     let several = job.requests.len() > 1;
-    for request in &job.requests {
-        let label = match (&request.platform, several) {
-            (Some(platform), true) => format!("{} {platform}", service.name),
-            _ => service.name.to_string(),
-        };
-        run(cx, store, request, &job.caches, BuildOutput { all: output, label }).map(drop).map_err(|f| {
+    let label = |request: &BuildRequest| match (&request.platform, several) {
+        (Some(platform), true) => format!("{} {platform}", service.name),
+        _ => service.name.to_string(),
+    };
+    let names = &job.requests[0].tags;
+    assemble(cx, store, &job.requests, (names, &job.caches, &job.said), (output, &label))
+        .and_then(|built| built.keep(store, names))
+        .map(drop)
+        .map_err(|f| {
             let f = f.context(format!("failed to build service \"{}\"", service.name));
             service.build.iter().fold(f, |f, b| f.at(&b.origin))
-        })?;
-    }
-    Ok(())
+        })
 }
 
-fn run(
-    cx: &Context,
-    store: &Store,
-    request: &BuildRequest,
-    caches: &Caches,
-    events: BuildOutput<'_>,
-) -> Result<Built, Failure> {
-    build_with(cx, &mut Layers::new(cx, store, true)?, store, request, caches, &events)
-}
-
-fn build_with(
-    cx: &Context,
-    layers: &mut Layers<'_>,
-    store: &Store,
-    request: &BuildRequest,
-    caches: &Caches,
-    events: &BuildOutput<'_>,
-) -> Result<Built, Failure> {
-    let request = BuildRequest { inline_cache: caches.inline(), ..request.clone() };
-    layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), events);
-    let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
-    let built = rcompose_build::build(layers, &request, &runner, &Bases { cx, store }, events);
-    let built = built.map_err(|e| from_here(&cx.env.cwd, e))?;
-    super::caches::write(cx, store, &caches.to, &built, events)?;
-    if built.ran_steps > 0 {
-        bound(cx, store)?;
-    }
-    Ok(built)
-}
-
-/// Names the Dockerfile as a person in this directory would.
-fn from_here(cwd: &Path, mut e: BuildError) -> BuildError {
-    if let Ok(file) = Path::new(&e.file).strip_prefix(cwd) {
-        e.file = file.display().to_string();
-    }
-    e.more.iter_mut().for_each(|m| {
-        if let Ok(file) = Path::new(&m.file).strip_prefix(cwd) {
-            m.file = file.display().to_string();
-        }
-    });
-    e
-}
-
-/// Builds one image that belongs to no service, without a word.
+/// Builds one image without a word, and keeps nothing but its layers.
 pub(crate) fn build_request(cx: &Context, store: &Store, request: &BuildRequest) -> Result<Built, Failure> {
-    let outputs = vec![Delivery::Image { names: Vec::new(), push: false }];
-    build_and_deliver(cx, store, request, &Wanted { outputs, quiet: true, ..Wanted::default() })
+    let wanted = Wanted { outputs: vec![Delivery::Cache], quiet: true, ..Wanted::default() };
+    let (built, _) = build_and_deliver(cx, store, std::slice::from_ref(request), &wanted)?;
+    Ok(built.first().clone())
 }
 
 /// What is wanted of a build besides the image.
@@ -308,31 +281,62 @@ pub(crate) struct Wanted {
     pub(crate) raw: bool,
     /// Caches elsewhere.
     pub(crate) caches: Caches,
+    /// Attestations and annotations.
+    pub(crate) said: Said,
 }
 
-/// Builds one image, and brings it where it is wanted.
+/// Builds one image for each request, which differ by their platforms alone, and brings the result where it is wanted.
+/// The descriptor is that of the image, if one was wanted.
 pub(crate) fn build_and_deliver(
     cx: &Context,
     store: &Store,
-    request: &BuildRequest,
+    requests: &[BuildRequest],
     wanted: &Wanted,
-) -> Result<Built, Failure> {
+) -> Result<(Assembly, Option<Descriptor>), Failure> {
     cx.need_root()?;
     let outputs = &wanted.outputs;
     let stays = outputs.iter().any(Delivery::stays);
-    let tags = if stays { request.tags.clone() } else { Vec::new() };
-    let request = BuildRequest { tags, ..request.clone() };
-    let mut layers = Layers::new(cx, store, outputs.iter().any(Delivery::wants_image))?;
+    let mut names = requests[0].tags.clone();
+    for name in outputs.iter().flat_map(Delivery::names) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
     let mut output = Output::new(cx, wanted.quiet, wanted.raw);
-    let events = BuildOutput { all: &output, label: String::new() };
-    let built = build_with(cx, &mut layers, store, &request, &wanted.caches, &events);
+    let label = |request: &BuildRequest| match (&request.platform, requests.len()) {
+        (Some(platform), 2..) => platform.to_string(),
+        _ => String::new(),
+    };
+    let said = (&names[..], &wanted.caches, &wanted.said);
+    let built = assemble(cx, store, requests, said, (&output, &label));
     output.finish();
     let built = built?;
-    let delivered = outputs.iter().try_for_each(|o| deliver(cx, store, &built, o));
-    if !stays && outputs.iter().any(Delivery::wants_image) && !layers.existed() {
-        forget(store, &built.image)?;
+    if !outputs.iter().any(Delivery::wants_image) {
+        outputs.iter().try_for_each(|o| deliver(cx, store, &built, o).map(drop))?;
+        return Ok((built, None));
     }
-    delivered.map(|()| built)
+    let (mut descriptor, mut passing) = (None, Vec::new());
+    if stays {
+        let kept = built.keep(store, &names)?;
+        descriptor = Some(Descriptor { digest: kept.digest, size: kept.size, media_type: kept.media_type });
+    } else {
+        // Archives are written from the store.
+        for built in &built.builds {
+            passing.extend(store.find(&built.image.to_string())?.is_none().then_some(built.image));
+        }
+        built.lay_down(store)?;
+    }
+    let delivered = outputs.iter().try_for_each(|o| {
+        let delivered = deliver(cx, store, &built, o)?;
+        if delivered.is_some() {
+            descriptor = delivered;
+        }
+        Ok(())
+    });
+    for image in &passing {
+        forget(store, image)?;
+    }
+    delivered.map(|()| (built, descriptor))
 }
 
 /// Removes an image on the way that has no name.

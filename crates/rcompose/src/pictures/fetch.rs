@@ -47,15 +47,18 @@ pub(super) fn fetch(
     runtime()?.block_on(rcompose_image::pull(store, reference, &options, &Tell(progress))).map_err(failure)
 }
 
-/// Pushes an image; `progress` hears of each layer.
+/// Pushes what a name stands for, or only one platform's image; `progress` hears of each layer.
 pub(super) fn send(
     cx: &Context,
     store: &Store,
     reference: &Reference,
+    platform: Option<&Platform>,
     progress: &(dyn Fn(&str, Bytes) + Sync),
 ) -> Result<Pushed, Failure> {
     let options = options(&cx.env.registries())?;
-    runtime()?.block_on(rcompose_image::push(store, reference, &options, &Tell(progress))).map_err(failure)
+    let progress = Tell(progress);
+    let pushed = rcompose_image::push(store, reference, platform, &options, &progress);
+    runtime()?.block_on(pushed).map_err(failure)
 }
 
 /// Tries to log in.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcompose_build::{GitSource, SecretSource};
+use rcompose_build::{ContextSource, GitSource, SecretSource, without_password};
 use rcompose_image::{Download, Store};
 use rcompose_model::FileSource;
 use serde_json::Value;
@@ -51,6 +51,14 @@ impl Inputs {
             ))),
             None => Ok(cx.env.cwd.join(place)),
         }
+    }
+
+    /// Where a context comes from that isn't this machine's own.
+    pub(crate) fn source(&self, place: &str) -> Option<ContextSource> {
+        let remote = matches!(GitSource::context(place), Ok(Some(_)))
+            || place.starts_with("http://")
+            || place.starts_with("https://");
+        remote.then(|| ContextSource { uri: without_password(place), commit: None })
     }
 
     /// What is at an address: an archive with the context, or a Dockerfile alone.
@@ -110,7 +118,7 @@ impl Inputs {
             tar.append_data(&mut header, "index.json", index.as_slice())?;
             tar.into_inner()?.flush()
         });
-        let loaded = store.load(read, &rcompose_image::Platform::host());
+        let loaded = store.load(read, None);
         let written = writer.join();
         let loaded = loaded.map_err(|e| Failure::from(e).context(format!("oci-layout://{place}")))?;
         if let Ok(Err(e)) = written {

@@ -1,6 +1,9 @@
 //! The images of services: there already, built, or pulled; and as facts for the planner.
 
 mod adapters;
+mod annotations;
+mod assembly;
+mod attests;
 mod bake;
 mod building;
 mod cached;
@@ -9,6 +12,7 @@ mod checking;
 mod facts;
 mod fetch;
 mod inputs;
+mod metadata;
 mod output;
 mod outputs;
 mod pulling;
@@ -25,6 +29,9 @@ use rcompose_plan::{ImageFacts, image_key};
 use crate::context::Context;
 use crate::failure::Failure;
 
+pub(crate) use annotations::Annotations;
+pub(crate) use assembly::Said;
+pub(crate) use attests::Attests;
 pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
     BuildOptions, Wanted as BuildWanted, build_and_deliver, build_request, build_services, check_services,
@@ -36,8 +43,11 @@ pub(crate) use checking::check_request;
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, auth_source, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, is_archive, secret};
+pub(crate) use metadata::metadata;
 pub(crate) use outputs::Output as Delivery;
-pub(crate) use pulling::{ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, together};
+pub(crate) use pulling::{
+    ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, push_each_for, together,
+};
 pub(crate) use request::{context_place, network as build_network};
 
 /// Whether images are built.
@@ -185,7 +195,10 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
 
 /// The service's image in the store.
 fn find(store: &Store, service: &Service, key: &str) -> Result<Option<Image>, Failure> {
-    store.find(key).map_err(|e| at_image(Failure::from(e), service))
+    let all = store.find_all(key).map_err(|e| at_image(Failure::from(e), service))?;
+    let platform = service.platform.as_ref().and_then(|p| pulling::platform(p).ok());
+    let own = all.iter().find(|i| platform.as_ref().is_some_and(|p| p.accepts(&i.config.platform())));
+    Ok(own.or(all.first()).cloned())
 }
 
 fn missing(service: &Service, key: &str) -> Failure {

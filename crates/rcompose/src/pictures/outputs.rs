@@ -1,13 +1,16 @@
 //! Where the result of a build goes: `--output`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rcompose_build::{Built, export_directory, export_tar};
-use rcompose_image::{LayerId, Reference, Store};
+use rcompose_build::{Tree, export_directory, export_tar, file_digests};
+use rcompose_image::{Pushed, Reference, Store, ToSave, statement};
 
+use super::assembly::{Assembly, layers};
+use super::metadata::Descriptor;
 use super::pulling::{ToPush, parse_reference, push_each, together};
 use crate::context::{Context, ProgressMode, stdout_failure};
 use crate::failure::Failure;
@@ -18,15 +21,24 @@ pub(crate) enum Output {
     /// Into the store, under further names, and to their registries if `push`.
     Image { names: Vec<Reference>, push: bool },
     /// The files, into a directory.
-    Local(PathBuf),
+    Local(PathBuf, Files),
     /// The files, as a tar archive.
-    Tar(Sink),
+    Tar(Sink, Files),
     /// The image, as an archive in docker's and OCI's form.
-    Archive { names: Vec<Reference>, to: Sink },
+    Archive { names: Vec<Reference>, to: Sink, docker: bool },
     /// The image, as an OCI layout in a directory.
     Layout { names: Vec<Reference>, to: PathBuf },
     /// Nowhere: only the cache is filled.
     Cache,
+}
+
+/// How files are laid out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// A directory for each platform; unless said, if there are several.
+    split: Option<bool>,
+    /// Before the names of attestations.
+    prefix: String,
 }
 
 /// Where an archive is written.
@@ -94,10 +106,10 @@ impl Output {
     /// `DIRECTORY`, `-`, or `type=TYPE,dest=PATH,…`.
     pub(crate) fn parse(cx: &Context, text: &str, tags: &[Reference]) -> Result<Self, Failure> {
         if text == "-" {
-            return Ok(Self::Tar(Sink::new(cx, None, "tar")?));
+            return Ok(Self::Tar(Sink::new(cx, None, "tar")?, Files::default()));
         }
         if !text.split(',').next().unwrap_or_default().contains('=') {
-            return Ok(Self::Local(cx.env.cwd.join(text)));
+            return Ok(Self::Local(cx.env.cwd.join(text), Files::default()));
         }
         let mut fields: BTreeMap<String, &str> = BTreeMap::new();
         for field in text.split(',') {
@@ -113,18 +125,24 @@ impl Output {
             Some(names) => names.split('+').map(parse_reference).collect::<Result<Vec<_>, _>>()?,
             None => tags.to_vec(),
         };
+        let files = Files {
+            split: get("platform-split").map(|v| v == "true"),
+            prefix: get("attestation-prefix").unwrap_or_default().to_owned(),
+        };
         match get("type") {
             Some("local") => match dest {
                 Some("-") | None => Err(Failure::user("--output type=local needs dest=DIRECTORY")),
-                Some(dir) => Ok(Self::Local(cx.env.cwd.join(dir))),
+                Some(dir) => Ok(Self::Local(cx.env.cwd.join(dir), files)),
             },
-            Some("tar") => Ok(Self::Tar(Sink::new(cx, dest, "tar")?)),
+            Some("tar") => Ok(Self::Tar(Sink::new(cx, dest, "tar")?, files)),
             Some("docker") if dest.is_none() => Ok(Self::Image { names, push: false }),
             Some("oci" | "docker") if get("tar") == Some("false") => match dest {
                 Some(dir) => Ok(Self::Layout { names, to: cx.env.cwd.join(dir) }),
                 None => Err(Failure::user(format!("--output {text} needs dest=DIRECTORY"))),
             },
-            Some(kind @ ("oci" | "docker")) => Ok(Self::Archive { names, to: Sink::new(cx, dest, kind)? }),
+            Some(kind @ ("oci" | "docker")) => {
+                Ok(Self::Archive { names, to: Sink::new(cx, dest, kind)?, docker: kind == "docker" })
+            }
             Some("image") => Ok(Self::Image { names, push: yes("push") }),
             Some("registry") => Ok(Self::Image { names, push: true }),
             Some("cacheonly") => Ok(Self::Cache),
@@ -134,6 +152,14 @@ impl Output {
                 Err(Failure::user(format!("--output {text}: it has no type"))
                     .hint("write type=TYPE,dest=PATH"))
             }
+        }
+    }
+
+    /// The names that the image gets by it.
+    pub(crate) fn names(&self) -> &[Reference] {
+        match self {
+            Self::Image { names, .. } | Self::Archive { names, .. } | Self::Layout { names, .. } => names,
+            _ => &[],
         }
     }
 
@@ -148,60 +174,96 @@ impl Output {
     }
 }
 
-/// Brings what was built to one place.
-pub(crate) fn deliver(cx: &Context, store: &Store, built: &Built, output: &Output) -> Result<(), Failure> {
+/// Brings what was built to one place; what a registry has of it then, if it was sent to one.
+pub(crate) fn deliver(
+    cx: &Context,
+    store: &Store,
+    built: &Assembly,
+    output: &Output,
+) -> Result<Option<Descriptor>, Failure> {
     match output {
-        Output::Cache => Ok(()),
-        Output::Image { names, push } => {
-            for name in names {
-                store.tag(&built.image, name)?;
+        Output::Cache => {}
+        Output::Image { names, push } if *push => return push_all(cx, store, names),
+        // It has its names already.
+        Output::Image { .. } => {}
+        Output::Local(to, files) => {
+            for tree in trees(store, built, files)? {
+                let to = tree.directory.as_ref().map_or(to.clone(), |d| to.join(d));
+                export_directory(&tree.lowers, &to)?;
+                for (name, text) in &tree.more {
+                    let path = to.join(name);
+                    let written = std::fs::write(&path, text)
+                        .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)));
+                    written.map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))?;
+                }
             }
-            if *push { push_all(cx, store, names) } else { Ok(()) }
         }
-        Output::Local(to) => Ok(export_directory(&layers(store, built)?, to)?),
-        Output::Tar(sink) => {
-            let layers = layers(store, built)?;
-            sink.write(|out| Ok(export_tar(&layers, out)?))
+        Output::Tar(sink, files) => {
+            let trees = trees(store, built, files)?;
+            sink.write(|out| Ok(export_tar(&trees, out)?))?;
         }
-        Output::Archive { names, to } => {
+        Output::Archive { names, to, docker } => {
             let image = image(store, built)?;
-            to.write(|out| Ok(store.save_as(&[(image, names.clone())], out)?))
+            if built.builds.len() > 1 && *docker {
+                let message = "--output type=docker can't hold several platforms";
+                return Err(Failure::user(message).hint("write type=oci"));
+            }
+            let what = built.to_save(image);
+            let descriptor = described(store, &what)?;
+            to.write(|out| Ok(store.save_as(&[(what, names.clone())], out)?))?;
+            return Ok(Some(descriptor));
         }
-        Output::Layout { names, to } => layout(store, image(store, built)?, names, to),
-    }
-}
-
-fn image(store: &Store, built: &Built) -> Result<rcompose_image::Image, Failure> {
-    let gone = || Failure::user(format!("the image {} was removed while it was written", built.image));
-    store.find(&built.image.to_string())?.ok_or_else(gone)
-}
-
-/// Unpacked layers, top first.
-fn layers(store: &Store, built: &Built) -> Result<Vec<PathBuf>, Failure> {
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for layer in built.config.rootfs.diff_ids.iter().rev() {
-        let path = store
-            .layer_path(&LayerId(*layer))
-            .ok_or_else(|| Failure::user(format!("the layer {layer} was removed while it was written")))?;
-        if !paths.contains(&path) {
-            paths.push(path);
+        Output::Layout { names, to } => {
+            let what = built.to_save(image(store, built)?);
+            let descriptor = described(store, &what)?;
+            layout(store, what, names, to)?;
+            return Ok(Some(descriptor));
         }
     }
-    Ok(paths)
+    Ok(None)
+}
+
+fn image(store: &Store, built: &Assembly) -> Result<rcompose_image::Image, Failure> {
+    let id = built.first().image;
+    let gone = || Failure::user(format!("the image {id} was removed while it was written"));
+    store.find(&id.to_string())?.ok_or_else(gone)
+}
+
+fn described(store: &Store, what: &ToSave) -> Result<Descriptor, Failure> {
+    let (digest, size, media_type) = store.describe(what)?;
+    Ok(Descriptor { digest, size, media_type })
+}
+
+/// The files of each platform, with what is attested of them.
+fn trees(store: &Store, built: &Assembly, files: &Files) -> Result<Vec<Tree>, Failure> {
+    let split = files.split.unwrap_or(built.builds.len() > 1);
+    if !split && built.builds.len() > 1 {
+        return Err(Failure::unsupported("the files of several platforms can't go into one directory")
+            .hint("leave platform-split=false out"));
+    }
+    let mut out = Vec::new();
+    for (n, one) in built.builds.iter().enumerate() {
+        let lowers = layers(store, one)?;
+        let attestations = built.files(n);
+        let subjects = match attestations.is_empty() {
+            true => Vec::new(),
+            false => file_digests(&lowers)?,
+        };
+        let text = |a| format!("{:#}", statement(a, &subjects)).into_bytes();
+        let more = attestations.into_iter().map(|(name, a)| (format!("{}{name}", files.prefix), text(a)));
+        let directory = split.then(|| built.platform(n).to_string().replace('/', "_"));
+        out.push(Tree { directory, more: more.collect(), lowers });
+    }
+    Ok(out)
 }
 
 /// Writes an image as an OCI layout.
-fn layout(
-    store: &Store,
-    image: rcompose_image::Image,
-    names: &[Reference],
-    to: &Path,
-) -> Result<(), Failure> {
+fn layout(store: &Store, what: ToSave, names: &[Reference], to: &Path) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::io(format_args!("write {}", to.display()), &e);
     std::fs::create_dir_all(to).map_err(failed)?;
     let (read, write) = io::pipe().map_err(failed)?;
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| store.save_as(&[(image, names.to_vec())], &mut BufWriter::new(write)));
+        let writer = scope.spawn(|| store.save_as(&[(what, names.to_vec())], &mut BufWriter::new(write)));
         let unpacked = tar::Archive::new(read).unpack(to);
         let written = writer.join().unwrap_or_else(|_| {
             Err(rcompose_image::ImageError::NotFound("the image, whose writing broke off".to_owned()))
@@ -210,11 +272,16 @@ fn layout(
     })
 }
 
-fn push_all(cx: &Context, store: &Store, names: &[Reference]) -> Result<(), Failure> {
+fn push_all(cx: &Context, store: &Store, names: &[Reference]) -> Result<Option<Descriptor>, Failure> {
     if names.is_empty() {
         return Err(Failure::user("nothing to push: the image has no name").hint("give one by --tag"));
     }
     let one = |name: &Reference| ToPush { reference: name.clone(), service: None };
     let all: Vec<ToPush> = names.iter().map(one).collect();
-    together(push_each(cx, store, &all, cx.out.progress == ProgressMode::Quiet)).map(drop)
+    let pushed = together(push_each(cx, store, &all, cx.out.progress == ProgressMode::Quiet))?;
+    Ok(pushed.into_iter().next().map(|Pushed { digest, media_type, size }| Descriptor {
+        digest,
+        media_type,
+        size,
+    }))
 }

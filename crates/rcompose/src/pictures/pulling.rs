@@ -92,11 +92,22 @@ pub(crate) fn push_each(
     images: &[ToPush],
     quiet: bool,
 ) -> Vec<Result<Pushed, Failure>> {
+    push_each_for(cx, store, images, None, quiet)
+}
+
+/// As [`push_each`], only the images of one platform.
+pub(crate) fn push_each_for(
+    cx: &Context,
+    store: &Store,
+    images: &[ToPush],
+    platform: Option<&Platform>,
+    quiet: bool,
+) -> Vec<Result<Pushed, Failure>> {
     let subjects: Vec<String> = images.iter().map(|w| format!("Image {}", w.reference)).collect();
     let words = Words { title: "push", doing: "Pushing", did: "Pushed" };
     transfer(cx, words, &subjects, quiet, |i, tell| {
         let ToPush { reference, service } = &images[i];
-        send(cx, store, reference, tell).map_err(|f| match service {
+        send(cx, store, reference, platform, tell).map_err(|f| match service {
             Some(s) => at_image(f.context(format!("service \"{}\"", s.name)), s),
             None => f,
         })

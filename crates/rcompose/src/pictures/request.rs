@@ -13,7 +13,7 @@ use super::pulling::{parse_reference, platform};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// The requests, one for each platform; the first one gets the names.
+/// The requests, one for each platform, with the same names.
 pub(super) fn service_requests(
     cx: &Context,
     store: &Store,
@@ -94,15 +94,8 @@ pub(super) fn service_requests(
         source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()
     };
-    Ok(platforms(build, service)?
-        .into_iter()
-        .enumerate()
-        .map(|(n, platform)| BuildRequest {
-            platform,
-            tags: if n == 0 { request.tags.clone() } else { Vec::new() },
-            ..request.clone()
-        })
-        .collect())
+    let one = |platform| BuildRequest { platform, ..request.clone() };
+    Ok(platforms(build, service)?.into_iter().map(one).collect())
 }
 
 /// The image's labels, docker compose's among them.
@@ -132,17 +125,17 @@ pub(crate) fn context_place(
     Ok(inputs.context(cx, place)?.display().to_string())
 }
 
-/// The service's own platform, or the machine's, comes first if it is among them.
+/// Those of the build in their order, else the service's own.
 fn platforms(build: &Build, service: &Service) -> Result<Vec<Option<Platform>>, Failure> {
     let own = service.platform.as_ref().map(platform).transpose()?;
-    let mut all = build.platforms.iter().map(platform).collect::<Result<Vec<_>, _>>()?;
-    let first = own.clone().unwrap_or_else(Platform::host);
-    match all.iter().position(|p| first.accepts(p)) {
-        Some(n) => all[..=n].rotate_right(1),
-        None if all.is_empty() => return Ok(vec![own]),
-        None => {}
+    let mut all: Vec<Option<Platform>> = Vec::new();
+    for platform in &build.platforms {
+        let platform = Some(super::pulling::platform(platform)?);
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
     }
-    Ok(all.into_iter().map(Some).collect())
+    Ok(if all.is_empty() { vec![own] } else { all })
 }
 
 /// `build.network`, `--network`.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
 
-use rcompose_image::{ImageError, Platform, Store};
+use rcompose_image::{ImageError, Store};
 
 use super::{find_for, platform};
 use crate::args::{ImageLoadArgs, ImageSaveArgs};
@@ -22,7 +22,7 @@ pub(super) fn open(cx: &Context, file: &str) -> Result<Box<dyn Read + Send>, Fai
 }
 
 pub(super) fn load(cx: &Context, store: &Store, args: &ImageLoadArgs) -> Result<(), Failure> {
-    let platform = platform(args.platform.as_deref())?.unwrap_or_else(Platform::host);
+    let platform = platform(args.platform.as_deref())?;
     let source = match &args.input {
         Some(path) => open(cx, &path.to_string_lossy())?,
         None if io::stdin().is_terminal() => {
@@ -32,7 +32,7 @@ pub(super) fn load(cx: &Context, store: &Store, args: &ImageLoadArgs) -> Result<
         None => open(cx, "-")?,
     };
     let mut text = String::new();
-    for loaded in store.load(source, &platform)? {
+    for loaded in store.load(source, platform.as_ref())? {
         match loaded.refs.is_empty() {
             true => text.push_str(&format!("Loaded image ID: {}\n", loaded.image.id)),
             false => text.extend(loaded.refs.iter().map(|n| format!("Loaded image: {n}\n"))),
@@ -46,7 +46,7 @@ pub(super) fn save(cx: &Context, store: &Store, args: &ImageSaveArgs) -> Result<
     for image in &args.images {
         find_for(store, image, platform.as_ref())?;
     }
-    to_output(cx, args.output.as_deref(), "an image", |out| store.save(&args.images, out))
+    to_output(cx, args.output.as_deref(), "an image", |out| store.save(&args.images, platform.as_ref(), out))
 }
 
 /// Writes to a file or, without one, to standard output. A file appears when it is whole; what a failure leaves is

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 
 use rcompose_build::{BuildRequest, DockerfileSource};
 use rcompose_image::{Platform, Reference, Store};
-use serde_json::json;
 
 use crate::args::ImageBuildArgs;
 use crate::commands::build::pairs;
 use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
-    BuildWanted, Caches, Delivery, Inputs, build_and_deliver, build_network, check_request, context_place,
-    is_archive, parse_reference, secret as build_secret,
+    Annotations, Attests, BuildWanted, Caches, Delivery, Inputs, Said, build_and_deliver, build_network,
+    check_request, context_place, is_archive, metadata, parse_reference, secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -30,47 +29,42 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         _ => {}
     }
     let cx = &cx;
-    for (flag, value) in [("provenance", &args.provenance), ("sbom", &args.sbom)] {
-        unattested(cx, flag, value.as_deref());
-    }
-    let request = request(cx, store, args, &mut inputs)?;
+    let requests = requests(cx, store, args, &mut inputs)?;
+    let request = &requests[0];
     if args.check {
-        let (text, found) = check_request(cx, store, &request)?;
+        let (text, found) = check_request(cx, store, request)?;
         print(&text)?;
         return if found { Err(Failure::silent(1)) } else { Ok(()) };
     }
     let caches = Caches::parse(cx, &args.cache_from, &args.cache_to)?;
-    let wanted = BuildWanted { outputs: outputs(cx, args, &request.tags)?, quiet: args.quiet, raw, caches };
-    let built = build_and_deliver(cx, store, &request, &wanted)?;
+    let said = Said {
+        attests: Attests::parse(cx, &args.attest, args.provenance.as_deref(), args.sbom.as_deref())?,
+        annotations: Annotations::parse(&args.annotation)?,
+        source: inputs.source(&args.context.to_string_lossy()),
+    };
+    let outputs = outputs(cx, args, &request.tags)?;
+    let wanted = BuildWanted { outputs, quiet: args.quiet, raw, caches, said };
+    let (built, descriptor) = build_and_deliver(cx, store, &requests, &wanted)?;
+    // Of several platforms, the index is what was built.
+    let id = match (built.builds.as_slice(), &descriptor) {
+        ([_, _, ..], Some(descriptor)) => descriptor.digest,
+        _ => built.first().image,
+    };
     let write = |path: &PathBuf, text: String| {
         let path = cx.env.cwd.join(path);
         std::fs::write(&path, text).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
     };
     if let Some(path) = &args.iidfile {
-        write(path, built.image.to_string())?;
+        write(path, id.to_string())?;
     }
     if let Some(path) = &args.metadata_file {
-        let mut metadata = json!({
-            "containerimage.config.digest": built.image,
-            "containerimage.digest": built.image,
-        });
-        if !request.tags.is_empty() {
-            let names: Vec<String> = request.tags.iter().map(Reference::canonical).collect();
-            metadata["image.name"] = json!(names.join(","));
-        }
-        write(path, format!("{metadata:#}"))?;
+        let names = &built.index.subjects;
+        write(path, format!("{:#}", metadata(cx, &built, descriptor.as_ref(), names)))?;
     }
     if args.quiet {
-        print(&format!("{}\n", built.image))?;
+        print(&format!("{id}\n"))?;
     }
     Ok(())
-}
-
-/// Says that an attestation isn't made.
-pub(crate) fn unattested(cx: &Context, flag: &str, value: Option<&str>) {
-    if value.is_some_and(|v| !matches!(v, "false" | "0" | "")) {
-        cx.warn(&format!("--{flag} is ignored: no attestation is made"));
-    }
 }
 
 /// Where the result goes: into the store, unless something else is said.
@@ -85,12 +79,13 @@ fn outputs(cx: &Context, args: &ImageBuildArgs, tags: &[Reference]) -> Result<Ve
     Ok(all)
 }
 
-fn request(
+/// One for each platform.
+fn requests(
     cx: &Context,
     store: &Store,
     args: &ImageBuildArgs,
     inputs: &mut Inputs,
-) -> Result<BuildRequest, Failure> {
+) -> Result<Vec<BuildRequest>, Failure> {
     let (context, dockerfile) = context(cx, args, inputs)?;
     let mut build_args = pairs(&args.build_arg);
     for (name, value) in &mut build_args {
@@ -110,18 +105,18 @@ fn request(
     for (id, path) in pairs(&args.ssh) {
         ssh.insert(id.clone(), inputs.agent(cx, &id, path.as_deref())?);
     }
-    let platform = match args.platform.as_slice() {
-        [] => cx.env.get("DOCKER_DEFAULT_PLATFORM"),
-        [one] => Some(one.as_str()),
-        _ => {
-            return Err(
-                Failure::unsupported("several platforms can't be built at once").hint("build one by one")
-            );
+    let default = cx.env.get("DOCKER_DEFAULT_PLATFORM").map(str::to_owned);
+    let mut platforms: Vec<Option<Platform>> = Vec::new();
+    for text in args.platform.iter().chain(default.iter().filter(|_| args.platform.is_empty())) {
+        let platform = text.parse::<Platform>().map_err(|e| Failure::user(e.to_string()))?;
+        if !platforms.contains(&Some(platform.clone())) {
+            platforms.push(Some(platform));
         }
-    };
-    let platform =
-        platform.map(|p| p.parse::<Platform>().map_err(|e| Failure::user(e.to_string()))).transpose()?;
-    Ok(BuildRequest {
+    }
+    if platforms.is_empty() {
+        platforms.push(None);
+    }
+    let request = BuildRequest {
         context,
         dockerfile,
         target: args.target.clone(),
@@ -139,12 +134,13 @@ fn request(
         secrets: args.secret.iter().map(|s| build_secret(cx, s)).collect::<Result<_, _>>()?,
         ssh,
         allow: args.allow.iter().cloned().collect(),
-        platform,
         debug_shell: args.debug_shell,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()
-    })
+    };
+    let one = |platform| BuildRequest { platform, ..request.clone() };
+    Ok(platforms.into_iter().map(one).collect())
 }
 
 /// The context's directory, and the Dockerfile.

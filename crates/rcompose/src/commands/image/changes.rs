@@ -5,7 +5,7 @@ use rcompose_image::{Image, ImageConfig, Store};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::pictures::{build_request, forget};
+use crate::pictures::build_request;
 
 /// What `--change` may be (docker image import), and what else changes only the configuration.
 const CHANGES: [&str; 12] = [
@@ -52,9 +52,6 @@ pub(crate) fn change(
         ..BuildRequest::default()
     };
     let built = build_request(cx, store, &request)?;
-    if built.image != image.id {
-        forget(store, &built.image)?;
-    }
     let mut config = image.config.clone();
     config.config = built.config.config;
     Ok(config)

@@ -41,7 +41,9 @@ pub(super) fn images(cx: &Context, store: &Store, args: &ImageLsArgs) -> Result<
         return Err(Failure::user(format!("{flag} is not yet supported with --tree")));
     }
     let untagged = args.all || filters.dangling == Some(true);
-    let shown = |image: &&Image| filters.accepts(image) && (untagged || !image.refs.is_empty());
+    // What is only part of a name is shown with it.
+    let shown =
+        |image: &&Image| filters.accepts(image) && (untagged || !image.refs.is_empty()) && !image.is_part();
     if other.is_none() {
         return tree(cx, store, &filters, args.tree, &shown);
     }
@@ -97,18 +99,51 @@ fn tree(
         if accepted.is_empty() {
             continue;
         }
-        let (names, about) = (tags(&accepted), details(image)?);
-        if expanded {
-            let children = vec![(image.config.platform().to_string(), about.clone())];
-            entries.push(Entry { names, details: about, children });
-        } else if names.is_empty() {
-            entries.push(Entry { names, details: about, children: Vec::new() });
-        } else {
-            let entry = |n| Entry { names: vec![n], details: about.clone(), children: Vec::new() };
-            entries.extend(names.into_iter().map(entry));
+        for (images, names) in alike(store, image, tags(&accepted))? {
+            let mut children = Vec::new();
+            for image in &images {
+                children.push((image.config.platform().to_string(), details(image)?));
+            }
+            // All platforms of a name together.
+            let mut about = children[0].1.clone();
+            for (_, more) in &children[1..] {
+                about.usage += more.usage;
+                about.content += more.content;
+                about.used |= more.used;
+            }
+            if expanded {
+                entries.push(Entry { names, details: about, children });
+            } else if names.is_empty() {
+                entries.push(Entry { names, details: about, children: Vec::new() });
+            } else {
+                let entry = |n| Entry { names: vec![n], details: about.clone(), children: Vec::new() };
+                entries.extend(names.into_iter().map(entry));
+            }
         }
     }
     Ok(render(entries, &cx.out))
+}
+
+/// Images with the names that stand for all of them.
+type Group = (Vec<Image>, Vec<String>);
+
+/// An image's names by what they stand for: the images of several platforms, or this one alone.
+fn alike(store: &Store, image: &Image, names: Vec<String>) -> Result<Vec<Group>, Failure> {
+    let mut all: Vec<Group> = Vec::new();
+    for name in names {
+        let images = store.find_all(&name)?;
+        let same = |known: &[Image]| known.iter().map(|i| i.id).eq(images.iter().map(|i| i.id));
+        match all.iter_mut().find(|(known, _)| same(known)) {
+            Some((_, names)) => names.push(name),
+            // It may have been removed a moment ago.
+            None if images.is_empty() => {}
+            None => all.push((images, vec![name])),
+        }
+    }
+    if all.is_empty() {
+        all.push((vec![image.clone()], Vec::new()));
+    }
+    Ok(all)
 }
 
 /// Names with tags, sorted.

@@ -34,7 +34,8 @@ pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
         ImageVerb::Load(args) => archive::load(cx, &store, &args)?,
         ImageVerb::Save(args) => archive::save(cx, &store, &args)?,
         ImageVerb::Tag { source, target } => {
-            store.tag(&find(&store, &source)?.id, &parse_reference(&target)?)?;
+            find(&store, &source)?;
+            store.tag_as(&source, &parse_reference(&target)?)?;
         }
         ImageVerb::Pull(args) => transfer::pull(cx, &store, &args)?,
         ImageVerb::Push(args) => transfer::push(cx, &store, &args)?,
@@ -52,13 +53,11 @@ fn find(store: &Store, text: &str) -> Result<Image, Failure> {
 /// An image by name or id that is for a platform, if one is asked for.
 fn find_for(store: &Store, text: &str, platform: Option<&Platform>) -> Result<Image, Failure> {
     let image = find(store, text)?;
-    match platform.filter(|p| !p.accepts(&image.config.platform())) {
-        Some(wanted) => {
-            let is = image.config.platform();
-            Err(Failure::user(format!("image {text} is for {is}, not for {wanted}")))
-        }
-        None => Ok(image),
-    }
+    let Some(wanted) = platform else { return Ok(image) };
+    let all = store.find_all(text)?;
+    let is: Vec<String> = all.iter().map(|i| i.config.platform().to_string()).collect();
+    let found = all.into_iter().find(|i| wanted.accepts(&i.config.platform()));
+    found.ok_or_else(|| Failure::user(format!("image {text} is for {}, not for {wanted}", is.join(", "))))
 }
 
 fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 
-use rcompose_image::{Digest, ImageError, Pruned, RemoveOptions, Removed, Store};
+use rcompose_image::{Digest, ImageError, Platform, Pruned, RemoveOptions, Removed, Store};
 use rcompose_plan::{ContainerStatus, MountSource};
 
 use super::{Filters, find_for, platform};
@@ -78,7 +78,7 @@ fn note(map: &mut BTreeMap<String, (String, bool)>, key: String, user: &(String,
 
 fn removed_lines(removed: &Removed, untagged: &str, deleted: &str) -> String {
     let names = removed.untagged.iter().map(|n| format!("{untagged}: {n}\n"));
-    names.chain(removed.deleted.map(|id| format!("{deleted}: {id}\n"))).collect()
+    names.chain(removed.deleted.iter().map(|id| format!("{deleted}: {id}\n"))).collect()
 }
 
 /// Removes what can be removed; the failures come together at the end.
@@ -90,7 +90,7 @@ pub(super) fn remove(cx: &Context, store: &Store, args: &ImageRmArgs) -> Result<
     let mut failed: Option<Failure> = None;
     for text in &args.images {
         let failure = match find_for(store, text, platform.as_ref()) {
-            Ok(image) => match store.remove(text, &options) {
+            Ok(image) => match gone(store, text, platform.as_ref(), &options) {
                 Ok(removed) => {
                     print(&removed_lines(&removed, "Untagged", "Deleted"))?;
                     continue;
@@ -110,6 +110,19 @@ pub(super) fn remove(cx: &Context, store: &Store, args: &ImageRmArgs) -> Result<
         });
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Of an index, only one platform's image if one is asked for.
+fn gone(
+    store: &Store,
+    text: &str,
+    platform: Option<&Platform>,
+    options: &RemoveOptions<'_>,
+) -> Result<Removed, ImageError> {
+    match platform {
+        Some(platform) => store.remove_platform(text, platform, options),
+        None => store.remove(text, options),
+    }
 }
 
 /// In docker's words, with the container that needs it.

@@ -2,11 +2,11 @@
 
 use rcompose_image::{Reference, Store};
 
-use super::platform;
+use super::{find_for, platform};
 use crate::args::{ImagePullArgs, ImagePushArgs};
 use crate::context::{Context, print};
 use crate::failure::Failure;
-use crate::pictures::{ToPush, Wanted, parse_reference, pull_all, push_each, tags};
+use crate::pictures::{ToPush, Wanted, parse_reference, pull_all, push_each_for, tags};
 
 pub(super) fn pull(cx: &Context, store: &Store, args: &ImagePullArgs) -> Result<(), Failure> {
     let first = parse_reference(&args.image)?;
@@ -63,16 +63,12 @@ pub(super) fn push(cx: &Context, store: &Store, args: &ImagePushArgs) -> Result<
         references.sort();
     }
     for reference in &references {
-        let image = store.get(reference)?;
         let missing = || {
             Failure::user(format!("an image does not exist locally with the tag: {}", first.familiar_name()))
                 .hint("`rcompose image ls` shows the names; `rcompose image tag` gives one more")
         };
-        let image = image.ok_or_else(missing)?;
-        if let Some(wanted) = platform.as_ref().filter(|p| !p.accepts(&image.config.platform())) {
-            let is = image.config.platform();
-            return Err(Failure::user(format!("image {reference} is for {is}, not for {wanted}")));
-        }
+        store.get(reference)?.ok_or_else(missing)?;
+        find_for(store, &reference.to_string(), platform.as_ref())?;
     }
     if references.is_empty() {
         return Err(Failure::user(format!("no tags of {} are here", first.familiar_name())));
@@ -84,7 +80,9 @@ pub(super) fn push(cx: &Context, store: &Store, args: &ImagePushArgs) -> Result<
         print(&format!("The push refers to repository [{repository}]\n"))?;
     }
     let mut failed: Option<Failure> = None;
-    for (reference, result) in references.iter().zip(push_each(cx, store, &images, args.quiet)) {
+    for (reference, result) in
+        references.iter().zip(push_each_for(cx, store, &images, platform.as_ref(), args.quiet))
+    {
         match result {
             Ok(_) if args.quiet => print(&format!("{}\n", reference.canonical()))?,
             Ok(pushed) => {

@@ -1,0 +1,221 @@
+//! What builds for one or several platforms are together: an image or an index, with what is attested of it.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rcompose_build::{BuildError, BuildRequest, Built, ContextSource, Invocation, Provenance, SbomSubject};
+use rcompose_image::{
+    Attestation, Digest, Hold, Image, Index, Indexed, LayerId, Member, Platform, Reference, Store, ToSave,
+    image_purl, rfc3339,
+};
+use rcompose_machine::ProcessStepRunner;
+use serde_json::Value;
+
+use super::adapters::{Bases, Layers, Runner};
+use super::annotations::Annotations;
+use super::attests::Attests;
+use super::cached::bound;
+use super::caches::Caches;
+use super::output::{BuildOutput, Output};
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// What is said of a build besides its result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) attests: Attests,
+    pub(crate) annotations: Annotations,
+    /// Where the context came from, if not from this machine.
+    pub(crate) source: Option<ContextSource>,
+}
+
+/// The result of builds.
+pub(crate) struct Assembly {
+    /// One for each platform.
+    pub(crate) builds: Vec<Built>,
+    /// All of them, as it is kept.
+    pub(crate) index: Index,
+    /// The provenance as `--metadata-file` has it, for each platform.
+    pub(crate) summaries: Vec<Value>,
+    /// Which build it was.
+    pub(crate) invocation: String,
+    pub(crate) attests: Attests,
+    /// Until it is dropped, nobody removes the layers.
+    _hold: Hold,
+}
+
+impl Assembly {
+    /// The first image, and its id.
+    pub(crate) fn first(&self) -> &Built {
+        &self.builds[0]
+    }
+
+    /// Keeps the result in the store, under these names.
+    pub(crate) fn keep(&self, store: &Store, names: &[Reference]) -> Result<Indexed, Failure> {
+        let configs: Vec<_> = self.builds.iter().map(|b| b.config.clone()).collect();
+        Ok(store.put_index(&self.index, &configs, names)?)
+    }
+
+    /// Puts the images into the store for a while, without any name.
+    pub(crate) fn lay_down(&self, store: &Store) -> Result<(), Failure> {
+        for built in &self.builds {
+            let layers: Vec<LayerId> = built.config.rootfs.diff_ids.iter().copied().map(LayerId).collect();
+            store.put_image(&built.config, &layers, &[])?;
+        }
+        Ok(())
+    }
+
+    /// The result as an archive has it. Of one platform, what nobody asked for is left out.
+    pub(crate) fn to_save(&self, image: Image) -> ToSave {
+        let mut index = self.index.clone();
+        if self.attests.inline_only && index.members.len() == 1 {
+            index.members[0].attestations.retain(|a| !is_provenance(a));
+            index.flat = index.members[0].attestations.is_empty();
+        }
+        match index.is_plain() {
+            true => ToSave::Image(Box::new(image)),
+            false => ToSave::Index(Box::new(index)),
+        }
+    }
+
+    /// The attestations of a platform as files beside the image's.
+    pub(crate) fn files(&self, n: usize) -> Vec<(String, &Attestation)> {
+        let all = self.index.members[n].attestations.iter();
+        let shown = all.filter(|a| !(self.attests.inline_only && is_provenance(a)));
+        let name = |a: &Attestation| match is_provenance(a) {
+            true => self.attests.filename.clone().unwrap_or_else(|| "provenance.json".to_owned()),
+            false => "sbom.spdx.json".to_owned(),
+        };
+        shown.map(|a| (name(a), a)).collect()
+    }
+
+    /// For which platform a build is.
+    pub(crate) fn platform(&self, n: usize) -> &Platform {
+        &self.index.members[n].platform
+    }
+}
+
+fn is_provenance(attestation: &Attestation) -> bool {
+    attestation.predicate_type.starts_with("https://slsa.dev/provenance/")
+}
+
+/// Builds all requests, which differ by their platforms alone. `names` are those that attestations speak of.
+pub(super) fn assemble(
+    cx: &Context,
+    store: &Store,
+    requests: &[BuildRequest],
+    (names, caches, said): (&[Reference], &Caches, &Said),
+    (output, label): (&Output, &dyn Fn(&BuildRequest) -> String),
+) -> Result<Assembly, Failure> {
+    let mut layers = Layers::new(cx, store)?;
+    let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
+    let started = SystemTime::now();
+    let mut builds: Vec<Built> = Vec::new();
+    for request in requests {
+        let events = BuildOutput { all: output, label: label(request) };
+        let request = BuildRequest { inline_cache: caches.inline(), ..request.clone() };
+        layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), &events);
+        // One after the other: what they have in common is done once.
+        let built = rcompose_build::build(&layers, &request, &runner, &Bases { cx, store }, &events);
+        let built = built.map_err(|e| from_here(&cx.env.cwd, e))?;
+        super::caches::write(cx, store, &caches.to, &built, &events)?;
+        builds.push(built);
+    }
+    if builds.iter().any(|b| b.ran_steps > 0) {
+        bound(cx, store)?;
+    }
+    let epoch = requests[0].source_date_epoch.map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+    let invocation = Invocation {
+        id: match epoch {
+            // The same build is the same then.
+            Some(_) => word(&builds.iter().flat_map(|b| b.image.hex().into_bytes()).collect::<Vec<_>>()),
+            None => random()?,
+        },
+        started: epoch.unwrap_or(started),
+        finished: epoch.unwrap_or_else(SystemTime::now),
+    };
+    let mut index = Index { subjects: names.to_vec(), ..Index::default() };
+    let mut summaries = Vec::new();
+    for (request, built) in requests.iter().zip(&builds) {
+        let platform = request.platform.clone().unwrap_or_else(|| built.config.platform());
+        let mut member = Member::new(platform, built.image);
+        let provenance = Provenance {
+            request,
+            facts: &built.facts,
+            source: said.source.as_ref(),
+            invocation: &invocation,
+        };
+        if said.attests.sbom {
+            let about = (&member, names, invocation.finished);
+            let sbom = sbom(cx, store, built, about)?;
+            member.attestations.push(sbom);
+        }
+        member.attestations.extend(said.attests.provenance.as_ref().map(|o| provenance.attestation(o)));
+        summaries.push(provenance.summary());
+        index.members.push(member);
+    }
+    index.flat = builds.len() == 1 && index.members[0].attestations.is_empty();
+    said.annotations.apply(&mut index)?;
+    let attests = said.attests.clone();
+    Ok(Assembly { builds, index, summaries, invocation: invocation.id, attests, _hold: layers.into_hold() })
+}
+
+/// Unpacked layers, top first.
+pub(super) fn layers(store: &Store, built: &Built) -> Result<Vec<std::path::PathBuf>, Failure> {
+    let mut paths = Vec::new();
+    for layer in built.config.rootfs.diff_ids.iter().rev() {
+        let path = store
+            .layer_path(&LayerId(*layer))
+            .ok_or_else(|| Failure::user(format!("the layer {layer} was removed while it was written")))?;
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+fn sbom(
+    cx: &Context,
+    store: &Store,
+    built: &Built,
+    (member, names, at): (&Member, &[Reference], SystemTime),
+) -> Result<Attestation, Failure> {
+    let time = rfc3339(at);
+    let subject = SbomSubject {
+        name: names.first().map_or_else(|| built.image.to_string(), Reference::to_string),
+        id: built.image.hex(),
+        purl: names.first().map(|n| image_purl(n, Some(&member.platform))),
+        created: time.get(..19).map_or(time.clone(), |t| format!("{t}Z")),
+    };
+    let (attestation, warnings) = rcompose_build::sbom(&layers(store, built)?, &subject)?;
+    warnings.iter().for_each(|w| cx.warn(w));
+    Ok(attestation)
+}
+
+/// Names the Dockerfile as a person in this directory would.
+fn from_here(cwd: &Path, mut e: BuildError) -> BuildError {
+    if let Ok(file) = Path::new(&e.file).strip_prefix(cwd) {
+        e.file = file.display().to_string();
+    }
+    e.more.iter_mut().for_each(|m| {
+        if let Ok(file) = Path::new(&m.file).strip_prefix(cwd) {
+            m.file = file.display().to_string();
+        }
+    });
+    e
+}
+
+fn random() -> Result<String, Failure> {
+    let mut bytes = [0u8; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Failure::io("get random numbers", &std::io::Error::from(e)))?;
+    Ok(word(&bytes))
+}
+
+/// A word of BuildKit's kind.
+fn word(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let hex = Digest::of(bytes).hex();
+    let pair = |n: usize| usize::from(u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap_or_default());
+    (0..25).map(|n| char::from(LETTERS[pair(n) % 36])).collect()
+}
