@@ -173,14 +173,15 @@ mod tests {
             eprintln!("skipped: needs root");
             return;
         }
-        // Mounts are the thread's own.
-        std::thread::spawn(|| {
+        let dir = tempfile::Builder::new().prefix("a,b:").tempdir().unwrap();
+        let base = dir.path().to_owned();
+        // Mounts are the thread's own, and gone with it.
+        std::thread::spawn(move || {
             sys!(SYS_unshare, libc::CLONE_NEWNS).unwrap();
             let private = libc::MS_REC | libc::MS_PRIVATE;
             sys!(SYS_mount, c"none".as_ptr(), c"/".as_ptr(), 0, private, 0).unwrap();
-            let dir = tempfile::Builder::new().prefix("a,b:").tempdir().unwrap();
             let make = |name: String| {
-                let path = dir.path().join(name);
+                let path = base.join(name);
                 std::fs::create_dir(&path).unwrap();
                 path
             };
@@ -222,5 +223,6 @@ mod tests {
         })
         .join()
         .unwrap();
+        dir.close().unwrap();
     }
 }

@@ -91,11 +91,10 @@ fn initial(dir: &Path, kernel: &Path, bin: &Path, busybox: &Path) -> Result<Path
     let mut order: Vec<String> = Vec::new();
     for module in MODULES {
         let args = ["-d", utf8(kernel)?, "-S", &release, "--show-depends", module];
-        // One that the kernel has built in has no file.
-        for path in
-            ask("modprobe", &args).unwrap_or_default().lines().filter_map(|l| l.strip_prefix("insmod "))
-        {
-            let path = Path::new(path.trim());
+        // One that the kernel has built in has no file. Options may follow.
+        let listed = ask("modprobe", &args).unwrap_or_default();
+        let files = listed.lines().filter_map(|l| l.strip_prefix("insmod ")?.split_whitespace().next());
+        for path in files.map(Path::new) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if !order.contains(&name) {
                 fs::copy(path, root.join("modules").join(&name)).with_context(|| format!("copy {name}"))?;
