@@ -60,7 +60,7 @@ is "paused" paused "$(rcompose ps -a web --format '{{.State}}')"
 rcompose unpause web 2> /dev/null
 rcompose exec -T web kill 1
 tries=0
-until rcompose ps web --format '{{.Status}}' | grep -q healthy || [ $tries -gt 60 ]; do sleep 1; tries=$((tries + 1)); done
+until [ "$(rcompose logs --no-log-prefix web | grep -c up)" = 2 ] || [ $tries -gt 60 ]; do sleep 1; tries=$((tries + 1)); done
 is "comes back" kept "$(rcompose exec -T web ls /data)"
 is "run" 42 "$(rcompose run --rm -T --no-deps other sh -c 'echo 42')"
 rcompose --progress plain down -v -t 1
