@@ -55,3 +55,18 @@ pub(crate) fn build() -> Result<PathBuf> {
     say(&format!("{} ({:.1} MB)", binary.display(), meta.len() as f64 / 1e6));
     Ok(binary)
 }
+
+/// The debug binary, or the one that `RCOMPOSE_BIN` names: for comparisons, where speed doesn't matter.
+pub(crate) fn debug() -> Result<PathBuf> {
+    if let Some(bin) = std::env::var_os("RCOMPOSE_BIN") {
+        return Ok(bin.into());
+    }
+    let args = ["build", "--quiet", "--package", "rcompose"];
+    println!("$ cargo {}", args.join(" "));
+    let built =
+        Command::new(crate::sh::cargo()).args(args).current_dir(root()).status().context("run cargo")?;
+    if !built.success() {
+        bail!("the build failed");
+    }
+    Ok(cargo_target_dir().join("debug/rcompose"))
+}

@@ -14,7 +14,7 @@ use rcompose_e2e::{Dockerfile, Picture, Run, Tree, base_archive, differences};
 use serde_json::{Value, json};
 
 use crate::bases;
-use crate::sh::{cargo_target_dir, root};
+use crate::sh::cargo_target_dir;
 
 pub(crate) fn conformance(args: &[String]) -> Result<()> {
     if let [flag, rest @ ..] = args
@@ -87,7 +87,7 @@ impl Bench {
         let base = Picture::read(&archive)?.tree;
         let load = Run::new("docker").args(["load".as_ref(), "-i".as_ref(), archive.as_os_str()]).run()?;
         ensure!(load.code() == 0, "docker doesn't load the base image: {}", load.describe());
-        let rcompose = Run::new(binary()?).env("RCOMPOSE_ROOT", scratch.join("root"));
+        let rcompose = Run::new(crate::binary::debug()?).env("RCOMPOSE_ROOT", scratch.join("root"));
         let words = ["image".as_ref(), "load".as_ref(), "-i".as_ref(), archive.as_os_str()];
         let load = rcompose.clone().args(words).run()?;
         ensure!(load.code() == 0, "{}", load.describe());
@@ -122,19 +122,6 @@ fn random_ones(args: &[String]) -> Result<()> {
     println!("{alike} alike, {refused} of them refused by both; {differ} differ");
     ensure!(differ == 0, "rcompose and docker differ");
     Ok(())
-}
-
-/// Our debug binary, or `RCOMPOSE_BIN`.
-fn binary() -> Result<PathBuf> {
-    if let Some(bin) = std::env::var_os("RCOMPOSE_BIN") {
-        return Ok(bin.into());
-    }
-    let args = ["build", "--quiet", "--package", "rcompose"];
-    println!("$ cargo {}", args.join(" "));
-    let built =
-        Command::new(crate::sh::cargo()).args(args).current_dir(root()).status().context("run cargo")?;
-    ensure!(built.success(), "the build failed");
-    Ok(cargo_target_dir().join("debug/rcompose"))
 }
 
 /// docker's outcome.

@@ -9,16 +9,15 @@ mod sample;
 mod write;
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use self::answer::{Answer, Engine};
 use self::compare::Difference;
 use self::sample::Sample;
-use crate::sh::{cargo_target_dir, root};
+use crate::sh::cargo_target_dir;
 
 /// Runs at the same time.
 const WORKERS: usize = 3;
@@ -29,7 +28,7 @@ pub(crate) fn oracle(args: &[String]) -> Result<()> {
     ensure!(!dirs.iter().any(|d| d.to_string_lossy().starts_with('-')), "the only option is --write");
     let scratch = cargo_target_dir().join("oracle");
     let docker = Engine::docker(scratch.join("answers"))?;
-    let rcompose = Engine::rcompose(binary()?);
+    let rcompose = Engine::rcompose(crate::binary::debug()?);
     let samples = sample::all(&dirs, &scratch.join("samples"))?;
     ensure!(!samples.is_empty(), "there is no Compose file");
 
@@ -48,19 +47,6 @@ pub(crate) fn oracle(args: &[String]) -> Result<()> {
     let mut findings = findings.into_inner().unwrap_or_else(|e| e.into_inner());
     findings.sort_by_key(|(s, _)| &s.name);
     report(&findings)
-}
-
-/// Our debug binary, or `RCOMPOSE_BIN`.
-fn binary() -> Result<PathBuf> {
-    if let Some(bin) = std::env::var_os("RCOMPOSE_BIN") {
-        return Ok(bin.into());
-    }
-    let args = ["build", "--quiet", "--package", "rcompose"];
-    println!("$ cargo {}", args.join(" "));
-    let built =
-        Command::new(crate::sh::cargo()).args(args).current_dir(root()).status().context("run cargo")?;
-    ensure!(built.success(), "the build failed");
-    Ok(cargo_target_dir().join("debug/rcompose"))
 }
 
 /// Compares one sample, and writes its goldens.
