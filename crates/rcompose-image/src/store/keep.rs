@@ -43,8 +43,18 @@ impl Store {
         Ok(())
     }
 
+    /// The layers that are kept, but for those that somebody holds: a running build may be about to write down what
+    /// they are for. Who looks for layers that nothing was written about asks here first, and reads that then.
+    pub fn idle_layers(&self) -> Result<BTreeSet<LayerId>> {
+        let mut idle = self.kept_layers()?;
+        for layer in self.held()? {
+            idle.remove(&layer);
+        }
+        Ok(idle)
+    }
+
     /// The layers that are kept.
-    pub fn kept_layers(&self) -> Result<BTreeSet<LayerId>> {
+    pub(super) fn kept_layers(&self) -> Result<BTreeSet<LayerId>> {
         let names = entries(&self.keeping())?;
         let hex = names.iter().filter_map(|p| p.file_name().and_then(|n| n.to_str()));
         Ok(hex.filter_map(|h| Digest::from_hex(h).ok()).map(LayerId).collect())

@@ -241,6 +241,19 @@ fn opening_is_cheap() {
 }
 
 #[test]
+fn what_a_build_at_work_keeps_is_not_idle() {
+    let room = Room::new();
+    let hold = room.store.hold().unwrap();
+    let staging = room.store.new_layer_dir().unwrap();
+    std::fs::write(staging.upper().join("file"), "x").unwrap();
+    let layer = room.store.commit_held(staging, &hold).unwrap().id;
+    room.store.keep(&layer).unwrap();
+    assert!(room.store.idle_layers().unwrap().is_empty());
+    drop(hold);
+    assert_eq!(room.store.idle_layers().unwrap().into_iter().collect::<Vec<_>>(), [layer]);
+}
+
+#[test]
 fn a_held_layer_is_never_pruned() {
     let room = Room::new();
     let done = std::sync::atomic::AtomicBool::new(false);

@@ -55,6 +55,8 @@ pub(crate) fn cached(cx: &Context, store: &Store) -> Result<Vec<Cached>, Failure
 
 /// Removes what is to go; what was removed, and how many bytes that freed.
 pub(crate) fn prune(cx: &Context, store: &Store, what: &Pruning) -> Result<(Vec<Cached>, u64), Failure> {
+    // Before the records: one that is written meanwhile isn't among them, and its layer not among these.
+    let idle = store.idle_layers()?;
     let all = cached(cx, store)?;
     let now = SystemTime::now();
     // A layer counts once, with its newest record.
@@ -96,7 +98,7 @@ pub(crate) fn prune(cx: &Context, store: &Store, what: &Pruning) -> Result<(Vec<
         gone.push(c);
     }
     let left: BTreeSet<LayerId> = layers.into_iter().filter(|(_, n)| *n > 0).map(|(l, _)| l).collect();
-    let loose: BTreeSet<LayerId> = store.kept_layers()?.difference(&left).copied().collect();
+    let loose: BTreeSet<LayerId> = idle.difference(&left).copied().collect();
     if !loose.is_empty() {
         store.let_go(&loose)?;
     }
