@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rcompose_model::ProjectName;
 
-use crate::args::Cli;
+use crate::args::{Cli, Verb};
 use crate::context::{Context, to_stderr};
 use crate::env::Env;
 use crate::failure::Failure;
@@ -56,7 +56,12 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let cx = Context::new(env, cli.global);
+    let mut global = cli.global;
+    // docker compose takes it behind `build`, too.
+    if let Verb::Build(args) = &cli.verb {
+        global.progress = args.progress.clone().or(global.progress);
+    }
+    let cx = Context::new(env, global);
     match commands::run(&cx, cli.verb) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

@@ -22,6 +22,8 @@ fn second_build_runs_nothing() {
     p.run("build").ok();
     p.run("run --rm -T box").ok().out("made\nfirst\n");
     p.run("build").ok().err("#1 CACHED").err("#2 CACHED").err("#3 CACHED");
+    // What scripts still have from former versions of docker compose.
+    p.run("build --parallel --compress=false --force-rm --no-rm --progress quiet box").ok().not_err("CACHED");
     p.file("file", &format!("second {unique}\n"));
     // From its COPY on: the step before it stays.
     p.run("build").ok().err("#1 CACHED").not_err("#2 CACHED").not_err("#3 CACHED");

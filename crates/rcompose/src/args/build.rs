@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::PROGRESS;
+
 /// `build`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct BuildArgs {
@@ -49,9 +51,32 @@ pub(crate) struct BuildArgs {
     /// Build dependencies, too
     #[arg(long)]
     pub(crate) with_dependencies: bool,
+    /// As before the verb
+    #[arg(long, hide = true, value_name = "TYPE", value_parser = PROGRESS)]
+    pub(crate) progress: Option<String>,
+    /// Flags that mean nothing any more, as in docker compose: scripts still have them
+    #[command(flatten)]
+    pub(crate) former: FormerArgs,
     /// Services
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+/// What `build` of former versions of docker compose had, with or without a value.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FormerArgs {
+    /// Builds that need one another wait, all others don't
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) parallel: Option<bool>,
+    /// There is nobody to send a context to
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) compress: Option<bool>,
+    /// Steps leave no containers
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) force_rm: Option<bool>,
+    /// Steps leave no containers
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) no_rm: Option<bool>,
 }
 
 /// `image build`.

@@ -58,7 +58,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
     /// Type of progress output
-    #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "json", "quiet"])]
+    #[arg(long, value_name = "TYPE", value_parser = PROGRESS)]
     pub(crate) progress: Option<String>,
     /// When to print ANSI control characters
     #[arg(long, value_name = "WHEN", value_parser = ["never", "always", "auto"])]
@@ -82,6 +82,9 @@ pub(crate) struct Global {
     #[arg(long, hide = true)]
     pub(crate) verbose: bool,
 }
+
+/// Values of `--progress`.
+pub(crate) const PROGRESS: [&str; 5] = ["auto", "tty", "plain", "json", "quiet"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
