@@ -104,6 +104,7 @@ fn scalars_are_printed_as_go_prints_them() {
         ("'😀'", r#""\U0001F600""#),
         ("\"\\n\"", r#""\n""#),
         ("\"x\\n\\ty\"", "|-\n        x\n        \ty"),
+        ("\"\\n\\n x\\ny\"", "|2-\n\n\n         x\n        y"),
     ] {
         let got = service(&format!("    labels:\n      k: {value}"));
         assert_eq!(got, format!("    labels:\n      k: {want}\n"), "{value}");

@@ -25,8 +25,7 @@ pub fn connect_existing(dirs: &Dirs, project: &ProjectName) -> Result<Option<Uni
 
 /// Connects to the project's supervisor; starts one, with its keeper, when none runs.
 ///
-/// `exe` is this program. The socket listens before the new process does anything, so
-/// nothing has to be waited for.
+/// `exe` is this program. The socket listens, and this client waits in its queue, before the new process is there.
 pub fn connect(dirs: &Dirs, project: &ProjectName, exe: &Path) -> Result<UnixStream, LaunchError> {
     let run = dirs.project_run(project);
     make_dir(&run)?;
@@ -39,24 +38,25 @@ pub fn connect(dirs: &Dirs, project: &ProjectName, exe: &Path) -> Result<UnixStr
         return Ok(stream);
     }
     let (listener, socket) = listen(&run)?;
+    // Before there is a process that could be killed: whoever waits in the queue of a listener that is closed reads the
+    // end, as with any supervisor that dies, instead of being refused.
+    let stream = UnixStream::connect(&socket).map_err(|source| LaunchError::Socket {
+        doing: "connect to",
+        path: run.join("sock"),
+        source,
+    })?;
     let log_path = dirs.project(project).join("keeper.log");
     let log = File::options().create(true).append(true).open(&log_path);
     let log = log.map_err(|e| StateError::write(&log_path, e))?;
-    let spawned = Command::new(exe)
+    Command::new(exe)
         .arg("__keeper")
         .arg(project.as_str())
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stdout(Stdio::null())
         .stderr(Stdio::from(log))
-        .spawn();
-    if let Err(source) = spawned {
-        return Err(LaunchError::Spawn { exe: exe.to_owned(), source });
-    }
-    UnixStream::connect(&socket).map_err(|source| LaunchError::Socket {
-        doing: "connect to",
-        path: run.join("sock"),
-        source,
-    })
+        .spawn()
+        .map_err(|source| LaunchError::Spawn { exe: exe.to_owned(), source })?;
+    Ok(stream)
 }
 
 /// Only one process at a time looks whether there is a supervisor, starts one, or (the supervisor) ends.

@@ -264,7 +264,8 @@ fn double(text: &str) -> String {
 
 fn literal(text: &str, depth: usize) -> String {
     let mut out = String::from("|");
-    if text.starts_with(' ') {
+    // Readers take the indentation of the first line that isn't empty for the block's.
+    if text.trim_start_matches('\n').starts_with(' ') {
         out.push('2');
     }
     if !text.ends_with('\n') {
