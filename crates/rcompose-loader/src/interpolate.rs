@@ -19,6 +19,7 @@ pub(crate) enum Fault {
     Format {
         at: usize,
         len: usize,
+        why: &'static str,
     },
     Required {
         name: String,
@@ -95,7 +96,11 @@ impl Expander<'_> {
                 }
                 Some('{') => {
                     let Some(end) = closing(chars, i + 1) else {
-                        self.faults.push(Fault::Format { at: offset + i, len: chars.len() - i });
+                        self.faults.push(Fault::Format {
+                            at: offset + i,
+                            len: chars.len() - i,
+                            why: "the closing } is missing",
+                        });
                         return out;
                     };
                     let value = self.braced(&chars[i + 2..end], offset + i, end + 1 - i);
@@ -168,8 +173,17 @@ impl Expander<'_> {
             [] if named => return self.value(&name, at, len),
             [':', op @ ('-' | '?' | '+'), word @ ..] if named => (true, *op, word),
             [op @ ('-' | '?' | '+'), word @ ..] if named => (false, *op, word),
-            _ => {
-                self.faults.push(Fault::Format { at, len });
+            rest => {
+                let why = match rest {
+                    [] | [':' | '-' | '?' | '+', ..] if end == 0 => {
+                        "a variable's name is missing between the braces"
+                    }
+                    _ if !named => {
+                        "a variable's name begins with a letter or _, and goes on with letters, digits and _"
+                    }
+                    _ => "behind a variable's name comes }, or one of :- - :? ? :+ + and a text",
+                };
+                self.faults.push(Fault::Format { at, len, why });
                 return String::new();
             }
         };
@@ -289,13 +303,13 @@ fn scalar(cx: &mut Cx<'_>, node: &Node, text: &str) -> String {
     };
     for fault in faults {
         match fault {
-            Fault::Format { at, len } => {
+            Fault::Format { at, len, why } => {
                 let place = inside(cx, at, len);
                 let shown = crate::chain::shown(text);
                 cx.error(place, format!("invalid interpolation format: {shown}"))
                     .is(Code::InvalidInterpolation)
                     .help
-                    .push("you may need to escape any $ with another $: $$".into());
+                    .extend([why.into(), "if no variable is meant, write $$ for the dollar sign".into()]);
             }
             Fault::Large { at, len, why } => {
                 let place = inside(cx, at, len);
@@ -354,9 +368,19 @@ mod tests {
 
     #[test]
     fn faults() {
-        assert_eq!(run("ab${"), Err(vec![Fault::Format { at: 2, len: 2 }]));
-        assert_eq!(run("${A/b/c}"), Err(vec![Fault::Format { at: 0, len: 8 }]));
-        assert_eq!(run("${}"), Err(vec![Fault::Format { at: 0, len: 3 }]));
+        for (text, place, says) in [
+            ("ab${", (2, 2), "closing } is missing"),
+            ("${A/b/c}", (0, 8), "behind a variable"),
+            ("${}", (0, 3), "name is missing"),
+            ("${1A}", (0, 5), "begins with a letter"),
+            ("${-x}", (0, 5), "name is missing"),
+            ("${é}", (0, 4), "begins with a letter"),
+        ] {
+            let faults = run(text).unwrap_err();
+            let [Fault::Format { at, len, why }] = faults[..] else { panic!("{text}: {faults:?}") };
+            assert_eq!((at, len), place, "{text}");
+            assert!(why.contains(says), "{text}: {why}");
+        }
         let required = |name: &str, message: &str, at, len| Fault::Required {
             name: name.into(),
             message: message.into(),

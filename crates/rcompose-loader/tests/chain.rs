@@ -220,7 +220,8 @@ error: invalid interpolation format: "a ${THREE:?} ${\n"
   |
 7 |       ${
   |       ^
-help: you may need to escape any $ with another $: $$
+help: the closing } is missing
+help: if no variable is meant, write $$ for the dollar sign
 "#,
     );
 }
