@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StepOutcome;
 use crate::digests::write_atomic;
+use crate::turn::Turn;
 
 /// `steps/<key>.json` below the cache root.
 #[derive(Debug)]
@@ -53,6 +55,16 @@ impl StepCache {
             // When it was used last is only for pruning; it may have been pruned just now.
         }
         Some((record.layer, record.created))
+    }
+
+    /// Changes when the step is done anew, not when its record is read.
+    pub(crate) fn version(&self, key: &Digest) -> Option<u64> {
+        fs::metadata(self.path(key)).ok().map(|m| m.ino())
+    }
+
+    /// Waits while somebody else does this step.
+    pub(crate) fn turn(&self, key: &Digest) -> io::Result<Turn> {
+        Turn::take(&self.directory, &key.hex())
     }
 
     pub(crate) fn put(&self, key: &Digest, layer: Option<Digest>, created: &str) -> io::Result<()> {

@@ -34,6 +34,7 @@ mod solve;
 mod stage;
 mod state;
 mod text;
+mod turn;
 mod unpack;
 mod users;
 mod view;

@@ -205,13 +205,22 @@ impl Stage<'_> {
     ) -> Result<Done, BuildError> {
         let solve = self.solve;
         let key = &dated(key, solve.req.source_date_epoch);
-        if !self.ignores_cache()
-            && let Some((layer, created)) = solve.steps.get(key)
-            && let Some(path) = self.present(layer)?
-        {
-            self.made(key, layer, &created);
-            self.push(layer.zip(path), created, shown);
+        let before = solve.steps.version(key);
+        if !self.ignores_cache() && self.take(key, &shown)? {
             return Ok(Done::Layer { cached: true });
+        }
+        let cache = |e| BuildError::io("write the build cache in", &solve.req.cache_root, e);
+        // A shell in a failed step may stay open for hours.
+        let _turn = match solve.req.debug_shell {
+            true => None,
+            false => Some(solve.steps.turn(key).map_err(cache)?),
+        };
+        // What another build has made meanwhile is new enough without a cache, too.
+        if solve.steps.version(key) != before && self.take(key, &shown)? {
+            return Ok(Done::Layer { cached: true });
+        }
+        if solve.stopped.load(Ordering::Acquire) {
+            return Ok(Done::Stopped);
         }
         let outside = |e| BuildError::environment("failed to make a layer", e);
         let staged = solve.store.stage().map_err(outside)?;
@@ -230,14 +239,20 @@ impl Stage<'_> {
             BuildError::environment("a new layer is gone", std::io::Error::from(std::io::ErrorKind::NotFound))
         })?;
         if made != Made::Unsure {
-            solve
-                .steps
-                .put(key, layer, &created)
-                .map_err(|e| BuildError::io("write the build cache in", &solve.req.cache_root, e))?;
+            solve.steps.put(key, layer, &created).map_err(cache)?;
             self.made(key, layer, &created);
         }
         self.push(layer.zip(path), created, shown);
         Ok(Done::Layer { cached: false })
+    }
+
+    /// True: the step was done before, and its layer is there.
+    fn take(&mut self, key: &Digest, shown: &str) -> Result<bool, BuildError> {
+        let Some((layer, created)) = self.solve.steps.get(key) else { return Ok(false) };
+        let Some(path) = self.present(layer)? else { return Ok(false) };
+        self.made(key, layer, &created);
+        self.push(layer.zip(path), created, shown.to_owned());
+        Ok(true)
     }
 
     fn made(&self, key: &Digest, layer: Option<Digest>, created: &str) {

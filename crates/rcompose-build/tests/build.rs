@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rcompose_build::{
     BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
@@ -60,6 +60,8 @@ impl LayerStore for TestStore {
 #[derive(Default)]
 struct FakeRunner {
     steps: Mutex<Vec<RunStep>>,
+    /// Called by the command `slow`.
+    slow: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl StepRunner for FakeRunner {
@@ -74,6 +76,11 @@ impl StepRunner for FakeRunner {
             let path = step.upper.join(path.trim_start_matches('/'));
             fs::create_dir_all(path.parent().unwrap())?;
             fs::write(path, text)?;
+        }
+        if words == ["slow"]
+            && let Some(slow) = self.slow.lock().unwrap().take()
+        {
+            slow();
         }
         if let ["outside", path, text] = words.as_slice() {
             fs::write(path, text)?;
@@ -380,4 +387,39 @@ fn what_changes_while_it_is_mounted_is_not_cached() {
     assert_eq!(w.build(&text).ran_steps, 1);
     // Now it stays as it is.
     assert_eq!((w.build(&text).ran_steps, w.build(&text).cached_steps), (1, 1));
+}
+
+#[test]
+fn a_step_that_another_build_is_doing_is_waited_for() {
+    let w = World::new();
+    for no_cache in [false, true] {
+        w.runner.steps.lock().unwrap().clear();
+        let req = BuildRequest { no_cache, ..w.request("FROM base\nRUN slow\n") };
+        let (begun, begins) = std::sync::mpsc::channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        *w.runner.slow.lock().unwrap() = Some(Box::new(move || {
+            begun.send(()).unwrap();
+            // Until the other build stands in the queue.
+            let me = format!(" {} ", std::process::id());
+            let waits = |l: &str| l.contains("->") && l.contains(&me);
+            while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits)
+                && !ended.load(Ordering::Relaxed)
+            {
+                std::thread::yield_now();
+            }
+        }));
+        let (first, second) = std::thread::scope(|scope| {
+            let first = scope.spawn(|| w.try_build(&req).unwrap());
+            begins.recv().unwrap();
+            let second = w.try_build(&req).unwrap();
+            over.store(true, Ordering::Relaxed);
+            (first.join().unwrap(), second)
+        });
+        assert_eq!((first.ran_steps, second.ran_steps, second.cached_steps), (1, 0, 1));
+        assert_eq!(first.config.rootfs.diff_ids, second.config.rootfs.diff_ids);
+        assert_eq!(w.runner.steps.lock().unwrap().len(), 1);
+    }
+    let left = fs::read_dir(w.temp.path().join("cache/steps")).unwrap();
+    assert!(left.map(|e| e.unwrap().path()).all(|p| p.extension().unwrap() == "json"));
 }
