@@ -51,11 +51,10 @@ fn allowed(c: char) -> bool {
         | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Indents the lines on which the quoted scalar at a place (from 1) goes on: how far says nothing there. `None` if the
-/// scalar doesn't end.
-pub(crate) fn indent_quoted(text: &str, line: usize, col: usize) -> Option<String> {
-    let start = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum::<usize>();
-    let from = start + text[start..].char_indices().nth(col.checked_sub(1)?)?.0;
+/// Indents the lines on which a quoted scalar goes on: how far says nothing there. It begins after `index` characters, in
+/// column `col` from 1. `None` if it doesn't end.
+pub(crate) fn indent_quoted(text: &str, index: usize, col: usize) -> Option<String> {
+    let from = text.char_indices().nth(index)?.0;
     let quote = text[from..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let indent = " ".repeat(col);
     let mut out = text[..from].to_owned();
@@ -63,19 +62,24 @@ pub(crate) fn indent_quoted(text: &str, line: usize, col: usize) -> Option<Strin
     let mut chars = text[from + 1..].char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         out.push(c);
+        let next = chars.peek().map(|(_, c)| *c);
         match c {
-            '\\' if quote == '"' => out.extend(chars.next().map(|(_, c)| c)),
-            '\n' => {
+            '\\' if quote == '"' && !matches!(next, Some('\n' | '\r')) => {
+                out.extend(chars.next().map(|(_, c)| c));
+            }
+            '\r' if next == Some('\n') => {}
+            // A carriage return alone ends a line, too (YAML 1.2.2, 5.4).
+            '\n' | '\r' => {
                 // A document's mark ends everything, and an empty line has no indentation.
                 let rest = &text[from + 2 + at..];
                 if rest.starts_with("---") || rest.starts_with("...") {
                     return None;
                 }
-                if !rest.trim_start_matches([' ', '\t']).starts_with('\n') {
+                if !rest.trim_start_matches([' ', '\t']).starts_with(['\n', '\r']) {
                     out.push_str(&indent);
                 }
             }
-            '\'' if quote == '\'' && chars.peek().is_some_and(|(_, c)| *c == '\'') => {
+            '\'' if quote == '\'' && next == Some('\'') => {
                 out.extend(chars.next().map(|(_, c)| c));
             }
             c if c == quote => {
@@ -139,10 +143,12 @@ mod tests {
     #[test]
     fn quoted_scalars_are_indented() {
         let text = "a:\n  k: \"one\n two\n\nthree\" # x\n";
-        assert_eq!(indent_quoted(text, 2, 6).unwrap(), "a:\n  k: \"one\n       two\n\n      three\" # x\n");
-        assert_eq!(indent_quoted("'it''s\nb' c", 1, 1).unwrap(), "'it''s\n b' c");
-        assert!(indent_quoted("\"a\n---\nb\"", 1, 1).is_none());
-        assert!(indent_quoted("'a\nb", 1, 1).is_none());
+        assert_eq!(indent_quoted(text, 8, 6).unwrap(), "a:\n  k: \"one\n       two\n\n      three\" # x\n");
+        assert_eq!(indent_quoted("'it''s\nb' c", 0, 1).unwrap(), "'it''s\n b' c");
+        assert_eq!(indent_quoted("'a\rb\r\n\r\nc'", 0, 1).unwrap(), "'a\r b\r\n\r\n c'");
+        assert_eq!(indent_quoted("\"a\\\nb\\\"\"", 0, 1).unwrap(), "\"a\\\n b\\\"\"");
+        assert!(indent_quoted("\"a\n---\nb\"", 0, 1).is_none());
+        assert!(indent_quoted("'a\nb", 0, 1).is_none());
     }
 
     #[test]

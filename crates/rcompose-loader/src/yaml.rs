@@ -16,8 +16,8 @@ use crate::tree::{Map, Node, Span, Style, Tag, Value};
 
 /// The reader's words for a quoted scalar that goes on further left than it should.
 const LOW_QUOTED: &str = "invalid indentation in quoted scalar";
-/// So many of them are put right in one file.
-const MAX_MENDED: usize = 200;
+/// Bytes that are read to put them right in one file, each from its start.
+const MAX_MENDED: usize = 16 << 20;
 
 /// Reads all documents of a text. Errors go into `cx`; `None` if the text couldn't be understood.
 pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<Node>> {
@@ -79,16 +79,18 @@ pub(crate) fn parse(cx: &mut Cx<'_>, path: &Path, bytes: &[u8]) -> Option<Vec<No
 /// wrong: a quote that isn't closed looks the same.
 fn indented(original: &str) -> Option<String> {
     let mut text = original.to_owned();
-    for _ in 0..MAX_MENDED {
+    let (mut left, mut last) = (MAX_MENDED, None);
+    loop {
         match Parser::new_from_str(&text).find_map(Result::err) {
             None => return Some(text),
-            Some(e) if e.info() == LOW_QUOTED => {
-                text = text::indent_quoted(&text, e.marker().line(), e.marker().col() + 1)?;
+            Some(e) if e.info() == LOW_QUOTED && last != Some(e.marker().index()) => {
+                last = Some(e.marker().index());
+                left = left.checked_sub(text.len())?;
+                text = text::indent_quoted(&text, e.marker().index(), e.marker().col() + 1)?;
             }
             Some(_) => return None,
         }
     }
-    None
 }
 
 /// Why reading can't go on.

@@ -103,6 +103,14 @@ fn sources(case: &str) -> (MemorySources, &'static str) {
             service(&format!("    labels: ['{}{}']", "${A:-".repeat(500_000), "}".repeat(500_000))),
             "nested",
         ),
+        "quoted texts that go on too far left" => {
+            let one = many(2_000, |out, i| write!(out, "  l{i}: \"a\nb\"\n").unwrap());
+            (format!("x-l:\n{one}{}", service("")), "quote")
+        }
+        "a quoted text with carriage returns" => {
+            let lines = "x\rb\n".repeat(100_000);
+            (format!("x-l:\n    k: \"{lines}\"\n{}", service("")), "")
+        }
         "unclosed defaults" => {
             (service(&format!("    labels: ['{}']", "${A:-".repeat(500_000))), "invalid interpolation")
         }
@@ -183,7 +191,9 @@ fn sources(case: &str) -> (MemorySources, &'static str) {
     (sources.with("/p/compose.yaml", text), says)
 }
 
-const CASES: [&str; 33] = [
+const CASES: [&str; 35] = [
+    "quoted texts that go on too far left",
+    "a quoted text with carriage returns",
     "alias bomb",
     "alias of a long text",
     "merge keys of aliases",
