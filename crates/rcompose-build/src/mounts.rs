@@ -210,7 +210,7 @@ impl Stage<'_> {
     }
 
     fn ssh(&self, all: &mut Mounts, mount: &Mount, target: String) -> Result<(), BuildError> {
-        let id = if mount.id.is_empty() { "default" } else { &mount.id };
+        let id = ssh_id(mount);
         let Some(agent) = self.solve.req.ssh.get(id) else {
             if mount.required {
                 return Err(BuildError::input(format!("the SSH agent `{id}` isn't given")).help(format!(
@@ -241,9 +241,13 @@ fn last(path: &str) -> String {
     Path::new(path).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn secret_id(mount: &Mount) -> String {
+pub(crate) fn secret_id(mount: &Mount) -> String {
     let named = [&mount.source, &mount.id].into_iter().find(|i| !i.is_empty());
     named.cloned().unwrap_or_else(|| last(&mount.target))
+}
+
+pub(crate) fn ssh_id(mount: &Mount) -> &str {
+    if mount.id.is_empty() { "default" } else { &mount.id }
 }
 
 /// What a RUN is given that is nobody else's business: noted whether it runs or not.
@@ -251,10 +255,7 @@ pub(crate) fn note(mounts: &[Planned], facts: &mut Facts) {
     for mount in mounts.iter().map(|p| &p.mount) {
         match mount.kind {
             MountKind::Secret => drop(facts.secrets.insert(secret_id(mount), !mount.required)),
-            MountKind::Ssh => {
-                let id = if mount.id.is_empty() { "default" } else { &mount.id };
-                facts.ssh.insert(id.to_owned(), !mount.required);
-            }
+            MountKind::Ssh => drop(facts.ssh.insert(ssh_id(mount).to_owned(), !mount.required)),
             _ => {}
         }
     }

@@ -176,8 +176,25 @@ pub(crate) fn from(
     let all = file.stages.len();
     Ok(match stage_named(file, name, current).or_else(|| stage_named(file, name, all)) {
         Some(n) => Base::Stage(n),
-        None => outside(req, name),
+        None => {
+            let found = outside(req, name);
+            if let Base::Image(image) = &found
+                && image.parse::<Reference>().is_err()
+            {
+                return Err(no_image(name));
+            }
+            found
+        }
     })
+}
+
+fn no_image(name: &str) -> BuildError {
+    let error = BuildError::input(format!("`--from={name}` is neither a stage nor the name of an image"));
+    if name.contains('$') {
+        return error
+            .help("variables aren't expanded here: `FROM` the image into a stage of its own, with an ARG before the first FROM");
+    }
+    error.help("correct it, or name a stage of this Dockerfile")
 }
 
 fn stages(file: &Dockerfile, before: usize) -> String {

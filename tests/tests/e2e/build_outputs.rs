@@ -136,4 +136,31 @@ fn checks_tell_the_rules_and_build_nothing() {
     p.run("build --check b").ok().out("Check complete, no warnings found.");
     p.file("Dockerfile", "FROM busybox:latest\nCMD echo hi\n");
     p.run("image build .").ok().err("JSONArgsRecommended").err("(line 2)");
+    p.run("image build --call check,format=json .").code_is(1).out("\"ruleName\": \"JSONArgsRecommended\"");
+    p.run("image build --call=check,ignorestatus=true .").ok().out(found);
+}
+
+#[test]
+fn calls_say_what_a_dockerfile_takes_and_build_nothing() {
+    let Some(p) = Project::new("build-call", "services: {}\n") else { return };
+    p.file(
+        "Dockerfile",
+        "# base the first\nFROM busybox:latest AS base\n# A an argument\nARG A=1\nFROM base\nRUN --mount=type=secret,id=s,required exit 1\n",
+    );
+    p.run("image build --call outline .")
+        .ok()
+        .out("BUILD ARG   VALUE   DESCRIPTION\nA           1       an argument\n\nSECRET   REQUIRED\ns        true\n\n");
+    p.run("image build --call outline --target base --build-arg A=2 .")
+        .ok()
+        .out("TARGET:      base\nDESCRIPTION: the first\n\nBUILD ARG   VALUE   DESCRIPTION\nA           2 ");
+    p.run("image build --call targets --metadata-file said.json .")
+        .ok()
+        .out("TARGET    DESCRIPTION\nbase      the first\n(default) \n");
+    assert!(
+        std::fs::read_to_string(p.dir().join("said.json"))
+            .unwrap()
+            .contains("\"result.json\": {\n    \"targets\": [")
+    );
+    p.run("image build --call targets,format=json .").ok().out("\"base\": \"busybox:latest\"");
+    p.run("image build --call nonsense .").code_is(1).err("there is no method `nonsense`");
 }

@@ -10,6 +10,8 @@ use crate::ignore::Ignore;
 use crate::solve::{Located, context, dockerfile};
 use crate::{BuildError, BuildRequest, ImageSource};
 
+pub(crate) use stages::base_config;
+
 use options::Options;
 use rules::Rule;
 

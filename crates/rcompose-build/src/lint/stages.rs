@@ -72,20 +72,31 @@ fn begin(
     req: &BuildRequest,
     images: &dyn ImageSource,
 ) -> Seen {
+    if let Base::Stage(n) = &plan.bases[number]
+        && let Some(seen) = &done[*n]
+    {
+        return seen.clone();
+    }
+    let (config, known) = base_config(plan, number, req, images);
+    Seen { state: State::new(config, escape), blind: !known, workdir: false }
+}
+
+/// The configuration of what a stage stands on, and whether it is known.
+pub(crate) fn base_config(
+    plan: &Plan,
+    number: usize,
+    req: &BuildRequest,
+    images: &dyn ImageSource,
+) -> (ImageConfig, bool) {
     let platform = &plan.platforms[number];
-    let empty = || ImageConfig::new(platform);
-    let (config, blind) = match &plan.bases[number] {
-        Base::Stage(n) => match &done[*n] {
-            Some(seen) => return seen.clone(),
-            None => (empty(), true),
-        },
+    match &plan.bases[number] {
         Base::Image(reference) => match images.resolve(reference, platform, req.pull) {
-            Ok(image) => (image.config, false),
-            Err(_) => (empty(), true),
+            Ok(image) => (image.config, true),
+            Err(_) => (ImageConfig::new(platform), false),
         },
-        Base::Scratch | Base::Context(_) => (empty(), false),
-    };
-    Seen { state: State::new(config, escape), blind, workdir: false }
+        Base::Stage(_) => (ImageConfig::new(platform), false),
+        Base::Scratch | Base::Context(_) => (ImageConfig::new(platform), true),
+    }
 }
 
 struct Walk<'a, 'f> {

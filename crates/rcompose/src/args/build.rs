@@ -109,8 +109,11 @@ pub(crate) struct ImageBuildArgs {
     /// Caches to write to: as above, or type=inline
     #[arg(long, value_name = "CACHE")]
     pub(crate) cache_to: Vec<String>,
-    /// Check the Dockerfile, and build nothing
-    #[arg(long)]
+    /// Say something of the Dockerfile instead of building it: check, outline or targets, and ,format=json if wanted
+    #[arg(long, value_name = "METHOD", alias = "print")]
+    pub(crate) call: Option<String>,
+    /// As --call=check
+    #[arg(long, overrides_with = "call")]
     pub(crate) check: bool,
     /// Open a shell in the file system of a RUN that fails
     #[arg(long)]

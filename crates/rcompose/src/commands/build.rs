@@ -46,9 +46,9 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     }
     if args.check {
         let store = Store::open(&cx.dirs.images())?;
-        let (text, found) = check_services(cx, &store, &project, &services, &options)?;
-        print(&text)?;
-        return Ok(u8::from(found));
+        let checked = check_services(cx, &store, &project, &services, &options)?;
+        print(&checked.text)?;
+        return checked.failure.map_or(Ok(u8::from(checked.found)), Err);
     }
     if cx.dry_run() {
         for s in &services {

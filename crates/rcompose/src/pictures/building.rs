@@ -8,10 +8,12 @@ use rcompose_engine::FailureKind;
 use rcompose_image::{Digest, ImageError, RemoveOptions, Store};
 use rcompose_model::{Project, Service, ServiceName};
 use rcompose_plan::image_key;
+use serde_json::Value;
 
 use super::assembly::{Assembly, Said, assemble};
 use super::attests::Attests;
 use super::caches::Caches;
+use super::checking::{Checked, check_request};
 use super::inputs::Inputs;
 use super::metadata::Descriptor;
 use super::output::Output;
@@ -144,15 +146,15 @@ pub(crate) fn build_services(
     Ok(())
 }
 
-/// Checks the Dockerfiles of services; true: something was found.
+/// Checks the Dockerfiles of services.
 pub(crate) fn check_services(
     cx: &Context,
     store: &Store,
     project: &Project,
     services: &[&Service],
     options: &BuildOptions,
-) -> Result<(String, bool), Failure> {
-    let (mut text, mut any) = (String::new(), false);
+) -> Result<Checked, Failure> {
+    let mut all = Checked { text: String::new(), document: Value::Null, found: false, failure: None };
     for service in services {
         let Some(build) = &service.build else { continue };
         let mut inputs = Inputs::default();
@@ -160,12 +162,17 @@ pub(crate) fn check_services(
         let requests =
             service_requests(cx, store, project, service, build, options, &mut inputs).map_err(in_service)?;
         if let Some(request) = requests.first() {
-            let (found, some) = super::checking::check_request(cx, store, request).map_err(in_service)?;
-            text += &format!("{}\n\n{found}\n", service.name);
-            any |= some;
+            let one = check_request(cx, store, request).map_err(in_service)?;
+            all.text += &format!("{}\n\n{}\n", service.name, one.text);
+            all.found |= one.found;
+            let failed = one.failure.map(in_service);
+            all.failure = match all.failure.take() {
+                Some(before) => Some(failed.into_iter().fold(before, Failure::and)),
+                None => failed,
+            };
         }
     }
-    Ok((text, any))
+    Ok(all)
 }
 
 /// Equal but for their names and the label that names the service.

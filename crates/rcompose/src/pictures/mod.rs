@@ -8,6 +8,7 @@ mod bake;
 mod building;
 mod cached;
 mod caches;
+mod calls;
 mod checking;
 mod facts;
 mod fetch;
@@ -39,7 +40,7 @@ pub(crate) use building::{
 };
 pub(crate) use cached::{Cached, Pruning, cached, prune};
 pub(crate) use caches::Caches;
-pub(crate) use checking::check_request;
+pub(crate) use calls::Call;
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, auth_source, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, is_archive, secret};

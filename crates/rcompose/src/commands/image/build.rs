@@ -12,8 +12,8 @@ use crate::commands::build::pairs;
 use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
-    Annotations, Attests, BuildWanted, Caches, Delivery, Inputs, Said, build_and_deliver, build_network,
-    check_request, context_place, is_archive, metadata, parse_reference, secret as build_secret,
+    Annotations, Attests, BuildWanted, Caches, Call, Delivery, Inputs, Said, build_and_deliver,
+    build_network, context_place, is_archive, metadata, parse_reference, secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -29,12 +29,24 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         _ => {}
     }
     let cx = &cx;
+    let call = match &args.call {
+        Some(text) => Call::parse(text)?,
+        None if args.check => Call::parse("check")?,
+        None => None,
+    };
     let requests = requests(cx, store, args, &mut inputs)?;
     let request = &requests[0];
-    if args.check {
-        let (text, found) = check_request(cx, store, request)?;
-        print(&text)?;
-        return if found { Err(Failure::silent(1)) } else { Ok(()) };
+    if let Some(call) = call {
+        let answer = call.answer(cx, store, request)?;
+        print(&answer.text)?;
+        if let Some(path) = &args.metadata_file {
+            write(cx, path, format!("{:#}", answer.metadata))?;
+        }
+        return match (answer.failure, answer.status) {
+            (Some(failure), _) => Err(failure),
+            (None, 0) => Ok(()),
+            (None, status) => Err(Failure::silent(status)),
+        };
     }
     let caches = Caches::parse(cx, &args.cache_from, &args.cache_to)?;
     let said = Said {
@@ -50,21 +62,22 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         ([_, _, ..], Some(descriptor)) => descriptor.digest,
         _ => built.first().image,
     };
-    let write = |path: &PathBuf, text: String| {
-        let path = cx.env.cwd.join(path);
-        std::fs::write(&path, text).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
-    };
     if let Some(path) = &args.iidfile {
-        write(path, id.to_string())?;
+        write(cx, path, id.to_string())?;
     }
     if let Some(path) = &args.metadata_file {
         let names = &built.index.subjects;
-        write(path, format!("{:#}", metadata(cx, &built, descriptor.as_ref(), names)))?;
+        write(cx, path, format!("{:#}", metadata(cx, &built, descriptor.as_ref(), names)))?;
     }
     if args.quiet {
         print(&format!("{id}\n"))?;
     }
     Ok(())
+}
+
+fn write(cx: &Context, path: &Path, text: String) -> Result<(), Failure> {
+    let path = cx.env.cwd.join(path);
+    std::fs::write(&path, text).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
 }
 
 /// Where the result goes: into the store, unless something else is said.

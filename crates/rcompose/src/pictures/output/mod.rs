@@ -14,6 +14,8 @@ use serde_json::json;
 use crate::context::{Context, Out, ProgressMode, to_stderr};
 use crate::progress::FRAME;
 
+pub(super) use raw::base64;
+
 /// Numbers the steps of all builds of a command, and writes to stderr.
 pub(super) struct Output {
     shared: Arc<Shared>,

@@ -57,7 +57,7 @@ pub(super) fn say(
 }
 
 /// RFC 4648.
-fn base64(bytes: &[u8]) -> String {
+pub(in crate::pictures) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
