@@ -153,6 +153,11 @@ pub trait BuildEvents: Sync {
 /// What a build does.
 #[derive(Debug)]
 pub enum BuildEvent<'a> {
+    /// It begins.
+    Planned {
+        /// So many steps; triggers of base images add to them.
+        steps: usize,
+    },
     /// A step begins.
     Started {
         /// Number from 1.

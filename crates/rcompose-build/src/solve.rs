@@ -12,9 +12,9 @@ use crate::cacheconfig::inline_cache;
 use crate::digests::Digests;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse};
 use crate::ignore::Ignore;
-use crate::plan::{Base, Plan, plan};
+use crate::plan::{Base, Plan, plan, replaced};
 use crate::select::Source;
-use crate::stage::run_stage;
+use crate::stage::{is_step, run_stage};
 use crate::state::State;
 use crate::view::View;
 use crate::{
@@ -109,6 +109,10 @@ pub fn build(
 
 impl Solve<'_> {
     fn run(&self) -> Result<Built, BuildError> {
+        let stages = self.plan.needed.iter().filter(|n| replaced(&self.file, self.req, **n).is_none());
+        let all = stages.flat_map(|n| &self.file.stages[*n].instructions);
+        let steps = all.filter(|i| is_step(&i.kind)).count();
+        self.events.event(BuildEvent::Planned { steps });
         std::thread::scope(|scope| {
             for &stage in &self.plan.needed {
                 scope.spawn(move || self.carry_out(stage));

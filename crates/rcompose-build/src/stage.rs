@@ -87,14 +87,13 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
     }
     let mut all = of_base(&triggers, source.at)?;
     all.extend(source.instructions.iter().cloned());
-    let stepped = |k: &Kind| matches!(k, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_));
-    let of = all.iter().filter(|i| stepped(&i.kind)).count();
+    let of = all.iter().filter(|i| is_step(&i.kind)).count();
     let mut index = 0;
     for one in &all {
         if solve.stopped.load(Ordering::Acquire) {
             return Ok(None);
         }
-        if !stepped(&one.kind) {
+        if !is_step(&one.kind) {
             stage.configure(one).map_err(|e| (e, one.at))?;
             continue;
         }
@@ -104,6 +103,11 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
         }
     }
     Ok(Some(stage.state))
+}
+
+/// Whether an instruction does something, and not only says how the image is.
+pub(crate) fn is_step(kind: &Kind) -> bool {
+    matches!(kind, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_))
 }
 
 /// The ONBUILDs of a base, as instructions of the FROM that names it.

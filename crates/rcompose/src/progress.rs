@@ -68,6 +68,12 @@ impl Progress {
         self.change(id, text, Phase::Done);
     }
 
+    /// The end of something that nothing was said of while it went on.
+    pub(crate) fn took(&mut self, id: &str, text: &str, time: Duration) {
+        let now = Instant::now();
+        self.change_since(now.checked_sub(time).unwrap_or(now), id, text, Phase::Done);
+    }
+
     pub(crate) fn failed(&mut self, id: &str, text: &str) {
         self.change(id, text, Phase::Failed);
     }
@@ -151,6 +157,11 @@ impl Progress {
     }
 
     fn change(&mut self, id: &str, text: &str, phase: Phase) {
+        self.change_since(Instant::now(), id, text, phase);
+    }
+
+    /// `begun` counts for what is new.
+    fn change_since(&mut self, begun: Instant, id: &str, text: &str, phase: Phase) {
         let now = Instant::now();
         let ended = (phase != Phase::Working).then_some(now);
         match self.index.get(id) {
@@ -164,7 +175,7 @@ impl Progress {
             None => {
                 self.index.insert(id.to_owned(), self.rows.len());
                 let (id, text) = (id.to_owned(), text.to_owned());
-                self.rows.push(Row { id, text, phase, begun: now, ended });
+                self.rows.push(Row { id, text, phase, begun, ended });
             }
         }
         match self.out.progress {

@@ -1,7 +1,7 @@
 //! What builds for one or several platforms are together: an image or an index, with what is attested of it.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rcompose_build::{BuildError, BuildRequest, Built, ContextSource, Invocation, Provenance, SbomSubject};
 use rcompose_image::{
@@ -54,6 +54,21 @@ impl Assembly {
     pub(crate) fn keep(&self, store: &Store, names: &[Reference]) -> Result<Indexed, Failure> {
         let configs: Vec<_> = self.builds.iter().map(|b| b.config.clone()).collect();
         Ok(store.put_index(&self.index, &configs, names)?)
+    }
+
+    /// Keeps the result, and says so.
+    pub(super) fn keep_told(
+        &self,
+        store: &Store,
+        names: &[Reference],
+        output: &BuildOutput<'_>,
+    ) -> Result<Indexed, Failure> {
+        let begun = Instant::now();
+        let kept = self.keep(store, names)?;
+        // Of several platforms, the index is what was built.
+        let id = if self.builds.len() > 1 { kept.digest } else { self.first().image };
+        output.kept(&id, names, begun.elapsed());
+        Ok(kept)
     }
 
     /// Puts the images into the store for a while, without any name.

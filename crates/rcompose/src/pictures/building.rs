@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rcompose_build::{BuildRequest, Built};
 use rcompose_engine::FailureKind;
@@ -16,7 +17,7 @@ use super::caches::Caches;
 use super::checking::{Checked, check_request};
 use super::inputs::Inputs;
 use super::metadata::Descriptor;
-use super::output::Output;
+use super::output::{BuildOutput, Output};
 use super::outputs::{Output as Delivery, deliver};
 use super::request::service_requests;
 use crate::context::Context;
@@ -100,14 +101,17 @@ pub(crate) fn build_services(
     let mut output = Output::new(cx, options.quiet, false);
     let (ends, change): (Ends, Condvar) = Default::default();
     let mut failed: Option<Failure> = None;
+    let mut times: BTreeMap<&ServiceName, Duration> = BTreeMap::new();
     std::thread::scope(|scope| {
         let all: Vec<_> = jobs
             .iter()
             .map(|job| {
                 let (names, ends, change, output) = (&names, &ends, &change, &output);
                 let work = move || {
-                    let result = match wait(job, names, ends, change) {
-                        true => build_job(cx, store, job, output),
+                    let worked = wait(job, names, ends, change);
+                    let begun = Instant::now();
+                    let result = match worked {
+                        true => build_job(cx, store, job, output).map(|()| begun.elapsed()),
                         // The other build says why.
                         false => Err(Failure::silent(1)),
                     };
@@ -124,11 +128,14 @@ pub(crate) fn build_services(
                 let name = &job.services[0].name;
                 Err(Failure::new(FailureKind::Internal, format!("the build of \"{name}\" broke off")))
             });
-            if let Err(f) = result {
-                failed = Some(match failed.take() {
-                    Some(first) => first.and(f),
-                    None => f,
-                });
+            match result {
+                Ok(took) => times.extend(job.services.iter().map(|s| (&s.name, took))),
+                Err(f) => {
+                    failed = Some(match failed.take() {
+                        Some(first) => first.and(f),
+                        None => f,
+                    });
+                }
             }
         }
     });
@@ -139,7 +146,8 @@ pub(crate) fn build_services(
     let mut progress = Progress::new(cx, "build");
     if !options.quiet {
         for s in services {
-            progress.done(&format!("Image {}", image_key(project, s)), "Built");
+            let took = times.get(&s.name).copied().unwrap_or_default();
+            progress.took(&format!("Image {}", image_key(project, s)), "Built", took);
         }
         progress.finish();
     }
@@ -262,7 +270,9 @@ fn build_job(cx: &Context, store: &Store, job: &Job<'_>, output: &Output) -> Res
     };
     let names = &job.requests[0].tags;
     assemble(cx, store, &job.requests, (names, &job.caches, &job.said), (output, &label))
-        .and_then(|built| built.keep(store, names))
+        .and_then(|built| {
+            built.keep_told(store, names, &BuildOutput { all: output, label: service.name.to_string() })
+        })
         .map(drop)
         .map_err(|f| {
             let f = f.context(format!("failed to build service \"{}\"", service.name));
@@ -315,16 +325,15 @@ pub(crate) fn build_and_deliver(
         _ => String::new(),
     };
     let said = (&names[..], &wanted.caches, &wanted.said);
-    let built = assemble(cx, store, requests, said, (&output, &label));
-    output.finish();
-    let built = built?;
+    let built = assemble(cx, store, requests, said, (&output, &label))?;
     if !outputs.iter().any(Delivery::wants_image) {
+        output.finish();
         outputs.iter().try_for_each(|o| deliver(cx, store, &built, o).map(drop))?;
         return Ok((built, None));
     }
     let (mut descriptor, mut passing) = (None, Vec::new());
     if stays {
-        let kept = built.keep(store, &names)?;
+        let kept = built.keep_told(store, &names, &BuildOutput { all: &output, label: String::new() })?;
         descriptor = Some(Descriptor { digest: kept.digest, size: kept.size, media_type: kept.media_type });
     } else {
         // Archives are written from the store.
@@ -333,6 +342,7 @@ pub(crate) fn build_and_deliver(
         }
         built.lay_down(store)?;
     }
+    output.finish();
     let delivered = outputs.iter().try_for_each(|o| {
         let delivered = deliver(cx, store, &built, o)?;
         if delivered.is_some() {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rcompose_build::{BuildEvent, BuildEvents};
+use rcompose_build::{BuildEvent, BuildEvents, Stream};
+use rcompose_image::{Digest, Reference};
 use serde_json::json;
 
 use crate::context::{Context, Out, ProgressMode, to_stderr};
@@ -41,6 +42,8 @@ enum Mode {
 }
 
 struct Inner {
+    /// Those that are known to come, too.
+    total: usize,
     steps: BTreeMap<usize, Step>,
     numbers: BTreeMap<(String, usize), usize>,
     warnings: Vec<String>,
@@ -60,6 +63,8 @@ struct Step {
     rest: Vec<u8>,
     /// The last lines, for the terminal.
     last: std::collections::VecDeque<String>,
+    /// It is the build's end: its lines stay.
+    export: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +87,21 @@ pub(super) struct BuildOutput<'a> {
     pub(super) label: String,
 }
 
+/// The step that keeps the result.
+const EXPORT: usize = usize::MAX;
+
+impl BuildOutput<'_> {
+    /// The result is kept: as what, and under which names.
+    pub(super) fn kept(&self, image: &Digest, names: &[Reference], duration: Duration) {
+        let step = EXPORT;
+        self.event(BuildEvent::Started { step, name: "exporting to image", line: 0 });
+        let mut text = format!("writing image {image}\n");
+        text.extend(names.iter().map(|name| format!("naming to {name}\n")));
+        self.event(BuildEvent::Output { step, stream: Stream::Stdout, bytes: text.as_bytes() });
+        self.event(BuildEvent::Finished { step, cached: false, duration });
+    }
+}
+
 impl Output {
     /// `raw`: BuildKit's JSON, whatever else the mode is.
     pub(super) fn new(cx: &Context, quiet: bool, raw: bool) -> Self {
@@ -94,6 +114,7 @@ impl Output {
             ProgressMode::Tty => Mode::Tty,
         };
         let inner = Inner {
+            total: 0,
             steps: BTreeMap::new(),
             numbers: BTreeMap::new(),
             warnings: Vec::new(),
@@ -177,10 +198,13 @@ impl Shared {
 
     fn line(&self, step: &mut Step, line: &str) {
         let time = step.begun.elapsed().as_secs_f64();
-        self.say(step, &format!("{time:.3} {line}"));
+        match step.export {
+            true => self.say(step, line),
+            false => self.say(step, &format!("{time:.3} {line}")),
+        }
         if self.mode == Mode::Tty {
             step.last.push_back(line.to_owned());
-            if step.last.len() > tty::LINES {
+            if step.last.len() > tty::LINES && !step.export {
                 step.last.pop_front();
             }
         }
@@ -209,14 +233,20 @@ impl BuildEvents for BuildOutput<'_> {
             BuildEvent::Started { step, name, .. } => {
                 let number = inner.steps.len() + 1;
                 let name = match name.strip_prefix('[') {
-                    Some(rest) if !self.label.is_empty() => format!("[{} {rest}", self.label),
-                    _ => (*name).to_owned(),
+                    _ if self.label.is_empty() => (*name).to_owned(),
+                    Some(rest) => format!("[{} {rest}", self.label),
+                    None => format!("[{}] {name}", self.label),
                 };
                 inner.numbers.insert((self.label.clone(), *step), number);
                 let (begun, rest, last) = (Instant::now(), Vec::new(), std::collections::VecDeque::new());
-                let step = Step { number, name, begun, ended: None, rest, last };
+                let export = *step == EXPORT;
+                let step = Step { number, name, begun, ended: None, rest, last, export };
                 shared.say(&step, &shared.paint("34", &step.name));
                 inner.steps.insert(number, step);
+                return;
+            }
+            BuildEvent::Planned { steps } => {
+                inner.total += steps;
                 return;
             }
             BuildEvent::Warning { message, line } => {

@@ -47,7 +47,7 @@ pub(super) fn say(
             vertex(step, more)
         }
         BuildEvent::Failed { step, message } => vertex(step, json!({ "completed": now, "error": message })),
-        BuildEvent::Shell { .. } => return,
+        BuildEvent::Planned { .. } | BuildEvent::Shell { .. } => return,
         BuildEvent::Warning { message, line } => {
             let range = json!([{ "start": { "line": line }, "end": { "line": line } }]);
             json!({ "warnings": [{ "level": 1, "short": base64(message.as_bytes()), "range": range }] })

@@ -54,11 +54,9 @@ impl Inner {
         };
         let done = self.steps.values().filter(|s| s.ended.is_some()).count();
         let state = if self.finished && done == self.steps.len() { " FINISHED" } else { "" };
-        let title = format!(
-            "[+] Building {:.1}s ({done}/{}){state}",
-            self.screen.begun.elapsed().as_secs_f64(),
-            self.steps.len()
-        );
+        let total = if state.is_empty() { self.total.max(self.steps.len()) } else { done };
+        let title =
+            format!("[+] Building {:.1}s ({done}/{total}){state}", self.screen.begun.elapsed().as_secs_f64());
         let mut lines = vec![paint("1", &title)];
         // What is too long for the screen: of what is done the oldest goes first; at the end all is shown.
         let rows: usize = self.steps.values().map(|s| 1 + shown(s)).sum();
@@ -86,7 +84,8 @@ impl Inner {
             if shown(step) > 0 {
                 for line in &step.last {
                     let line: String = one_line(line).chars().take(width.saturating_sub(10)).collect();
-                    lines.push(paint("2", &format!(" => => # {line}")));
+                    let mark = if step.export { "" } else { "# " };
+                    lines.push(paint("2", &format!(" => => {mark}{line}")));
                 }
             }
         }
@@ -98,7 +97,7 @@ impl Inner {
 }
 
 fn shown(step: &Step) -> usize {
-    if step.ended.is_some() { 0 } else { step.last.len() }
+    if step.ended.is_some() && !step.export { 0 } else { step.last.len() }
 }
 
 /// Without what moves the cursor: after the last carriage return, control characters as spaces.
