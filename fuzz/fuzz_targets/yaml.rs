@@ -13,8 +13,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let printed = first.canonical.to_yaml();
     // As docker compose does it, the dollar signs of keys are doubled, too, though nobody reads keys as expressions.
     // And a build from `""` is printed without its context, which is read as one from the project's directory; a service
-    // that may do without another is printed without it.
-    let other = ["$", "build:\n      dockerfile", "required: false"];
+    // that may do without another is printed without it. A variable without a name is taken in a list only.
+    let other = ["$", "build:\n      dockerfile", "required: false", "\"\": "];
     if other.iter().any(|o| printed.contains(o)) {
         return;
     }
