@@ -46,6 +46,29 @@ pub struct RunStep {
     pub ulimits: Vec<(String, i64, i64)>,
     /// `--security=insecure`: all capabilities, no filter of system calls, the host's devices.
     pub insecure: bool,
+    /// What it may take of the machine.
+    pub limits: RunLimits,
+    /// The cgroup that its own lies in.
+    pub cgroup_parent: Option<String>,
+}
+
+/// What a RUN may take of the machine; `None` is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together; -1 is unlimited.
+    pub memory_swap: Option<i64>,
+    /// Relative weight.
+    pub cpu_shares: Option<u64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// Microseconds in each period.
+    pub cpu_quota: Option<i64>,
+    /// CPUs to run on, e.g. `0-1`.
+    pub cpuset_cpus: Option<String>,
+    /// Nodes to take memory from, e.g. `0`.
+    pub cpuset_mems: Option<String>,
 }
 
 /// Network of a RUN.
@@ -265,6 +288,10 @@ pub struct BuildRequest {
     pub ssh: BTreeMap<String, PathBuf>,
     /// Resource limits of RUN: name without `RLIMIT_` in lower case, soft, hard; -1 is unlimited.
     pub ulimits: Vec<(String, i64, i64)>,
+    /// What each RUN may take of the machine. It isn't part of a step's key.
+    pub limits: RunLimits,
+    /// The cgroup that those of RUN lie in.
+    pub cgroup_parent: Option<String>,
     /// What RUN may ask for beyond the usual: `network.host`, `security.insecure`.
     pub allow: BTreeSet<String>,
     /// Stages whose steps all run.

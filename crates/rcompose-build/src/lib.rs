@@ -42,7 +42,8 @@ mod view;
 
 pub use api::{
     BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
-    OutsideError, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome, StepRunner, Stream,
+    OutsideError, RunLimits, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
+    StepRunner, Stream,
 };
 pub use cache::{CacheRecord, cache_records, forget_record, import_steps};
 pub use cacheconfig::{CACHE_CONFIG, CacheContents, CacheForm, cache_document, read_cache, read_inline};

@@ -70,6 +70,8 @@ impl Stage<'_> {
             extra_hosts: solve.req.extra_hosts.clone(),
             shm_size: solve.req.shm_size,
             ulimits: solve.req.ulimits.clone(),
+            limits: solve.req.limits.clone(),
+            cgroup_parent: solve.req.cgroup_parent.clone(),
             insecure: run.security.as_deref() == Some("insecure"),
             ..RunStep::default()
         };
@@ -163,7 +165,12 @@ impl Stage<'_> {
         error.help = match status {
             127 => Some("the command wasn't found in the stage's image".to_owned()),
             126 => Some("the command isn't executable".to_owned()),
-            137 => Some("it was killed, perhaps for want of memory".to_owned()),
+            137 => Some(match request.limits.memory {
+                Some(limit) => format!(
+                    "it was killed, perhaps because it took more memory than the {limit} bytes it may"
+                ),
+                None => "it was killed, perhaps for want of memory".to_owned(),
+            }),
             _ => None,
         };
         if self.solve.req.debug_shell {

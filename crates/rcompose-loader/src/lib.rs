@@ -47,6 +47,7 @@ pub use canonical::{parse_short_port, parse_short_volume};
 pub use capabilities::{Area, Need, not_yet};
 pub use code::Code;
 pub use cx::nearest;
+pub use decode::ULIMIT_NAMES;
 pub use diagnostic::{Diagnostic, LoadError, Place, Severity};
 pub use draw::{render_answers, render_diagnostics};
 pub use envfile::parse_env_file;

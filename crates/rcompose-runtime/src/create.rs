@@ -135,7 +135,7 @@ fn create_in(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
     if spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false) {
         // The working directory is made before the root is closed.
         ops.push(Op::MakeDirectory(crate::rootfs::c_path(process.cwd())?));
-        ops.push(Op::ReadOnlyRoot);
+        ops.push(Op::ReadOnlyMount(c"/".into()));
     }
     let started = start(Start {
         ops: &ops,

@@ -205,7 +205,8 @@ impl Plan {
             }
         }
         if attr.set & crate::sys::MOUNT_ATTR_RDONLY != 0 {
-            self.mounts.push(Op::ReadOnly(c_path(target)?));
+            // The hierarchies in it would be hidden by a copy of it.
+            self.mounts.push(Op::ReadOnlyMount(c_path(target)?));
         }
         Ok(())
     }

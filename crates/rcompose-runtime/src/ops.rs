@@ -53,7 +53,8 @@ pub(crate) enum Op {
     ReadOnly(CString),
     /// A directory that must be there before the root is closed.
     MakeDirectory(CString),
-    ReadOnlyRoot,
+    /// The mount at a path, not those below it.
+    ReadOnlyMount(CString),
     Sysctl {
         path: CString,
         value: CString,
@@ -120,7 +121,7 @@ impl Op {
             Op::MakeDirectory(path) => {
                 target::open_or_make(path, true).map(sys::close).at(Stage::WorkingDirectory, path.to_bytes())
             }
-            Op::ReadOnlyRoot => read_only_root().at(Stage::Rootfs, b"/"),
+            Op::ReadOnlyMount(path) => read_only_mount(path).at(Stage::Rootfs, path.to_bytes()),
             Op::Sysctl { path, value } => {
                 sys::write_file(path, value.to_bytes()).at(Stage::Sysctl, path.to_bytes())
             }
@@ -259,10 +260,10 @@ fn read_only(path: &CStr) -> sys::Result {
     Ok(())
 }
 
-fn read_only_root() -> sys::Result {
-    let root = sys::open(c"/", libc::O_PATH, 0)?;
-    sys::mount_setattr(root, false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })?;
-    sys::close(root);
+fn read_only_mount(path: &CStr) -> sys::Result {
+    let place = sys::open_in_root(path, libc::O_PATH)?;
+    sys::mount_setattr(place, false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })?;
+    sys::close(place);
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rcompose_model::ProjectName;
 
-use crate::args::{Cli, Verb};
+use crate::args::{Cli, Verb, parse_with_switches};
 use crate::context::{Context, to_stderr};
 use crate::env::Env;
 use crate::failure::Failure;
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|w| w == "compose") {
         words.remove(1);
     }
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match parse_with_switches(words, |words| Cli::try_parse_from(words)) {
         Ok(cli) => cli,
         Err(e) => {
             let code = u8::from(e.use_stderr());

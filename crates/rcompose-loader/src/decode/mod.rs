@@ -9,6 +9,8 @@ mod security;
 mod service;
 mod value;
 
+pub use security::ULIMIT_NAMES;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

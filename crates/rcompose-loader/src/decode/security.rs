@@ -9,7 +9,8 @@ use crate::cx::{Cx, nearest};
 use crate::source::join_clean;
 use crate::tree::{Node, Value};
 
-const LIMITS: [&str; 16] = [
+/// Names of `ulimits`: getrlimit(2), without `RLIMIT_`, in lower case.
+pub const ULIMIT_NAMES: [&str; 16] = [
     "as",
     "core",
     "cpu",
@@ -112,11 +113,11 @@ pub(super) fn ulimits(cx: &mut Cx<'_>, n: &Node) -> Vec<Ulimit> {
             }
         };
         let name = key.to_ascii_lowercase();
-        if !LIMITS.contains(&name.as_str()) {
+        if !ULIMIT_NAMES.contains(&name.as_str()) {
             let at = if limit.key_span.len > 0 { limit.key_span } else { limit.span };
-            let near = nearest(&name, LIMITS);
+            let near = nearest(&name, ULIMIT_NAMES);
             let d = cx.error(at, format!("ulimits: Linux has no limit {key:?}"));
-            d.help.push(format!("valid names: {}", LIMITS.join(", ")));
+            d.help.push(format!("valid names: {}", ULIMIT_NAMES.join(", ")));
             d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
             continue;
         }

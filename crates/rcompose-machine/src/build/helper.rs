@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use oci_spec::runtime::LinuxNamespaceType;
 use rcompose_engine::{FailureKind, StepFailure};
-use rcompose_model::{Origin, Recursive, Resources, RestartPolicy, ServiceName, Signal};
+use rcompose_model::{Origin, Recursive, RestartPolicy, ServiceName, Signal};
 use rcompose_plan::{
     ContainerId, ContainerSpec, DnsSettings, ImageRef, MountSource, MountSpec, NetNs, NsMode,
 };
@@ -74,6 +74,9 @@ fn private_mounts() -> io::Result<()> {
     Ok(())
 }
 
+/// Where a step's cgroup is if it isn't where they usually are; the step's own files hide it while it runs.
+const CGROUP: &str = "cgroup";
+
 /// Removes what helpers left that were killed: their steps died with them.
 fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
     let all = dirs.run.join("build-files");
@@ -82,7 +85,9 @@ fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
         if pid.is_none_or(|p| fs::exists(format!("/proc/{p}")).unwrap_or(true)) {
             continue;
         }
-        let cgroup = CgroupPath::new(&format!("rcompose-{}/build/{name}", dirs.root_hash()));
+        let usual = || format!("rcompose-{}/build/{name}", dirs.root_hash());
+        let cgroup =
+            CgroupPath::new(&fs::read_to_string(all.join(&name).join(CGROUP)).unwrap_or_else(|_| usual()));
         cgroup
             .and_then(|c| c.kill().and_then(|()| c.remove()))
             .map_err(|e| StepFailure::environment("remove a killed build's cgroup", &e))?;
@@ -93,13 +98,21 @@ fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
 
 /// Runs one step and says how it ended. False: the builder has gone, the step was killed.
 fn run(dirs: &Dirs, step: &BuildStep, number: u64, net: &mut Option<BuildNet>) -> io::Result<bool> {
-    let name = format!("rcompose-{}/build/{}-{number}", dirs.root_hash(), std::process::id());
-    let files = dirs.run.join("build-files").join(format!("{}-{number}", std::process::id()));
+    let (root, pid) = (dirs.root_hash(), std::process::id());
+    let name = match step.cgroup_parent.as_deref().map(|p| p.trim_matches('/')).filter(|p| !p.is_empty()) {
+        Some(parent) => format!("{parent}/rcompose-{root}-build-{pid}-{number}"),
+        None => format!("rcompose-{root}/build/{pid}-{number}"),
+    };
+    let files = dirs.run.join("build-files").join(format!("{pid}-{number}"));
     let cgroup =
         CgroupPath::new(&name).map_err(|e| StepFailure::environment("find a build step's cgroup", &e));
     let result = cgroup.as_ref().map_err(Clone::clone).and_then(|cgroup| {
         if step.network == BuildNetwork::Default && net.is_none() {
             *net = Some(BuildNet::make(dirs)?);
+        }
+        make_dir(&files)?;
+        if step.cgroup_parent.is_some() {
+            write_atomic(&files.join(CGROUP), name.as_bytes(), 0o600)?;
         }
         memory(&files)?;
         run_in(step, net.as_mut(), &files, cgroup)
@@ -133,7 +146,6 @@ fn run(dirs: &Dirs, step: &BuildStep, number: u64, net: &mut Option<BuildNet>) -
 
 /// What a step gets to see of secrets isn't written to a disk.
 fn memory(files: &Path) -> Result<(), StepFailure> {
-    make_dir(files)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("rcompose", files, "tmpfs", flags, Some(c"mode=700"))
         .map_err(|e| StepFailure::environment("make a place for a build step's files", &e))
@@ -156,7 +168,15 @@ fn run_in(
     let spec = container(step)?;
     let places =
         Places { upper: step.upper.clone(), mounts: contents(step, files)?, files: Vec::new(), joined };
-    let oci = bundle::oci_spec(&spec, &places)?;
+    let mut oci = bundle::oci_spec(&spec, &places)?;
+    if let Some(mems) = &step.cpuset_mems {
+        let mut cpu =
+            oci.linux().as_ref().and_then(|l| l.resources().as_ref()?.cpu().clone()).unwrap_or_default();
+        cpu.set_mems(Some(mems.to_string()));
+        if let Some(resources) = oci.linux_mut().as_mut().and_then(|l| l.resources_mut().as_mut()) {
+            resources.set_cpu(Some(cpu));
+        }
+    }
     let user = oci.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
     let fail = |e: rustix::io::Errno| StepFailure::environment("run a build step", &e);
     let stdin = stdin(step, files)?;
@@ -396,7 +416,7 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         restart: RestartPolicy::No,
         stop_signal: Signal::TERM,
         stop_grace: Duration::ZERO,
-        resources: Resources::default(),
+        resources: step.resources.clone(),
         ulimits: step
             .ulimits
             .iter()

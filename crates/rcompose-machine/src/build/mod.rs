@@ -9,6 +9,7 @@ mod wire;
 
 use std::path::PathBuf;
 
+use rcompose_model::{CpuSet, Resources};
 use serde::{Deserialize, Serialize};
 
 pub use helper::build_helper_main;
@@ -47,6 +48,12 @@ pub struct BuildStep {
     pub ulimits: Vec<(String, i64, i64)>,
     /// All capabilities, no filter of system calls, the host's devices.
     pub insecure: bool,
+    /// What it may take of the machine.
+    pub resources: Resources,
+    /// Nodes to take memory from.
+    pub cpuset_mems: Option<CpuSet>,
+    /// The cgroup that its own lies in.
+    pub cgroup_parent: Option<String>,
     /// The terminal of the user, for a shell on it.
     pub terminal: Option<PathBuf>,
 }

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 
 use super::PROGRESS;
 
-/// `build`.
+/// What both verbs have.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct BuildArgs {
-    /// Set build-time variables for services
+pub(crate) struct SharedBuildArgs {
+    /// Set build-time variables
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) build_arg: Vec<String>,
     /// Accepted for compatibility: there is one builder
@@ -21,33 +21,41 @@ pub(crate) struct BuildArgs {
     /// Open a shell in the file system of a RUN that fails
     #[arg(long)]
     pub(crate) debug_shell: bool,
-    /// Accepted for compatibility: builds have no limit of memory, as with BuildKit
+    /// Limit the memory of each RUN
     #[arg(short, long, value_name = "BYTES")]
     pub(crate) memory: Option<String>,
     /// Do not use the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Print the equivalent bake file
-    #[arg(long)]
-    pub(crate) print: bool,
     /// Add a provenance attestation: true, false, mode=min or mode=max
     #[arg(long, value_name = "MODE")]
     pub(crate) provenance: Option<String>,
     /// Always attempt to pull a newer version of base images
     #[arg(long)]
     pub(crate) pull: bool,
-    /// Push the images
+    /// Push what is built
     #[arg(long)]
     pub(crate) push: bool,
-    /// Suppress the build output
+    /// Suppress the build output; of an image, print the id
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Add an SBOM attestation: true or false
+    /// Add an attestation of the packages in the image (SBOM): true or false
     #[arg(long, value_name = "BOOL")]
     pub(crate) sbom: Option<String>,
-    /// SSH agents for the builds: default, or ID=SOCKET or KEY
+    /// SSH agents for the build: default, or ID=SOCKET or KEY
     #[arg(long, value_name = "ID[=PATH]")]
     pub(crate) ssh: Vec<String>,
+}
+
+/// `build`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_display_order = None)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) shared: SharedBuildArgs,
+    /// Print the equivalent bake file
+    #[arg(long)]
+    pub(crate) print: bool,
     /// Build dependencies, too
     #[arg(long)]
     pub(crate) with_dependencies: bool,
@@ -62,26 +70,29 @@ pub(crate) struct BuildArgs {
     pub(crate) services: Vec<String>,
 }
 
-/// What `build` of former versions of docker compose had, with or without a value.
+/// What `build` of former versions of docker compose had.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FormerArgs {
     /// Builds that need one another wait, all others don't
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) parallel: Option<bool>,
+    #[arg(long, hide = true)]
+    pub(crate) parallel: bool,
     /// There is nobody to send a context to
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) compress: Option<bool>,
+    #[arg(long, hide = true)]
+    pub(crate) compress: bool,
     /// Steps leave no containers
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) force_rm: Option<bool>,
+    #[arg(long, hide = true)]
+    pub(crate) force_rm: bool,
     /// Steps leave no containers
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) no_rm: Option<bool>,
+    #[arg(long, hide = true)]
+    pub(crate) no_rm: bool,
 }
 
 /// `image build`.
 #[derive(Debug, Clone, Args)]
+#[command(next_display_order = None)]
 pub(crate) struct ImageBuildArgs {
+    #[command(flatten)]
+    pub(crate) shared: SharedBuildArgs,
     /// Lines for /etc/hosts of RUN
     #[arg(long, value_name = "HOST:IP")]
     pub(crate) add_host: Vec<String>,
@@ -94,15 +105,9 @@ pub(crate) struct ImageBuildArgs {
     /// Attestations: type=provenance,mode=… or type=sbom
     #[arg(long, value_name = "type=TYPE,…")]
     pub(crate) attest: Vec<String>,
-    /// Build-time variables
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) build_arg: Vec<String>,
     /// Additional contexts
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) build_context: Vec<String>,
-    /// Accepted for compatibility: there is one builder
-    #[arg(long, value_name = "NAME")]
-    pub(crate) builder: Option<String>,
     /// Caches to read from: an image, or type=registry,ref=… or type=local,src=…
     #[arg(long, value_name = "CACHE")]
     pub(crate) cache_from: Vec<String>,
@@ -110,14 +115,14 @@ pub(crate) struct ImageBuildArgs {
     #[arg(long, value_name = "CACHE")]
     pub(crate) cache_to: Vec<String>,
     /// Say something of the Dockerfile instead of building it: check, outline or targets, and ,format=json if wanted
-    #[arg(long, value_name = "METHOD", alias = "print")]
+    #[arg(long, value_name = "METHOD", alias = "print", overrides_with = "check")]
     pub(crate) call: Option<String>,
-    /// As --call=check
-    #[arg(long, overrides_with = "call")]
-    pub(crate) check: bool,
-    /// Open a shell in the file system of a RUN that fails
-    #[arg(long)]
-    pub(crate) debug_shell: bool,
+    /// The cgroup that those of RUN lie in, below the caller's own
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup_parent: Option<String>,
+    /// Accepted for compatibility
+    #[arg(short = 'D', long)]
+    pub(crate) debug: bool,
     /// Dockerfile
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
@@ -136,9 +141,6 @@ pub(crate) struct ImageBuildArgs {
     /// Network of RUN: default, host or none
     #[arg(long)]
     pub(crate) network: Option<String>,
-    /// Do not use the cache
-    #[arg(long)]
-    pub(crate) no_cache: bool,
     /// Stages not to use the cache for
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
@@ -151,30 +153,18 @@ pub(crate) struct ImageBuildArgs {
     /// Type of progress output: auto, tty, plain, rawjson, quiet
     #[arg(long, value_name = "TYPE", value_parser = ["auto", "tty", "plain", "rawjson", "json", "quiet", "none"])]
     pub(crate) progress: Option<String>,
-    /// Provenance attestation: true, false, mode=min or mode=max
-    #[arg(long, value_name = "MODE")]
-    pub(crate) provenance: Option<String>,
-    /// Pull base images
-    #[arg(long)]
-    pub(crate) pull: bool,
-    /// Push the image
-    #[arg(long)]
-    pub(crate) push: bool,
-    /// Suppress the output, print the image's id
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Attestation of the packages in the image: true or false
-    #[arg(long, value_name = "BOOL")]
-    pub(crate) sbom: Option<String>,
+    /// Accepted as disabled=true only: there are no policies
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Vec<String>,
+    /// What each RUN may take: memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) resource: Vec<String>,
     /// Secrets: id=NAME[,src=FILE][,env=VARIABLE][,type=file|env]
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,
     /// Size of /dev/shm of RUN
     #[arg(long, value_name = "BYTES")]
     pub(crate) shm_size: Option<String>,
-    /// SSH agents: default, or ID=SOCKET or KEY
-    #[arg(long, value_name = "ID[=PATH]")]
-    pub(crate) ssh: Vec<String>,
     /// Names of the image
     #[arg(short, long)]
     pub(crate) tag: Vec<String>,
@@ -184,8 +174,51 @@ pub(crate) struct ImageBuildArgs {
     /// Resource limits of RUN
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) ulimit: Vec<String>,
+    #[command(flatten)]
+    pub(crate) legacy: LegacyBuildArgs,
     /// Build context: a directory, a URL, or - for standard input
     pub(crate) context: PathBuf,
+}
+
+/// What docker's `build` had before BuildKit, and still takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LegacyBuildArgs {
+    /// `--resource memory-swap`
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    pub(crate) memory_swap: Option<String>,
+    /// `--resource cpu-shares`
+    #[arg(short = 'c', long, hide = true)]
+    pub(crate) cpu_shares: Option<String>,
+    /// `--resource cpu-period`
+    #[arg(long, hide = true)]
+    pub(crate) cpu_period: Option<String>,
+    /// `--resource cpu-quota`
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    pub(crate) cpu_quota: Option<String>,
+    /// `--resource cpuset-cpus`
+    #[arg(long, hide = true)]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// `--resource cpuset-mems`
+    #[arg(long, hide = true)]
+    pub(crate) cpuset_mems: Option<String>,
+    /// There is nobody to send a context to
+    #[arg(long, hide = true)]
+    pub(crate) compress: bool,
+    /// Steps leave no containers
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+    /// Steps leave no containers
+    #[arg(long, hide = true)]
+    pub(crate) force_rm: bool,
+    /// Ignored with a warning
+    #[arg(long, hide = true)]
+    pub(crate) isolation: Option<String>,
+    /// Ignored with a warning
+    #[arg(long, hide = true)]
+    pub(crate) security_opt: Vec<String>,
+    /// Ignored with a warning
+    #[arg(long, hide = true)]
+    pub(crate) squash: bool,
 }
 
 /// `builder`.

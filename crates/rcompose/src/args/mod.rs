@@ -5,6 +5,7 @@ mod image;
 mod inspect;
 mod lifecycle;
 mod process;
+mod switches;
 mod system;
 mod volume;
 
@@ -26,6 +27,7 @@ pub(crate) use self::lifecycle::{
     CreateArgs, DownArgs, KillArgs, RestartArgs, RmArgs, ScaleArgs, StartArgs, StopArgs, UpArgs, WaitArgs,
 };
 pub(crate) use self::process::{ExecArgs, RunArgs};
+pub(crate) use self::switches::parse_with_switches;
 pub(crate) use self::system::{SystemDfArgs, SystemPruneArgs, SystemVerb};
 pub(crate) use self::volume::VolumeVerb;
 

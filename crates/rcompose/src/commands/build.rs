@@ -11,7 +11,7 @@ use crate::context::{Context, print, service_names};
 use crate::failure::Failure;
 use crate::pictures::{
     BakeOptions, BuildOptions, ToPush, at_image, bake, build_services, check_services, parse_reference,
-    push_each, together, with_used,
+    push_each, run_limits, together, with_used,
 };
 
 pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
@@ -26,25 +26,26 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     }
     let services = with_used(&project, &services)?;
     let options = BuildOptions {
-        args: pairs(&args.build_arg),
-        no_cache: args.no_cache,
-        pull: args.pull,
-        quiet: args.quiet,
-        debug_shell: args.debug_shell,
-        ssh: pairs(&args.ssh),
-        provenance: args.provenance.clone(),
-        sbom: args.sbom.clone(),
+        args: pairs(&args.shared.build_arg),
+        no_cache: args.shared.no_cache,
+        pull: args.shared.pull,
+        quiet: args.shared.quiet,
+        debug_shell: args.shared.debug_shell,
+        ssh: pairs(&args.shared.ssh),
+        provenance: args.shared.provenance.clone(),
+        sbom: args.shared.sbom.clone(),
+        limits: run_limits(args.shared.memory.iter().map(|m| format!("memory={m}")))?,
     };
     if args.print {
         let more = BakeOptions {
-            push: args.push,
-            provenance: args.provenance.as_deref(),
-            sbom: args.sbom.as_deref(),
+            push: args.shared.push,
+            provenance: args.shared.provenance.as_deref(),
+            sbom: args.shared.sbom.as_deref(),
         };
         let file = bake(cx, &project, &services, &options, &more);
         return print(&format!("{file:#}\n")).map(|()| 0);
     }
-    if args.check {
+    if args.shared.check {
         let store = Store::open(&cx.dirs.images())?;
         let checked = check_services(cx, &store, &project, &services, &options)?;
         print(&checked.text)?;
@@ -59,8 +60,8 @@ pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     cx.need_root()?;
     let store = Store::open(&cx.dirs.images())?;
     build_services(cx, &store, &project, &services, &options)?;
-    if args.push {
-        together(push_each(cx, &store, &to_push(&services)?, args.quiet))?;
+    if args.shared.push {
+        together(push_each(cx, &store, &to_push(&services)?, args.shared.quiet))?;
     }
     Ok(0)
 }

@@ -8,6 +8,7 @@ use rcompose_build::{
 };
 use rcompose_image::{Digest, Hold, ImageConfig, LayerId, Platform, Reference, Staging, Store};
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
+use rcompose_model::{CpuSet, Resources};
 
 use super::caches::Elsewhere;
 use super::pulling::pull_quietly;
@@ -93,8 +94,10 @@ impl LayerStore for Layers<'_> {
     }
 }
 
-fn machine_step(step: &RunStep) -> BuildStep {
-    BuildStep {
+fn machine_step(step: &RunStep) -> Result<BuildStep, OutsideError> {
+    let limits = &step.limits;
+    let set = |text: &Option<String>| text.as_deref().map(str::parse::<CpuSet>).transpose();
+    Ok(BuildStep {
         lowers: step.lowers.clone(),
         upper: step.upper.clone(),
         work: step.work.clone(),
@@ -130,8 +133,20 @@ fn machine_step(step: &RunStep) -> BuildStep {
         stdin: step.stdin.clone(),
         ulimits: step.ulimits.clone(),
         insecure: step.insecure,
+        resources: Resources {
+            memory: limits.memory,
+            // Unlike with containers, a limit of memory says nothing of swap.
+            memory_swap: limits.memory_swap.or(limits.memory.map(|_| -1)),
+            cpu_shares: limits.cpu_shares,
+            cpu_period: limits.cpu_period,
+            cpu_quota: limits.cpu_quota,
+            cpuset: set(&limits.cpuset_cpus)?,
+            ..Resources::default()
+        },
+        cpuset_mems: set(&limits.cpuset_mems)?,
+        cgroup_parent: step.cgroup_parent.clone(),
         terminal: None,
-    }
+    })
 }
 
 /// Runs steps in processes of their own.
@@ -139,7 +154,7 @@ pub(super) struct Runner(pub(super) ProcessStepRunner);
 
 impl StepRunner for Runner {
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
-        let step = machine_step(step);
+        let step = machine_step(step)?;
         let code = self.0.run(&step, &mut |stream, bytes| {
             let stream = match stream {
                 BuildStream::Stdout => Stream::Stdout,
@@ -155,7 +170,7 @@ impl StepRunner for Runner {
             return Err("standard input and output are no terminal".into());
         }
         let raw = RawMode::enter()?;
-        let ended = self.0.run_on_terminal(&machine_step(step));
+        let ended = self.0.run_on_terminal(&machine_step(step)?);
         drop(raw);
         Ok(ended?)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rcompose_build::{BuildRequest, Built};
+use rcompose_build::{BuildRequest, Built, RunLimits};
 use rcompose_engine::FailureKind;
 use rcompose_image::{Digest, ImageError, RemoveOptions, Store};
 use rcompose_model::{Project, Service, ServiceName};
@@ -43,6 +43,8 @@ pub(crate) struct BuildOptions {
     pub(crate) provenance: Option<String>,
     /// `--sbom`.
     pub(crate) sbom: Option<String>,
+    /// `--memory`.
+    pub(crate) limits: RunLimits,
 }
 
 /// A build that one or several services want.

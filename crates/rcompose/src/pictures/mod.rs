@@ -13,6 +13,7 @@ mod checking;
 mod facts;
 mod fetch;
 mod inputs;
+mod limits;
 mod metadata;
 mod output;
 mod outputs;
@@ -44,6 +45,7 @@ pub(crate) use calls::Call;
 pub(crate) use facts::image_facts;
 pub(crate) use fetch::{artifact, auth_source, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, is_archive, secret};
+pub(crate) use limits::run_limits;
 pub(crate) use metadata::metadata;
 pub(crate) use outputs::Output as Delivery;
 pub(crate) use pulling::{

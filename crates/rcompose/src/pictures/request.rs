@@ -85,6 +85,7 @@ pub(super) fn service_requests(
         extra_hosts: build.extra_hosts.iter().map(|(name, a)| (name.clone(), a.to_string())).collect(),
         shm_size: build.shm_size,
         ulimits: build.ulimits.iter().map(|u| (u.name.clone(), u.soft, u.hard)).collect(),
+        limits: options.limits.clone(),
         additional_contexts: contexts,
         secrets,
         ssh,

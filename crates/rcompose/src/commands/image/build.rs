@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use rcompose_build::{BuildRequest, DockerfileSource};
+use rcompose_build::{BuildRequest, DockerfileSource, RunLimits};
 use rcompose_image::{Platform, Reference, Store};
+use rcompose_loader::ULIMIT_NAMES;
 
 use crate::args::ImageBuildArgs;
 use crate::commands::build::pairs;
@@ -13,7 +14,7 @@ use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
 use crate::pictures::{
     Annotations, Attests, BuildWanted, Caches, Call, Delivery, Inputs, Said, build_and_deliver,
-    build_network, context_place, is_archive, metadata, parse_reference, secret as build_secret,
+    build_network, context_place, is_archive, metadata, parse_reference, run_limits, secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -29,9 +30,10 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         _ => {}
     }
     let cx = &cx;
+    refuse(cx, args)?;
     let call = match &args.call {
         Some(text) => Call::parse(text)?,
-        None if args.check => Call::parse("check")?,
+        None if args.shared.check => Call::parse("check")?,
         None => None,
     };
     let requests = requests(cx, store, args, &mut inputs)?;
@@ -50,12 +52,17 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
     }
     let caches = Caches::parse(cx, &args.cache_from, &args.cache_to)?;
     let said = Said {
-        attests: Attests::parse(cx, &args.attest, args.provenance.as_deref(), args.sbom.as_deref())?,
+        attests: Attests::parse(
+            cx,
+            &args.attest,
+            args.shared.provenance.as_deref(),
+            args.shared.sbom.as_deref(),
+        )?,
         annotations: Annotations::parse(&args.annotation)?,
         source: inputs.source(&args.context.to_string_lossy()),
     };
     let outputs = outputs(cx, args, &request.tags)?;
-    let wanted = BuildWanted { outputs, quiet: args.quiet, raw, caches, said };
+    let wanted = BuildWanted { outputs, quiet: args.shared.quiet, raw, caches, said };
     let (built, descriptor) = build_and_deliver(cx, store, &requests, &wanted)?;
     // Of several platforms, the index is what was built.
     let id = match (built.builds.as_slice(), &descriptor) {
@@ -69,7 +76,7 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
         let names = &built.index.subjects;
         write(cx, path, format!("{:#}", metadata(cx, &built, descriptor.as_ref(), names)))?;
     }
-    if args.quiet {
+    if args.shared.quiet {
         print(&format!("{id}\n"))?;
     }
     Ok(())
@@ -83,7 +90,7 @@ fn write(cx: &Context, path: &Path, text: String) -> Result<(), Failure> {
 /// Where the result goes: into the store, unless something else is said.
 fn outputs(cx: &Context, args: &ImageBuildArgs, tags: &[Reference]) -> Result<Vec<Delivery>, Failure> {
     let mut all = args.output.iter().map(|o| Delivery::parse(cx, o, tags)).collect::<Result<Vec<_>, _>>()?;
-    if args.push {
+    if args.shared.push {
         all.push(Delivery::Image { names: tags.to_vec(), push: true });
     }
     if all.is_empty() || args.load {
@@ -100,7 +107,7 @@ fn requests(
     inputs: &mut Inputs,
 ) -> Result<Vec<BuildRequest>, Failure> {
     let (context, dockerfile) = context(cx, args, inputs)?;
-    let mut build_args = pairs(&args.build_arg);
+    let mut build_args = pairs(&args.shared.build_arg);
     for (name, value) in &mut build_args {
         if value.is_none() {
             *value = cx.env.all.get(name).cloned();
@@ -115,7 +122,7 @@ fn requests(
         contexts.insert(name.to_owned(), context_place(cx, store, place, inputs)?);
     }
     let mut ssh = BTreeMap::new();
-    for (id, path) in pairs(&args.ssh) {
+    for (id, path) in pairs(&args.shared.ssh) {
         ssh.insert(id.clone(), inputs.agent(cx, &id, path.as_deref())?);
     }
     let default = cx.env.get("DOCKER_DEFAULT_PLATFORM").map(str::to_owned);
@@ -136,9 +143,9 @@ fn requests(
         args: build_args,
         labels: labels.collect(),
         tags: args.tag.iter().map(|t| parse_reference(t)).collect::<Result<_, _>>()?,
-        no_cache: args.no_cache,
+        no_cache: args.shared.no_cache,
         no_cache_filter: args.no_cache_filter.iter().cloned().collect(),
-        pull: args.pull,
+        pull: args.shared.pull,
         network: build_network(args.network.as_deref())?,
         extra_hosts: args.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
         shm_size: args.shm_size.as_deref().map(bytes).transpose()?,
@@ -146,14 +153,65 @@ fn requests(
         additional_contexts: contexts,
         secrets: args.secret.iter().map(|s| build_secret(cx, s)).collect::<Result<_, _>>()?,
         ssh,
+        limits: limits(args)?,
+        cgroup_parent: args.cgroup_parent.clone(),
         allow: args.allow.iter().cloned().collect(),
-        debug_shell: args.debug_shell,
+        debug_shell: args.shared.debug_shell,
         cache_root: cx.dirs.build_cache(),
         source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()
     };
     let one = |platform| BuildRequest { platform, ..request.clone() };
     Ok(platforms.into_iter().map(one).collect())
+}
+
+/// The shorthands first: `--resource` counts.
+fn limits(args: &ImageBuildArgs) -> Result<RunLimits, Failure> {
+    let legacy = &args.legacy;
+    let short = [
+        ("memory", &args.shared.memory),
+        ("memory-swap", &legacy.memory_swap),
+        ("cpu-shares", &legacy.cpu_shares),
+        ("cpu-period", &legacy.cpu_period),
+        ("cpu-quota", &legacy.cpu_quota),
+        ("cpuset-cpus", &legacy.cpuset_cpus),
+        ("cpuset-mems", &legacy.cpuset_mems),
+    ];
+    let short = short.into_iter().filter_map(|(name, v)| Some(format!("{name}={}", v.as_ref()?)));
+    run_limits(short.chain(args.resource.iter().cloned()))
+}
+
+/// Flags that docker takes without doing anything, in its words; and what can't be done.
+fn refuse(cx: &Context, args: &ImageBuildArgs) -> Result<(), Failure> {
+    let ignored = [
+        (args.legacy.isolation.is_some(), "isolation flag is deprecated with BuildKit."),
+        (
+            !args.legacy.security_opt.is_empty(),
+            "security-opt flag is deprecated. \"RUN --security=insecure\" should be used with BuildKit.",
+        ),
+        (
+            args.legacy.squash,
+            "experimental flag squash is removed with BuildKit. You should squash inside build using a multi-stage Dockerfile for efficiency.",
+        ),
+    ];
+    ignored.iter().filter(|(given, _)| *given).for_each(|(_, warning)| cx.warn(warning));
+    for (flag, all) in [("--build-arg", &args.shared.build_arg), ("--label", &args.label)] {
+        if let Some(text) = all.iter().find(|t| t.starts_with('=')) {
+            return Err(Failure::user(format!("{flag} {text}: the name is empty")).hint("write NAME=VALUE"));
+        }
+    }
+    for text in &args.allow {
+        let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
+        if !["", "network.host", "security.insecure", "device", "buildx.local.delete"].contains(&name) {
+            return Err(Failure::user(format!("unknown entitlement `{text}`"))
+                .hint("there are: network.host, security.insecure, device"));
+        }
+    }
+    match args.policy.iter().find(|p| *p != "disabled=true") {
+        Some(policy) => Err(Failure::unsupported(format!("builds have no policies: `--policy {policy}`"))
+            .hint("without the flag, or with --policy disabled=true, the build goes on unchecked")),
+        None => Ok(()),
+    }
 }
 
 /// The context's directory, and the Dockerfile.
@@ -231,5 +289,13 @@ fn ulimit(text: &str) -> Result<(String, i64, i64), Failure> {
     let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let number = |n: &str| n.parse::<i64>().map_err(|_| wrong());
-    Ok((name.to_ascii_lowercase(), number(soft)?, number(hard)?))
+    let (name, soft, hard) = (name.to_ascii_lowercase(), number(soft)?, number(hard)?);
+    if !ULIMIT_NAMES.contains(&name.as_str()) {
+        return Err(Failure::user(format!("there is no limit `{name}` for --ulimit"))
+            .hint(format!("there are: {}", ULIMIT_NAMES.join(", "))));
+    }
+    if hard >= 0 && (soft > hard || soft < 0) {
+        return Err(Failure::user(format!("--ulimit {text}: the soft limit is above the hard one")));
+    }
+    Ok((name, soft, hard))
 }
