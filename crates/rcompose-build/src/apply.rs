@@ -226,4 +226,5 @@ fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
 
 fn not_a_directory(path: &Path) -> BuildError {
     BuildError::input(format!("{} is not a directory", path.display()))
+        .help("choose another destination, or remove it by RUN before")
 }

@@ -17,6 +17,9 @@ pub enum BuildErrorKind {
     Environment,
 }
 
+/// Mistakes of one Dockerfile that are shown: what has more isn't a Dockerfile.
+const SHOWN: usize = 20;
+
 /// Why there is no image: place, reason, remedy. The tags stay as they were.
 #[derive(Debug)]
 pub struct BuildError(Box<BuildFailure>);
@@ -113,13 +116,17 @@ impl BuildError {
     }
 
     pub(crate) fn from_parse(file: &str, text: &str, errors: Vec<ParseError>) -> Self {
-        let mut all = errors.into_iter().map(|e| {
+        let count = errors.len();
+        let mut all = errors.into_iter().take(SHOWN).map(|e| {
             let mut one = Self::input(e.message);
             one.help = e.help;
             one.place(file, text, e.at)
         });
         let mut first = all.next().unwrap_or_else(|| Self::input("the Dockerfile is wrong"));
         first.more = all.collect();
+        if count > SHOWN {
+            first.more.push(Self::input(format!("and {} more mistakes in {file}", count - SHOWN)));
+        }
         first
     }
 }

@@ -51,7 +51,7 @@ impl Stage<'_> {
             let mount = Mount::parse(text, &expand).map_err(wrong)?;
             let files = matches!(mount.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
             if files && mount.target.is_empty() {
-                return Err(wrong("it has no target".to_owned()));
+                return Err(wrong("it has no target".to_owned()).help("say where it appears: target=/path"));
             }
             let target = match mount.target.as_str() {
                 "" => String::new(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rcompose_image::{Platform, Reference};
 
 use crate::dockerfile::words::nearest;
-use crate::dockerfile::{Dockerfile, Instruction, Kind, Mount, Position};
-use crate::expand::expand;
+use crate::dockerfile::{Dockerfile, Instruction, Kind, Mount, Position, Stage};
+use crate::expand::{Lex, expand};
 use crate::{BuildError, BuildRequest};
 
 /// What a name in FROM or `--from` stands for.
@@ -40,10 +40,9 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
         let get = |n: &str| globals.get(n).cloned();
         let image = expand(&stage.from.image, escape, &get).map_err(failed)?;
         if image.trim().is_empty() {
-            let error = BuildError::input(format!("`{}` in FROM is empty after expansion", stage.from.image))
-                .help(
-                    "declare the variable by ARG before the first FROM with a default, or give --build-arg",
-                );
+            let error = BuildError::input(format!("`{}` in FROM has no value", stage.from.image)).help(
+                "declare the variable by ARG before the first FROM, with a default, or give it by --build-arg",
+            );
             return Err((error, stage.at));
         }
         let base = base(file, req, &image, number);
@@ -63,8 +62,58 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
     let target = target(file, req)?;
     let mut plan = Plan { bases, platforms, target, needed: Vec::new(), globals };
     let mut state = vec![Visit::New; file.stages.len()];
-    visit(file, req, &mut plan, target, &mut state)?;
+    visit(file, req, &mut plan, target, (&mut state, &mut Vec::new()))?;
     Ok(plan)
+}
+
+/// Who wants an image: a stage stands on it, or copies from it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    Base(usize),
+    Copied,
+}
+
+impl Plan {
+    /// What to do about an image that can't be had: perhaps a stage was meant, or a variable has no value.
+    pub(crate) fn advice(&self, file: &Dockerfile, image: &str, asked: Asked) -> Option<String> {
+        if let Some(bare) = image.strip_prefix("http://").or_else(|| image.strip_prefix("https://")) {
+            return Some(format!("write it without the scheme: `{bare}`"));
+        }
+        if image.starts_with("scratch:") {
+            return Some("write `FROM scratch`, which has no tag".to_owned());
+        }
+        match asked {
+            Asked::Base(number) => {
+                if let Some(unset) = self.unset(file, number) {
+                    return Some(unset);
+                }
+                let later = stage_named(file, image, file.stages.len()).is_some();
+                if later && image == image.to_lowercase() {
+                    return Some(format!("the stage `{image}` begins after this one: move it up"));
+                }
+                nearest(image, names(&file.stages[..number]))
+                    .map(|n| format!("did you mean the stage `{n}`?"))
+            }
+            Asked::Copied => Some(match nearest(image, names(&file.stages)) {
+                Some(near) => format!("did you mean the stage `{near}`?"),
+                None => format!("no stage is called `{image}`, so it was taken for the name of an image"),
+            }),
+        }
+    }
+
+    /// The variables of a FROM that have no value.
+    fn unset(&self, file: &Dockerfile, number: usize) -> Option<String> {
+        let text = &file.stages[number].from.image;
+        let expanded =
+            Lex::new(file.directives.escape).process(text, &|n| self.globals.get(n).cloned()).ok()?;
+        let name = expanded.unmatched.into_iter().next()?;
+        Some(match nearest(&name, self.globals.keys().map(String::as_str)) {
+            Some(near) => format!("`{name}` has no value: did you mean `{near}`?"),
+            None => format!(
+                "`{name}` has no value: declare it by `ARG {name}=…` before the first FROM, or give it by --build-arg"
+            ),
+        })
+    }
 }
 
 /// The variables of FROM: platforms and the ARGs before the first FROM, with these arguments given.
@@ -198,9 +247,7 @@ fn no_image(name: &str) -> BuildError {
 }
 
 fn stages(file: &Dockerfile, before: usize) -> String {
-    let name =
-        |(n, s): (usize, &crate::dockerfile::Stage)| s.from.name.clone().unwrap_or_else(|| n.to_string());
-    let all: Vec<String> = file.stages[..before].iter().enumerate().map(name).collect();
+    let all: Vec<String> = (0..before).map(|n| called(file, n)).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
@@ -231,9 +278,10 @@ fn visit(
     req: &BuildRequest,
     plan: &mut Plan,
     stage: usize,
-    state: &mut [Visit],
+    (state, open): (&mut [Visit], &mut Vec<usize>),
 ) -> Result<(), Located> {
     state[stage] = Visit::Open;
+    open.push(stage);
     let mut needs: Vec<(usize, Position)> = Vec::new();
     if let Base::Stage(n) = plan.bases[stage] {
         needs.push((n, file.stages[stage].at));
@@ -249,19 +297,28 @@ fn visit(
     for (need, at) in needs {
         match state[need] {
             Visit::Done => {}
-            Visit::New => visit(file, req, plan, need, state)?,
+            Visit::New => visit(file, req, plan, need, (state, open))?,
             Visit::Open => {
-                let name = file.stages[need].from.name.clone().unwrap_or_else(|| need.to_string());
-                return Err((
-                    BuildError::input(format!("stage `{name}` needs itself: a cycle of stages")),
-                    at,
-                ));
+                let begin = open.iter().position(|s| *s == need).unwrap_or_default();
+                let round = open[begin..].iter().chain([&need]).map(|s| called(file, *s)).collect::<Vec<_>>();
+                let message = format!("stage `{}` needs itself: {}", called(file, need), round.join(" → "));
+                return Err((BuildError::input(message).help("let one of them do without the other"), at));
             }
         }
     }
     state[stage] = Visit::Done;
+    open.pop();
     plan.needed.push(stage);
     Ok(())
+}
+
+fn names(stages: &[Stage]) -> impl Iterator<Item = &str> {
+    stages.iter().filter_map(|s| s.from.name.as_deref())
+}
+
+/// A stage's name, or its number.
+pub(crate) fn called(file: &Dockerfile, stage: usize) -> String {
+    file.stages[stage].from.name.clone().unwrap_or_else(|| stage.to_string())
 }
 
 /// The `--from`s of an instruction.

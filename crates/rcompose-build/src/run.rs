@@ -14,7 +14,9 @@ use crate::mounts::Planned;
 use crate::solve::is_proxy;
 use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, View};
-use crate::{BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, StagedLayer, StepMount, Stream};
+use crate::{
+    BuildError, BuildErrorKind, BuildEvent, RunNetwork, RunStep, StagedLayer, StepMount, Stream, users,
+};
 
 /// Where docker shows the script of a heredoc that names its interpreter.
 const PIPES: &str = "/dev/pipes";
@@ -77,6 +79,10 @@ impl Stage<'_> {
         };
         self.cached(&key.finish(), shown, |stage, staged| {
             request.lowers.clone_from(&stage.lowers);
+            if request.lowers.is_empty() {
+                // What a mount brings can run.
+                request.lowers.push(solve.empty()?);
+            }
             request.upper = staged.upper().to_owned();
             request.work = staged.work().to_owned();
             let mounts = stage.prepare(&planned)?;
@@ -142,9 +148,12 @@ impl Stage<'_> {
             events.event(BuildEvent::Output { step, stream, bytes });
         };
         let status = self.solve.runner.run(request, &mut output).map_err(|e| {
-            let error = BuildError::environment(format!("failed to run `{}`", request.argv.join(" ")), e);
+            let error = BuildError::environment(format!("failed to run `{}`", short(&request.argv)), e);
             match Platform::host().accepts(&self.platform) {
-                true => error,
+                true => match self.lacks(request) {
+                    Some(what) => error.help(what),
+                    None => error,
+                },
                 false => error.help(format!(
                     "the image is for {}, this machine is {}: an emulator must be registered with the kernel \
                      (binfmt_misc), as the package qemu-user-static does",
@@ -158,7 +167,7 @@ impl Stage<'_> {
         }
         let mut error = BuildError::new(
             BuildErrorKind::Step,
-            format!("`{}` ended with status {status}", request.argv.join(" ")),
+            format!("`{}` ended with status {status}", short(&request.argv)),
         );
         error.exit_status = Some(status);
         error.output_tail = String::from_utf8_lossy(&tail[tail.len().saturating_sub(TAIL)..]).into_owned();
@@ -180,6 +189,33 @@ impl Stage<'_> {
             error.help = Some(error.help.take().map_or(hint.to_owned(), |h| format!("{h}; {hint}")));
         }
         Err(error)
+    }
+
+    /// What the image of a step that couldn't start has not.
+    fn lacks(&self, request: &RunStep) -> Option<String> {
+        let program = request.argv.first()?;
+        let view = self.view();
+        let there = |path: &str| matches!(view.find(Path::new(path), true), Ok(Found::Node(_)));
+        let found = match program.contains('/') {
+            true => there(program),
+            false => {
+                let path = self.state.get("PATH").unwrap_or_default();
+                path.split(':').any(|d| there(&format!("{d}/{program}")))
+            }
+        };
+        if found {
+            return users::resolve(&view, &request.user).err().and_then(|e| e.help.clone());
+        }
+        let shell = self.state.shell().first() == Some(program) && request.argv.len() > 1;
+        Some(match shell {
+            _ if self.lowers.is_empty() => format!(
+                "the stage is FROM scratch and has no files: COPY {program} into it, or build in another stage and COPY what comes of it"
+            ),
+            true => format!(
+                "the stage's image has no {program}: install it before, or name another shell by SHELL"
+            ),
+            false => format!("the stage's image has no {program}: install it before, or correct its name"),
+        })
     }
 
     /// A shell where the command has failed. The other stages come to rest.
@@ -244,6 +280,15 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A command as messages name it: a script's first line is enough.
+fn short(argv: &[String]) -> String {
+    let text = argv.join(" ");
+    match text.split_once('\n') {
+        Some((first, more)) if !more.trim().is_empty() => format!("{first} …"),
+        _ => text.trim_end().to_owned(),
     }
 }
 

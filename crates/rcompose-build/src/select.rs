@@ -227,9 +227,10 @@ fn wildcard(source: &Source, pattern: &str, clean: &Path) -> Result<Vec<PathBuf>
     let base = normal(&parts[..fixed].join("/"));
     let rest = parts[fixed..].join("/");
     let glob = Glob::new(&rest).ok_or_else(|| {
-        BuildError::input(format!(
-            "the wildcard `{pattern}` has a `[` without an end or an escape of nothing"
-        ))
+        let message = format!("the wildcard `{pattern}` has a `[` without an end or an escape of nothing");
+        BuildError::input(message).help(
+            "write `\\[` for the character itself; a JSON array has every element in double quotes and ends with `]`",
+        )
     })?;
     let err = |e| failed(source, pattern, e);
     let Some(root) = find(source, &base).map_err(err)? else { return Err(missing(source, &relative(&base))) };
@@ -288,11 +289,43 @@ fn missing(source: &Source, pattern: &str) -> BuildError {
     let wanted = Path::new("/").join(&path);
     let parent = wanted.parent().unwrap_or(Path::new("/"));
     let name = wanted.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let Ok(Found::Node(directory)) = source.view.find(parent, true) else { return error };
-    let Ok(list) = View::list(&directory) else { return error };
+    let list = match source.view.find(parent, true) {
+        Ok(Found::Node(directory)) => View::list(&directory).unwrap_or_default(),
+        _ => Default::default(),
+    };
     let names: Vec<String> = list.keys().map(|n| n.to_string_lossy().into_owned()).collect();
+    // A link that leads nowhere is there itself.
+    if names.contains(&name)
+        && let Ok(Found::Node(link)) = source.view.find(&wanted, false)
+        && let Ok(target) = std::fs::read_link(&link.real)
+    {
+        return BuildError::input(format!(
+            "`{pattern}` is a symbolic link to {}, which doesn't exist in {}",
+            target.display(),
+            source.name
+        ))
+        .help(format!("links are followed inside {} only: put what it leads to there", source.name));
+    }
     match nearest(&name, names.iter().map(String::as_str)) {
         Some(near) => error.help(format!("did you mean `{}`?", relative(&parent.join(near)))),
-        None => error,
+        None if source.keep_owner => error,
+        None => outside(error, source, pattern),
     }
+}
+
+/// What doesn't come from a directory of the user's.
+fn outside(error: BuildError, source: &Source, pattern: &str) -> BuildError {
+    let name = &source.name;
+    let help = match pattern {
+        p if p.starts_with("../") || p.contains("/../") => {
+            format!(
+                "nothing outside {name} can be copied: build from a directory above, or add another context"
+            )
+        }
+        p if p.starts_with('/') => format!("the path begins in {name}, not at the root of this machine"),
+        p if p.starts_with('~') => format!("`~` means nothing here: write a path in {name}"),
+        p if p.contains("://") => "ADD fetches addresses with http, https and git".to_owned(),
+        _ => format!("paths are those of {name}, wherever the Dockerfile is"),
+    };
+    error.help(help)
 }

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
-use rcompose_image::{Digest, Platform, image_purl};
+use rcompose_image::{Digest, Platform, Reference, image_purl};
 
 use crate::cache::StepCache;
 use crate::cacheconfig::inline_cache;
 use crate::digests::Digests;
+use crate::dockerfile::words::nearest;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse};
 use crate::ignore::Ignore;
-use crate::plan::{Base, Plan, plan, replaced};
+use crate::plan::{Asked, Base, Plan, plan, replaced};
+use crate::recipe::{context, dockerfile};
 use crate::select::Source;
 use crate::stage::{is_step, run_stage};
 use crate::state::State;
@@ -210,11 +212,21 @@ impl Solve<'_> {
         }
     }
 
-    pub(crate) fn image(&self, reference: &str, platform: &Platform) -> Result<BaseImage, BuildError> {
-        let image = self
-            .images
-            .resolve(reference, platform, self.req.pull)
-            .map_err(|e| BuildError::environment(format!("failed to get the image `{reference}`"), e))?;
+    /// The image that a stage's FROM names, or one of its `--from`s.
+    pub(crate) fn image(
+        &self,
+        reference: &str,
+        platform: &Platform,
+        asked: Asked,
+    ) -> Result<BaseImage, BuildError> {
+        let image = self.images.resolve(reference, platform, self.req.pull).map_err(|e| {
+            let mut error = match reference.parse::<Reference>() {
+                Ok(_) => BuildError::environment(format!("failed to get the image `{reference}`"), e),
+                Err(wrong) => BuildError::environment("wrong name of an image", wrong),
+            };
+            error.help = self.plan.advice(&self.file, reference, asked);
+            error
+        })?;
         if let Ok(name) = reference.parse() {
             let material = Material::Image(image_purl(&name, Some(platform)));
             self.note(material, image.digest.map(|d| ("sha256", d.hex())));
@@ -235,9 +247,10 @@ impl Solve<'_> {
         let mut facts = std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner));
         facts.dockerfile.clone_from(&self.text);
         let name = match &self.req.dockerfile {
-            DockerfileSource::Path(path) => path.file_name().map(|n| n.to_string_lossy().into_owned()),
+            DockerfileSource::Path(_) => Path::new(&self.name).file_name(),
             DockerfileSource::Inline(_) => None,
         };
+        let name = name.map(|n| n.to_string_lossy().into_owned());
         facts.filename = name.unwrap_or_else(|| "Dockerfile".to_owned());
         facts
     }
@@ -280,7 +293,7 @@ impl Solve<'_> {
                 (state.image.rootfs.diff_ids, format!("stage `{name}`"))
             }
             Base::Image(reference) => {
-                let image = self.image(reference, platform)?;
+                let image = self.image(reference, platform, Asked::Copied)?;
                 (image.config.rootfs.diff_ids, format!("image `{reference}`"))
             }
             Base::Context(place) => {
@@ -291,13 +304,17 @@ impl Solve<'_> {
         };
         let mut directories = self.directories(&layers)?;
         if directories.is_empty() {
-            // An image without layers has a root, too.
-            let empty = self.req.cache_root.join("empty");
-            fs::create_dir_all(&empty).map_err(|e| BuildError::io("make", &empty, e))?;
-            directories.push(empty);
+            directories.push(self.empty()?);
         }
         let view = View::new(directories);
         Ok(Some(Source { view, ignore: Ignore::default(), name, keep_owner: true }))
+    }
+
+    /// The root of what has no layers.
+    pub(crate) fn empty(&self) -> Result<PathBuf, BuildError> {
+        let empty = self.req.cache_root.join("empty");
+        fs::create_dir_all(&empty).map_err(|e| BuildError::io("make", &empty, e))?;
+        Ok(empty)
     }
 }
 
@@ -313,55 +330,6 @@ fn closes_circle(stands: &[Stand], own: usize, stage: usize) -> bool {
     at.is_some()
 }
 
-/// The Dockerfile: its name to show, its path, its text.
-pub(crate) fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), BuildError> {
-    let path = match &req.dockerfile {
-        DockerfileSource::Inline(text) => return Ok(("Dockerfile (inline)".to_owned(), None, text.clone())),
-        DockerfileSource::Path(path) => req.context.join(path),
-    };
-    let name = path.display().to_string();
-    let text = fs::read(&path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound if !req.context.exists() => {
-            BuildError::input(format!("there is no build context at {}", req.context.display()))
-                .help("create the directory, or correct its path")
-        }
-        io::ErrorKind::NotFound => BuildError::input(format!("there is no Dockerfile at {name}"))
-            .help("create it, or name another one by `dockerfile:`"),
-        _ => BuildError::io("read", &path, e),
-    })?;
-    let text =
-        String::from_utf8(text).map_err(|e| BuildError::environment(format!("{name} isn't UTF-8"), e))?;
-    Ok((name, Some(path), text))
-}
-
-/// A directory as a source; `<Dockerfile>.dockerignore` wins over `.dockerignore`.
-pub(crate) fn context(directory: &Path, dockerfile: Option<&Path>, name: &str) -> Result<Source, BuildError> {
-    if !directory.is_dir() {
-        return Err(BuildError::input(format!("{name} {} isn't a directory", directory.display())));
-    }
-    let own = dockerfile.map(|d| {
-        let mut path = d.as_os_str().to_owned();
-        path.push(".dockerignore");
-        PathBuf::from(path)
-    });
-    let mut ignore = Ignore::default();
-    for path in own.into_iter().chain([directory.join(".dockerignore")]) {
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                ignore = Ignore::parse(&text).map_err(|mut e| {
-                    e.message = format!("{}: {}", path.display(), e.message);
-                    e
-                })?;
-                break;
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(BuildError::io("read", &path, e)),
-        }
-    }
-    let view = View::new(vec![directory.to_owned()]);
-    Ok(Source { view, ignore, name: name.to_owned(), keep_owner: false })
-}
-
 fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEvents) {
     let all = file.global_args.iter().chain(file.stages.iter().flat_map(|s| &s.instructions));
     let declared: Vec<&String> = all
@@ -372,7 +340,9 @@ fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEve
         .flatten()
         .collect();
     for name in req.args.keys().filter(|n| !declared.contains(n) && !is_proxy(n)) {
-        let message = format!("the build argument `{name}` isn't used: no ARG declares it");
+        let near = nearest(name, declared.iter().map(|n| n.as_str()));
+        let near = near.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default();
+        let message = format!("the build argument `{name}` isn't used: no ARG declares it{near}");
         events.event(BuildEvent::Warning { message: &message, line: 0 });
     }
 }

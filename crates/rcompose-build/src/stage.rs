@@ -15,7 +15,7 @@ use crate::apply::{Attributes, NewLayer};
 use crate::cache::Key;
 use crate::copy::Place;
 use crate::dockerfile::{Instruction, Kind, Position, instruction_at};
-use crate::plan::{Base, from, froms, replaced};
+use crate::plan::{Asked, Base, from, froms, replaced};
 use crate::select::{Choice, Source, normal, select};
 use crate::solve::{Located, Solve};
 use crate::state::State;
@@ -70,7 +70,7 @@ pub(crate) fn run_stage<'a>(solve: &'a Solve<'a>, number: usize) -> Result<Optio
             state
         }
         Base::Image(reference) => {
-            let mut config = solve.image(reference, &platform).map_err(at)?.config;
+            let mut config = solve.image(reference, &platform, Asked::Base(number)).map_err(at)?.config;
             triggers = std::mem::take(&mut config.config.on_build);
             State::new(config, escape)
         }

@@ -114,6 +114,7 @@ impl ImageSource for World {
         if reference.starts_with("missing") {
             return Err("no such image".into());
         }
+        reference.parse::<Reference>()?;
         let config = self.base.lock().unwrap().clone();
         Ok(BaseImage { id: Digest::of(b"base"), config, digest: None })
     }
@@ -339,11 +340,12 @@ fn failures() {
     assert!(
         w.fails("FROM base\nCOPY hidden /\n").contains("excluded from the build context by .dockerignore")
     );
-    assert!(w.fails("FROM ${NONE}\n").contains("is empty after expansion"));
+    assert!(w.fails("FROM ${NONE}\n").contains("`${NONE}` in FROM has no value"));
     assert!(w.fails("FROM missing\n").contains(":1:1: failed to get the image `missing`"));
     assert!(w.fails("FROM base\nCOPY --chown=nobody app.py /\n").contains("unknown user `nobody`"));
     assert!(
-        w.fails("FROM base AS a\nCOPY --from=b / /\nFROM base AS b\nCOPY --from=a / /\n").contains("cycle")
+        w.fails("FROM base AS a\nCOPY --from=b / /\nFROM base AS b\nCOPY --from=a / /\n")
+            .contains("needs itself: ")
     );
     let e = w.try_build(&w.request("FROM base\nRUN echo \\\n  fail\n")).unwrap_err();
     assert_eq!((e.line, e.exit_status), (2, Some(7)));
@@ -422,4 +424,48 @@ fn a_step_that_another_build_is_doing_is_waited_for() {
     }
     let left = fs::read_dir(w.temp.path().join("cache/steps")).unwrap();
     assert!(left.map(|e| e.unwrap().path()).all(|p| p.extension().unwrap() == "json"));
+}
+
+/// mistakes.txt: after `== NAME` a Dockerfile, behind a FROM if it has none, and after `=>` what is said of it.
+/// `UPDATE_GOLDENS=1` rewrites it.
+#[test]
+fn mistakes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes.txt");
+    let want = fs::read_to_string(&path).unwrap();
+    let w = World::new();
+    for (file, text) in [
+        ("a", "a"),
+        ("d/a", "a"),
+        ("hidden", ""),
+        ("README.md", ""),
+        ("package.json", ""),
+        (".dockerignore", "hidden"),
+    ] {
+        w.file(file, text);
+    }
+    symlink("/etc/hostname", w.temp.path().join("ctx/outside")).unwrap();
+    let mut got = String::new();
+    for case in want.split("== ").filter(|c| !c.is_empty()) {
+        let (name, rest) = case.split_once('\n').unwrap();
+        let lines = |said: bool| rest.lines().filter(move |l| l.starts_with("=> ") == said);
+        let dockerfile: String = lines(false).map(|l| format!("{l}\n")).collect();
+        let begins =
+            dockerfile.contains("FROM ") || ["empty", "comments", "only"].iter().any(|n| name.starts_with(n));
+        let whole = if begins { dockerfile.clone() } else { format!("FROM base\n{dockerfile}") };
+        got += &format!("== {name}\n{dockerfile}");
+        match w.try_build(&w.request(&whole)) {
+            Ok(_) => got += "=> taken, as by docker\n",
+            Err(e) => {
+                for e in [&e].into_iter().chain(&e.more) {
+                    let cause = std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default();
+                    got += &format!("=> {}:{} {}{cause}\n", e.line, e.column, e.message);
+                    got.extend(e.help.iter().map(|h| format!("=>   {h}\n")));
+                }
+            }
+        }
+    }
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::write(&path, &got).unwrap();
+    }
+    assert!(got == want, "{got}");
 }

@@ -139,7 +139,7 @@ fn forms() {
         ("CMD --x y", "2:5: unknown flag `--x` of CMD (CMD has no flags)"),
         ("ENV A", "2:5: ENV `A` has no value (write `ENV A=value`)"),
         ("ENV =a", "2:5: ENV with an empty name"),
-        ("LABEL", "2:1: LABEL needs at least one argument"),
+        ("LABEL", "2:1: LABEL needs at least one argument (write `LABEL <name>=<value>`)"),
         ("VOLUME [\"\"]", "2:8: VOLUME with an empty path"),
         ("HEALTHCHECK --interval=1us CMD x", "2:13: `--interval=1us` is shorter than a millisecond"),
         ("HEALTHCHECK --retries=-1 CMD x", "2:13: `--retries=-1` isn't a number"),

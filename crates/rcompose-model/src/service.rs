@@ -151,6 +151,9 @@ pub struct Build {
     pub dockerfile: Option<String>,
     /// The Dockerfile's text itself.
     pub dockerfile_inline: Option<String>,
+    /// The line above the text, if it is written there line by line.
+    #[serde(default)]
+    pub dockerfile_inline_at: Option<Origin>,
     /// Build arguments; `None` had no value.
     pub args: BTreeMap<String, Option<String>>,
     /// Stage to build.

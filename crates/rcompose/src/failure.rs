@@ -85,6 +85,35 @@ impl Failure {
         self
     }
 
+    /// Gives the places in a Dockerfile that stands in another file those that they have there; `above` is the line over its
+    /// first one.
+    #[must_use]
+    pub(crate) fn in_block(mut self, above: Option<&Origin>) -> Self {
+        let Some(above) = above else { return self };
+        let text = std::fs::read_to_string(&above.file).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let inline = self.diagnostics.iter_mut().filter_map(|d| d.place.as_mut());
+        for place in inline.filter(|p| p.file.as_os_str() == rcompose_build::INLINE) {
+            let number = (above.line + place.line) as usize;
+            let Some(line) = number.checked_sub(1).and_then(|n| lines.get(n)) else { continue };
+            if !line.trim_start().replace("$$", "$").starts_with(place.text.trim()) {
+                continue;
+            }
+            let blanks = |l: &str| l.chars().take_while(|c| c.is_whitespace()).count();
+            let indent = u32::try_from(blanks(line).saturating_sub(blanks(&place.text))).unwrap_or(0);
+            let near = |r: std::ops::Range<usize>| {
+                lines.get(r).unwrap_or_default().iter().map(|l| (*l).to_owned()).collect()
+            };
+            let around =
+                (near(number.saturating_sub(3)..number - 1), near(number..lines.len().min(number + 2)));
+            let line_number = above.line + place.line;
+            *place =
+                Place::new(above.file.to_path_buf(), line_number, place.column + indent, place.length, line)
+                    .between(around.0, around.1);
+        }
+        self
+    }
+
     /// With another exit status.
     #[must_use]
     pub(crate) fn code(mut self, code: u8) -> Self {
@@ -340,6 +369,25 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(Failure::user("no").at(&origin).diagnostics[0].place.as_ref().unwrap().text, "");
         assert!(Failure::user("no").at(&Origin::default()).diagnostics[0].place.is_none());
+    }
+
+    #[test]
+    fn a_dockerfile_inside_a_file_has_its_lines() {
+        let path = std::env::temp_dir().join(format!("rc-inline-{}.yaml", std::process::id()));
+        std::fs::write(&path, "build:\n  dockerfile_inline: |\n    FROM a\n\n      RNU $$b\n").unwrap();
+        let above = Origin { file: path.as_path().into(), line: 2, column: 3 };
+        let at = |line, column, text: &str| {
+            let mut f = Failure::user("no");
+            f.diagnostics[0].place = Some(Place::new(rcompose_build::INLINE.into(), line, column, 3, text));
+            f.in_block(Some(&above)).diagnostics.remove(0).place.unwrap()
+        };
+        let there = at(3, 3, "  RNU $b");
+        assert_eq!((there.file.as_path(), there.line, there.column), (path.as_path(), 5, 7));
+        assert_eq!((there.text.as_str(), there.around.0.len()), ("      RNU $$b", 2));
+        // What a variable has changed keeps its place in the Dockerfile.
+        assert_eq!(at(1, 1, "FROM b").file.as_os_str(), rcompose_build::INLINE);
+        assert_eq!(at(9, 1, "FROM b").line, 9);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -27,6 +27,29 @@ const NAMES: [&str; 18] = [
     "WORKDIR",
 ];
 
+/// What may have been meant by a word that no instruction is like.
+const UNKNOWN: &str =
+    "a line that goes on from the one before needs `\\` at the end of that one; a comment begins with `#`";
+
+/// What follows an instruction's name.
+fn form(name: &str) -> &'static str {
+    match name {
+        "ADD" | "COPY" => "<source>… <destination>",
+        "ARG" => "<name>[=<default>]",
+        "ENV" | "LABEL" => "<name>=<value>",
+        "EXPOSE" => "<port>[/tcp|/udp]",
+        "FROM" => "<image> [AS <name>]",
+        "HEALTHCHECK" => "CMD <command>` or `HEALTHCHECK NONE",
+        "MAINTAINER" => "<name>",
+        "ONBUILD" => "<instruction>",
+        "SHELL" => "[\"/bin/bash\", \"-c\"]",
+        "STOPSIGNAL" => "<signal>",
+        "USER" => "<user>[:<group>]",
+        "VOLUME" | "WORKDIR" => "<path>",
+        _ => "<command>",
+    }
+}
+
 pub(super) enum Parsed {
     From(From),
     Other(Kind),
@@ -62,15 +85,20 @@ pub(super) fn instruction(logical: &Logical, escape: char) -> Result<Parsed, Vec
     let upper = word.to_uppercase();
     let Some(name) = NAMES.into_iter().find(|n| *n == upper) else {
         let mut e = ParseError::new(logical.position(0), format!("unknown instruction `{word}`"));
-        if let Some(near) = nearest(word, NAMES) {
-            e = e.help(format!("did you mean `{near}`?"));
-        }
+        e = e.help(match nearest(word, NAMES) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => UNKNOWN.to_owned(),
+        });
         return Err(vec![e]);
     };
     let mut line = Line::new(logical, name, flags, rest, escape);
     // Without words, RUN, CMD and ENTRYPOINT give the shell nothing to do.
     if rest.is_empty() && !["RUN", "CMD", "ENTRYPOINT"].contains(&name) {
-        line.error(0, format!("{name} needs at least one argument"));
+        line.error_help(
+            0,
+            format!("{name} needs at least one argument"),
+            format!("write `{name} {}`", form(name)),
+        );
         return Err(line.errors);
     }
     let parsed = line.parse();
@@ -93,6 +121,8 @@ impl Line<'_> {
                 "unpack",
             ])),
             "HEALTHCHECK" => Kind::Healthcheck(self.health()),
+            // As docker, which never looks at their flags.
+            "ARG" | "STOPSIGNAL" => self.plain(),
             _ => {
                 self.flags(&[]);
                 self.plain()
@@ -141,11 +171,14 @@ impl Line<'_> {
                 }
                 name = Some(lower);
             }
-            _ => self.error_help(
-                words.get(1).map_or(0, |w| w.offset),
-                "FROM takes one image, or three arguments",
-                "write `FROM image` or `FROM image AS name`",
-            ),
+            _ => {
+                let help = match words.iter().any(|w| w.text.starts_with('#')) {
+                    true => "a comment stands on a line of its own",
+                    false => "write `FROM image` or `FROM image AS name`",
+                };
+                let offset = words.get(1).map_or(0, |w| w.offset);
+                self.error_help(offset, "FROM takes one image, or three arguments", help);
+            }
         }
         From { image: words.first().map(|w| w.text.clone()).unwrap_or_default(), platform, name }
     }
@@ -295,7 +328,11 @@ impl Line<'_> {
         if ["ONBUILD", "FROM", "MAINTAINER"].contains(&word.as_str()) {
             self.error(self.offset, format!("{word} isn't allowed as an ONBUILD trigger"));
         } else if !NAMES.contains(&word.as_str()) {
-            self.error(self.offset, format!("unknown instruction `{word}`"));
+            let message = format!("unknown instruction `{word}`");
+            match nearest(&word, NAMES) {
+                Some(near) => self.error_help(self.offset, message, format!("did you mean `{near}`?")),
+                None => self.error(self.offset, message),
+            }
         }
         let mut text = self.rest.to_owned();
         for heredoc in &self.logical.heredocs {
@@ -315,6 +352,10 @@ impl Line<'_> {
             start_interval: 0,
             retries: 0,
         };
+        // NONE ignores them, in docker as well.
+        if self.rest.eq_ignore_ascii_case("NONE") {
+            return None;
+        }
         let flags = self.flags(&["interval", "timeout", "start-period", "start-interval", "retries"]);
         for flag in flags {
             let (name, offset) = (flag.name.clone(), flag.offset);
@@ -344,7 +385,6 @@ impl Line<'_> {
         let word = self.rest.split_whitespace().next().unwrap_or("");
         let after = self.rest[word.len()..].trim();
         match word.to_uppercase().as_str() {
-            "NONE" if after.is_empty() => return None,
             "CMD" if !after.is_empty() => {
                 health.command =
                     self.json(after).map_or_else(|| Command::Shell(after.to_owned()), Command::Exec);

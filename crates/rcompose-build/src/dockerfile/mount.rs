@@ -97,6 +97,9 @@ const KEYS: [&str; 19] = [
 impl Mount {
     /// Reads one; `expand` is asked for each value.
     pub(crate) fn parse(text: &str, expand: &dyn Fn(&str) -> Result<String, String>) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty: write type=…,target=…".to_owned());
+        }
         let mut mount = Self::default();
         let mut read_only = None;
         let mut shared = None;

@@ -25,10 +25,11 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<ParseError>> {
         }
     }
     if logical.is_empty() && errors.is_empty() {
-        errors.push(
-            ParseError::new(Position { line: 1, column: 1 }, "the Dockerfile is empty")
-                .help("begin with `FROM <image>`"),
-        );
+        let what = match text.trim().is_empty() {
+            true => "the Dockerfile is empty",
+            false => "the Dockerfile has nothing but comments",
+        };
+        errors.push(ParseError::new(Position { line: 1, column: 1 }, what).help("begin with `FROM <image>`"));
     } else if file.stages.is_empty() && errors.is_empty() {
         errors.push(
             ParseError::new(logical[0].position(0), "no build stage in the Dockerfile: FROM is missing")

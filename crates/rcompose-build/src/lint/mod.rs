@@ -7,7 +7,8 @@ mod stages;
 
 use crate::dockerfile::{Dockerfile, parse};
 use crate::ignore::Ignore;
-use crate::solve::{Located, context, dockerfile};
+use crate::recipe::{context, dockerfile};
+use crate::solve::Located;
 use crate::{BuildError, BuildRequest, ImageSource};
 
 pub(crate) use stages::base_config;

@@ -7,7 +7,7 @@ use super::security::ulimits;
 use super::service::{image, platform, size};
 use super::value::{flag, opt_text, opt_text_map, strings, text_map};
 use crate::cx::Cx;
-use crate::tree::Node;
+use crate::tree::{Node, Style};
 
 fn items<'n>(n: &'n Node, key: &str) -> &'n [Node] {
     n.get(key).and_then(Node::as_seq).unwrap_or_default()
@@ -26,6 +26,10 @@ pub(super) fn build(cx: &mut Cx<'_>, n: &Node) -> Build {
         context: opt_text(n, "context").unwrap_or_default(),
         dockerfile: opt_text(n, "dockerfile"),
         dockerfile_inline: opt_text(n, "dockerfile_inline"),
+        dockerfile_inline_at: n
+            .get("dockerfile_inline")
+            .filter(|text| text.style == Style::Literal)
+            .map(|text| cx.origin(text.key_span)),
         args,
         target: opt_text(n, "target"),
         labels: text_map(n.get("labels")),

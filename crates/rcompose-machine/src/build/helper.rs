@@ -168,7 +168,12 @@ fn run_in(
     let spec = container(step)?;
     let places =
         Places { upper: step.upper.clone(), mounts: contents(step, files)?, files: Vec::new(), joined };
-    let mut oci = bundle::oci_spec(&spec, &places)?;
+    let mut oci = bundle::oci_spec(&spec, &places).map_err(|mut f| {
+        // Nobody has named it so.
+        let named = format!("{}: ", bundle::named(&spec.service));
+        f.message = f.message.replacen(&named, "", 1);
+        f
+    })?;
     if let Some(mems) = &step.cpuset_mems {
         let mut cpu =
             oci.linux().as_ref().and_then(|l| l.resources().as_ref()?.cpu().clone()).unwrap_or_default();
@@ -211,7 +216,7 @@ fn run_in(
     };
     let created = match rcompose_runtime::create(&request) {
         Ok(c) => c,
-        Err(CreateError::Child(c)) => return Err(child_failure(step, &c)),
+        Err(CreateError::Child(c)) => return Err(child_failure(&c)),
         Err(e) => return Err(StepFailure::environment("run a build step", &e)),
     };
     drop((out_write, err_write));
@@ -233,7 +238,7 @@ fn run_in(
         .map_err(|e| StepFailure::environment("run a build step", &e))?;
     if let Some(child) = read_status(&status) {
         reap(pid)?;
-        return Err(child_failure(step, &child));
+        return Err(child_failure(&child));
     }
     let relayed = match (&terminal, &created.console) {
         (Some((terminal, _)), Some(console)) => terminal::relay(&created.pidfd, console, terminal),
@@ -255,9 +260,8 @@ fn reap(pid: rustix::process::Pid) -> Result<i32, StepFailure> {
     Ok(code.unwrap_or(255))
 }
 
-fn child_failure(step: &BuildStep, child: &rcompose_runtime::ChildError) -> StepFailure {
-    let what = step.argv.first().map(String::as_str).unwrap_or_default();
-    let mut f = StepFailure::new(FailureKind::User, format!("cannot run {what:?}: {child}"));
+fn child_failure(child: &rcompose_runtime::ChildError) -> StepFailure {
+    let mut f = StepFailure::new(FailureKind::User, child.to_string());
     f.exit_code = Some(child.exit_code());
     f
 }

@@ -189,9 +189,18 @@ impl ImageSource for Bases<'_> {
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
         let all = if pull { Vec::new() } else { self.store.find_all(reference)? };
+        let here: Vec<String> = all.iter().map(|i| i.config.platform().to_string()).collect();
         let image = match all.into_iter().find(|i| platform.accepts(&i.config.platform())) {
             Some(image) => image,
-            None => pull_quietly(self.cx, self.store, reference, Some(platform)).map_err(|f| f.text())?,
+            None => {
+                let pulled = pull_quietly(self.cx, self.store, reference, Some(platform));
+                pulled.map_err(|f| match here.as_slice() {
+                    [] => f.text(),
+                    some => {
+                        format!("it is here for {} alone, not for {platform}: {}", some.join(", "), f.text())
+                    }
+                })?
+            }
         };
         let same = |d: &&Reference| reference.parse().is_ok_and(|r| d.same_repository(&r));
         let digest = image.repo_digests.iter().find(same).and_then(Reference::digest);

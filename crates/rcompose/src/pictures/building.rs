@@ -278,7 +278,7 @@ fn build_job(cx: &Context, store: &Store, job: &Job<'_>, output: &Output) -> Res
         .map(drop)
         .map_err(|f| {
             let f = f.context(format!("failed to build service \"{}\"", service.name));
-            service.build.iter().fold(f, |f, b| f.at(&b.origin))
+            service.build.iter().fold(f, |f, b| f.in_block(b.dockerfile_inline_at.as_ref()).at(&b.origin))
         })
 }
 
