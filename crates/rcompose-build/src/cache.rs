@@ -133,6 +133,14 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
     Ok(all)
 }
 
+/// Removes what builds that were killed have left of the steps that they were doing.
+pub fn clear_steps(cache_root: &Path) -> io::Result<()> {
+    list(&cache_root.join("steps"))?.iter().try_for_each(|path| match path.extension() {
+        Some(e) if e == "lock" => Turn::clear(path),
+        _ => Ok(()),
+    })
+}
+
 /// Forgets one. False: a build is at work with it.
 pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
     let gone = |r: io::Result<()>| match r {

@@ -46,7 +46,7 @@ pub use api::{
     OutsideError, RunLimits, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
     StepRunner, Stream,
 };
-pub use cache::{CacheRecord, cache_records, forget_record, import_steps};
+pub use cache::{CacheRecord, cache_records, clear_steps, forget_record, import_steps};
 pub use cacheconfig::{CACHE_CONFIG, CacheContents, CacheForm, cache_document, read_cache, read_inline};
 pub use dockerfile::comma_fields;
 pub use error::{BuildError, BuildErrorKind, BuildFailure};

@@ -1,6 +1,6 @@
 //! Builds at the same time that come to the same step: one does it, the others wait and take what it made.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,31 @@ impl Turn {
         loop {
             let lock = File::create(&path)?;
             lock.lock()?;
-            // Whoever had it before has removed the file: the lock of one that is gone is nobody's.
-            if fs::metadata(&path).is_ok_and(|m| lock.metadata().is_ok_and(|l| l.ino() == m.ino())) {
+            if is_there(&path, &lock) {
                 return Ok(Self { path, _lock: lock });
             }
         }
     }
+
+    /// Removes the lock of somebody who was killed.
+    pub(crate) fn clear(path: &Path) -> io::Result<()> {
+        let lock = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        match lock.try_lock() {
+            // Now it is ours, and goes with us.
+            Ok(()) if is_there(path, &lock) => drop(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+        Ok(())
+    }
+}
+
+/// Whoever had a lock before has removed the file: the lock of one that is gone is nobody's.
+fn is_there(path: &Path, lock: &File) -> bool {
+    fs::metadata(path).is_ok_and(|m| lock.metadata().is_ok_and(|l| l.ino() == m.ino()))
 }
 
 impl Drop for Turn {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use rcompose_build::{
     BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
-    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
+    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build, clear_steps,
 };
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 
@@ -422,7 +422,15 @@ fn a_step_that_another_build_is_doing_is_waited_for() {
         assert_eq!(first.config.rootfs.diff_ids, second.config.rootfs.diff_ids);
         assert_eq!(w.runner.steps.lock().unwrap().len(), 1);
     }
-    let left = fs::read_dir(w.temp.path().join("cache/steps")).unwrap();
+    // Of a build that was killed.
+    let steps = w.temp.path().join("cache/steps");
+    fs::write(steps.join("0.lock"), "").unwrap();
+    let held = fs::File::create(steps.join("1.lock")).unwrap();
+    held.lock().unwrap();
+    clear_steps(&w.temp.path().join("cache")).unwrap();
+    assert!(steps.join("1.lock").exists());
+    fs::remove_file(steps.join("1.lock")).unwrap();
+    let left = fs::read_dir(steps).unwrap();
     assert!(left.map(|e| e.unwrap().path()).all(|p| p.extension().unwrap() == "json"));
 }
 

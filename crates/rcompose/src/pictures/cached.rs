@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use rcompose_build::{CacheRecord, cache_records, forget_record};
+use rcompose_build::{CacheRecord, cache_records, clear_steps, forget_record};
 use rcompose_image::{LayerId, Store};
 
 use crate::context::Context;
@@ -55,6 +55,9 @@ pub(crate) fn cached(cx: &Context, store: &Store) -> Result<Vec<Cached>, Failure
 
 /// Removes what is to go; what was removed, and how many bytes that freed.
 pub(crate) fn prune(cx: &Context, store: &Store, what: &Pruning) -> Result<(Vec<Cached>, u64), Failure> {
+    let root = cx.dirs.build_cache();
+    clear_steps(&root)
+        .map_err(|e| Failure::io(format_args!("clear up the build cache in {}", root.display()), &e))?;
     // Before the records: one that is written meanwhile isn't among them, and its layer not among these.
     let idle = store.idle_layers()?;
     let all = cached(cx, store)?;
