@@ -19,6 +19,7 @@ mod export;
 mod facts;
 mod git;
 mod ignore;
+mod known;
 mod lint;
 mod mounts;
 mod outline;

@@ -8,6 +8,7 @@ use crate::archive::Scratch;
 use crate::binds::copied;
 use crate::cache::Key;
 use crate::dockerfile::{Mount, MountKind, Run, Sharing};
+use crate::known::CACHE_NAMESPACE;
 use crate::plan;
 use crate::select::{Choice, Pick, normal, select};
 use crate::stage::Stage;
@@ -123,6 +124,9 @@ impl Stage<'_> {
         let id = if mount.id.is_empty() { &one.target } else { &mount.id };
         let mut key = Key::new("cache", &[]);
         key.part(id);
+        if let Some(namespace) = self.solve.req.known(CACHE_NAMESPACE) {
+            key.part(format!("of {namespace}"));
+        }
         key.part(format!(
             "{:?} {} {:?} {:?} {:?}",
             mount.from, mount.source, mount.uid, mount.gid, mount.mode

@@ -10,8 +10,8 @@ use rcompose_image::Platform;
 
 use crate::archive::Scratch;
 use crate::dockerfile::{Command, Run, is_heredoc};
+use crate::known::{self, is_proxy};
 use crate::mounts::Planned;
-use crate::solve::is_proxy;
 use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, View};
 use crate::{
@@ -43,6 +43,7 @@ impl Stage<'_> {
             _ => solve.req.network,
         };
         self.entitled(run, network)?;
+        self.without_devices(run)?;
         solve.noted(|facts| {
             facts.network |= network != RunNetwork::None;
             crate::mounts::note(&planned, facts);
@@ -55,8 +56,7 @@ impl Stage<'_> {
             let Some(value) = value else { continue };
             env.extend([name.to_uppercase(), name.to_lowercase()].map(|n| (n, value.clone())));
         }
-        let named = solve.req.args.get("BUILDKIT_SANDBOX_HOSTNAME").and_then(Option::as_deref);
-        let hostname = named.filter(|n| !n.is_empty()).unwrap_or(HOSTNAME);
+        let hostname = solve.req.known(known::HOSTNAME).unwrap_or(HOSTNAME);
         if hostname != HOSTNAME {
             key.part(hostname);
         }
@@ -123,6 +123,19 @@ impl Stage<'_> {
             Some((name, _)) => Err(BuildError::input(format!("{name} is not allowed"))
                 .help(format!("allow it by `--allow {name}`, or by `entitlements: [{name}]` of the build"))),
         }
+    }
+
+    /// There is no way to give RUN a device: those that it can do without, it does without.
+    fn without_devices(&self, run: &Run) -> Result<(), BuildError> {
+        for (name, required) in &run.devices {
+            if *required {
+                return Err(BuildError::input(format!("there is no device `{name}` for RUN"))
+                    .help("devices of RUN aren't supported: take `required` away if it can do without"));
+            }
+            let message = format!("RUN goes without the device `{name}`: devices of RUN aren't supported");
+            self.solve.events.event(BuildEvent::Warning { message: &message, line: 0 });
+        }
+        Ok(())
     }
 
     /// A file that can be executed, where docker shows it, and its directory.

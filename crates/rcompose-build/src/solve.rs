@@ -13,6 +13,7 @@ use crate::digests::Digests;
 use crate::dockerfile::words::nearest;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse};
 use crate::ignore::Ignore;
+use crate::known;
 use crate::plan::{Asked, Base, Plan, plan, replaced};
 use crate::recipe::{context, dockerfile};
 use crate::select::Source;
@@ -74,7 +75,18 @@ pub fn build(
     let (name, path, text) = dockerfile(req)?;
     let file = parse(&text).map_err(|e| BuildError::from_parse(&name, &text, e))?;
     let plan = plan(&file, req).map_err(|(e, at)| e.place(&name, &text, at))?;
+    let dated;
+    let req = match plan.globals.get(known::EPOCH).filter(|_| req.source_date_epoch.is_none()) {
+        Some(seconds) => {
+            let source_date_epoch =
+                known::epoch(seconds).map_err(|e| e.place(&name, &text, Position { line: 1, column: 1 }))?;
+            dated = BuildRequest { source_date_epoch, ..req.clone() };
+            &dated
+        }
+        None => req,
+    };
     warn_unused_args(&file, req, events);
+    warn_other_frontend(&file, req, events);
     let failed = |e| BuildError::io("open the build cache in", &req.cache_root, e);
     let steps = StepCache::open(&req.cache_root).map_err(failed)?;
     let digests = Digests::open(&req.cache_root);
@@ -339,7 +351,7 @@ fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEve
         })
         .flatten()
         .collect();
-    for name in req.args.keys().filter(|n| !declared.contains(n) && !is_proxy(n)) {
+    for name in req.args.keys().filter(|n| !declared.contains(n) && !known::is_known(n)) {
         let near = nearest(name, declared.iter().map(|n| n.as_str()));
         let near = near.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default();
         let message = format!("the build argument `{name}` isn't used: no ARG declares it{near}");
@@ -347,11 +359,16 @@ fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEve
     }
 }
 
-/// Known without ARG, given to RUN, and not part of the cache key or the history (Dockerfile reference,
-/// "Predefined ARGs").
-pub(crate) fn is_proxy(name: &str) -> bool {
-    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"]
-        .contains(&name.to_uppercase().as_str())
+/// Nobody's images are run to read Dockerfiles.
+fn warn_other_frontend(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEvents) {
+    let given = req.known(known::SYNTAX).map(|s| (s, format!("the build argument {}", known::SYNTAX)));
+    let said = file.directives.syntax.as_deref().map(|s| (s, "`# syntax=`".to_owned()));
+    if let Some((syntax, place)) = given.or(said).filter(|(s, _)| !known::is_own_frontend(s)) {
+        let message = format!(
+            "the frontend `{syntax}` of {place} isn't used: the file is read as docker/dockerfile reads it"
+        );
+        events.event(BuildEvent::Warning { message: &message, line: 0 });
+    }
 }
 
 /// An error with its instruction.

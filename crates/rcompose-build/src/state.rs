@@ -6,6 +6,7 @@ use rcompose_image::{ContainerConfig, History, ImageConfig};
 
 use crate::BuildError;
 use crate::expand::{Expanded, Lex, expand};
+use crate::known::is_for_scans;
 
 /// docker's PATH for a Linux image that has none (moby oci/defaults.go).
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -131,7 +132,7 @@ impl State {
                 (None, None) => globals.get(name).cloned(),
             };
             shown.push(value.as_ref().map_or_else(|| name.clone(), |v| format!("{name}={v}")));
-            if let Some(value) = &value {
+            if let Some(value) = value.as_ref().filter(|_| !is_for_scans(name)) {
                 self.set_var(name, value);
             }
             let value = value.unwrap_or_default();

@@ -109,8 +109,10 @@ impl Env {
         Registries { docker_config: self.docker_config(), auths, insecure: Vec::new(), settings }
     }
 
-    /// What builds date everything with.
-    pub(crate) fn source_date_epoch(&self) -> Option<u64> {
-        self.get("SOURCE_DATE_EPOCH")?.parse().ok()
+    /// What builds date everything with is an argument of theirs, unless they are given another.
+    pub(crate) fn put_epoch(&self, args: &mut BTreeMap<String, Option<String>>) {
+        if let Some(epoch) = self.get("SOURCE_DATE_EPOCH").filter(|e| !e.is_empty()) {
+            args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert_with(|| Some(epoch.to_owned()));
+        }
     }
 }

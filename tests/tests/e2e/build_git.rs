@@ -132,8 +132,15 @@ fn repositories_with_what_is_in_them() {
     commit(&top, "Dockerfile");
     fs::write(top.join("Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
     git(&top, &["commit", "-qam", "Dockerfile"]);
-    for (query, git_dir) in [("", false), ("?keep-git-dir=1", true), ("?branch=main&submodules=0", false)] {
-        p.run(&format!("image build -q -o context {address}{query}")).ok();
+    let kept = "--build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1";
+    for (flag, query, git_dir) in [
+        ("", "", false),
+        (kept, "", true),
+        (kept, "?keep-git-dir=0", false),
+        ("", "?keep-git-dir=1", true),
+        ("", "?branch=main&submodules=0", false),
+    ] {
+        p.run(&format!("image build -q -o context {flag} {address}{query}")).ok();
         let context = p.dir().join("context");
         assert_eq!(context.join(".git").exists(), git_dir);
         assert_eq!(context.join("inner/inner/two").exists(), !query.contains("submodules"));

@@ -14,7 +14,7 @@ fn limits_of_run() {
         return;
     };
     p.file("Dockerfile", &format!("FROM busybox:latest\nRUN {SHOW}\n"));
-    p.run("image build --progress plain --cgroup-parent x/y -m 64m --resource cpuset-cpus=0 .")
+    p.run("image build --no-cache --progress plain --cgroup-parent x/y -m 64m --resource cpuset-cpus=0 .")
         .ok()
         .err(" is 67108864\n")
         .err("cpuset.cpus is 0\n");

@@ -4,6 +4,7 @@
 mod attached;
 mod bad_input;
 mod build;
+mod build_arguments;
 mod build_caches;
 mod build_git;
 mod build_inputs;

@@ -1,6 +1,7 @@
 //! One logical line to a typed instruction.
 
 use super::arguments::Line;
+use super::device::device;
 use super::heredoc::heredoc_word;
 use super::lines::{Logical, logical_lines};
 use super::words::{BLANK, nearest, split_instruction};
@@ -184,12 +185,16 @@ impl Line<'_> {
     }
 
     fn run(&mut self) -> Run {
-        let (mut mounts, mut network, mut security) = (Vec::new(), None, None);
-        for flag in self.flags(&["mount", "network", "security"]) {
+        let (mut mounts, mut devices, mut network, mut security) = (Vec::new(), Vec::new(), None, None);
+        for flag in self.flags(&["mount", "device", "network", "security"]) {
             let (kind, offset) = (flag.name.clone(), flag.offset);
             let value = self.value(flag);
             match kind.as_str() {
                 "mount" => mounts.push(value),
+                "device" => match device(&value) {
+                    Ok(device) => devices.push(device),
+                    Err(e) => self.error(offset, format!("`--device={value}`: {e}")),
+                },
                 "network" if ["default", "none", "host"].contains(&value.as_str()) => network = Some(value),
                 "network" => {
                     self.error_help(
@@ -207,7 +212,7 @@ impl Line<'_> {
             }
         }
         let heredocs = self.logical.heredocs.clone();
-        Run { command: self.command(), mounts, network, security, heredocs }
+        Run { command: self.command(), mounts, devices, network, security, heredocs }
     }
 
     fn copy(&mut self, known: &[&str]) -> Copy {

@@ -1,6 +1,7 @@
 //! The Dockerfile language (Dockerfile reference; BuildKit's frontend/dockerfile is the model where it is silent).
 
 mod arguments;
+mod device;
 mod directives;
 mod heredoc;
 mod instruction;

@@ -1,5 +1,7 @@
 //! `RUN --mount=…` (frontend/dockerfile/instructions/commands_runmount.go).
 
+use crate::known::truth;
+
 use super::words::nearest;
 
 /// One `--mount`, its variables expanded.
@@ -201,15 +203,6 @@ fn one_of<T: Copy>(what: &str, value: &str, all: &[(&str, T)]) -> Result<T, Stri
         let names: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
         format!("unknown {what} `{value}`: use one of {}", names.join(", "))
     })
-}
-
-/// Go's `strconv.ParseBool`.
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// `64m`, `1.5GiB`, `1024` (docker/go-units RAMInBytes).

@@ -156,6 +156,8 @@ pub struct Run {
     pub network: Option<String>,
     /// `--security`.
     pub security: Option<String>,
+    /// `--device`s: names, and whether RUN can't do without.
+    pub devices: Vec<(String, bool)>,
     /// Its heredocs.
     pub heredocs: Vec<Heredoc>,
 }

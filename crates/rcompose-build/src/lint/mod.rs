@@ -64,7 +64,7 @@ pub fn check(req: &BuildRequest, images: &dyn ImageSource) -> Result<LintReport,
             return Ok(report);
         }
     };
-    let mut linter = Linter { options: Options::of_file(&file)?, lints: Vec::new() };
+    let mut linter = Linter { options: Options::of_build(&file, req)?, lints: Vec::new() };
     let all = req.target.is_none();
     let ignore = match req.context.is_dir() {
         true => context(&req.context, path.as_deref(), "the build context")?.ignore,
@@ -84,7 +84,7 @@ pub(crate) fn refuse(
     ignore: &Ignore,
     images: &dyn ImageSource,
 ) -> Result<(), BuildError> {
-    let mut linter = Linter { options: Options::of_file(file)?, lints: Vec::new() };
+    let mut linter = Linter { options: Options::of_build(file, req)?, lints: Vec::new() };
     if !linter.options.error {
         return Ok(());
     }
@@ -94,7 +94,7 @@ pub(crate) fn refuse(
     rules.sort_unstable();
     rules.dedup();
     let message = format!("the checks found {}: {} (line {})", rules.join(", "), first.message, first.line);
-    Err(BuildError::input(message).help("mend it, or take `error=true` out of the line `# check=`"))
+    Err(BuildError::input(message).help("mend it, or take `error=true` out of the checks' options"))
 }
 
 /// After a build: what is found in the stages it needed, in the order of their lines.
@@ -104,7 +104,7 @@ pub(crate) fn found(
     ignore: &Ignore,
     images: &dyn ImageSource,
 ) -> Vec<Lint> {
-    let Ok(options) = Options::of_file(file) else { return Vec::new() };
+    let Ok(options) = Options::of_build(file, req) else { return Vec::new() };
     let mut linter = Linter { options, lints: Vec::new() };
     // The images are here now.
     let req = &BuildRequest { pull: false, ..req.clone() };

@@ -1,5 +1,7 @@
-use crate::BuildError;
 use crate::dockerfile::{Dockerfile, directive};
+
+use crate::known::{CHECK, truth};
+use crate::{BuildError, BuildRequest};
 
 use super::rules::Rule;
 
@@ -12,8 +14,14 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// As BuildKit reads it: up to the first blank.
-    pub(super) fn of_file(file: &Dockerfile) -> Result<Self, BuildError> {
+    /// What is given counts instead of what the file says; that, as BuildKit reads it, up to the first blank.
+    pub(super) fn of_build(file: &Dockerfile, req: &BuildRequest) -> Result<Self, BuildError> {
+        if let Some(Some(given)) = req.args.get(CHECK) {
+            return Self::of(Some(given)).map_err(|mut e| {
+                e.message = format!("build argument {CHECK}: {}", e.message);
+                e
+            });
+        }
         Self::of(file.directives.check.as_deref().and_then(|c| c.split(' ').next()))
     }
 
@@ -30,8 +38,7 @@ impl Options {
             match (key.trim(), value.trim()) {
                 ("skip", _) => options.skip = list(),
                 ("experimental", _) => options.experimental = list(),
-                ("error", "1" | "t" | "T" | "true" | "TRUE" | "True") => options.error = true,
-                ("error", "0" | "f" | "F" | "false" | "FALSE" | "False") => options.error = false,
+                ("error", value) => options.error = truth(value).ok_or_else(wrong)?,
                 _ => return Err(wrong()),
             }
         }

@@ -7,6 +7,7 @@ use rcompose_image::ImageConfig;
 use crate::dockerfile::{Command, Copy, Dockerfile, Instruction, Kind, Mount};
 use crate::expand::Lex;
 use crate::ignore::{Ignore, clean};
+use crate::known::is_for_scans;
 use crate::plan::{Base, Plan, plan, replaced};
 use crate::solve::Located;
 use crate::stage::of_base;
@@ -197,7 +198,8 @@ impl<'f> Walk<'_, 'f> {
         let found = lex.process_noting(text, &|n| state.get(n), &mut unmatched).map_err(BuildError::input);
         let names: Vec<String> = state.names().map(str::to_owned).collect();
         let declared: Vec<String> = state.args.iter().map(|(n, _)| n.clone()).collect();
-        for name in unmatched.iter().filter(|n| !self.seen.blind && !declared.contains(n)) {
+        for name in unmatched.iter().filter(|n| !self.seen.blind && !declared.contains(n) && !is_for_scans(n))
+        {
             let near = suggestion(name, names.iter().map(String::as_str));
             let hint = if near.is_empty() { String::new() } else { format!(" (did you mean ${near}?)") };
             let message = format!("Usage of undefined variable '${name}'{hint}");

@@ -33,6 +33,8 @@ pub(crate) struct Said {
 pub(crate) struct Assembly {
     /// One for each platform.
     pub(crate) builds: Vec<Built>,
+    /// It is for several platforms, or looks as if it were.
+    pub(crate) multi: bool,
     /// All of them, as it is kept.
     pub(crate) index: Index,
     /// The provenance as `--metadata-file` has it, for each platform.
@@ -85,7 +87,7 @@ impl Assembly {
         let mut index = self.index.clone();
         if self.attests.inline_only && index.members.len() == 1 {
             index.members[0].attestations.retain(|a| !is_provenance(a));
-            index.flat = index.members[0].attestations.is_empty();
+            index.flat = !self.multi && index.members[0].attestations.is_empty();
         }
         match index.is_plain() {
             true => ToSave::Image(Box::new(image)),
@@ -122,13 +124,19 @@ pub(super) fn assemble(
     (names, caches, said): (&[Reference], &Caches, &Said),
     (output, label): (&Output, &dyn Fn(&BuildRequest) -> String),
 ) -> Result<Assembly, Failure> {
+    let multi = requests[0].multi_platform()?;
+    if multi == Some(false) && requests.len() > 1 {
+        return Err(Failure::user("BUILDKIT_MULTI_PLATFORM is false, and there are several platforms"));
+    }
+    let multi = multi == Some(true) || requests.len() > 1;
     let mut layers = Layers::new(cx, store)?;
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
     let started = SystemTime::now();
     let mut builds: Vec<Built> = Vec::new();
     for request in requests {
         let events = BuildOutput { all: output, label: label(request) };
-        let request = BuildRequest { inline_cache: caches.inline(), ..request.clone() };
+        let request =
+            BuildRequest { inline_cache: request.inline_cache || caches.inline(), ..request.clone() };
         layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), &events);
         // One after the other: what they have in common is done once.
         let built = rcompose_build::build(&layers, &request, &runner, &Bases { cx, store }, &events);
@@ -169,10 +177,18 @@ pub(super) fn assemble(
         summaries.push(provenance.summary());
         index.members.push(member);
     }
-    index.flat = builds.len() == 1 && index.members[0].attestations.is_empty();
+    index.flat = builds.len() == 1 && !multi && index.members[0].attestations.is_empty();
     said.annotations.apply(&mut index)?;
     let attests = said.attests.clone();
-    Ok(Assembly { builds, index, summaries, invocation: invocation.id, attests, _hold: layers.into_hold() })
+    Ok(Assembly {
+        builds,
+        multi,
+        index,
+        summaries,
+        invocation: invocation.id,
+        attests,
+        _hold: layers.into_hold(),
+    })
 }
 
 /// Unpacked layers, top first.

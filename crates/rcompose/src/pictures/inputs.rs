@@ -43,8 +43,21 @@ impl Inputs {
 
     /// A build context, or an additional one: a directory as it is, a repository checked out, an archive unpacked.
     pub(crate) fn context(&mut self, cx: &Context, place: &str) -> Result<PathBuf, Failure> {
+        self.context_with(cx, place, false)
+    }
+
+    /// With `.git` in it if it is a repository and that is wished for.
+    pub(crate) fn context_with(
+        &mut self,
+        cx: &Context,
+        place: &str,
+        keep_git_dir: bool,
+    ) -> Result<PathBuf, Failure> {
         match GitSource::context(place)? {
-            Some(source) => self::repository(cx, &source),
+            Some(mut source) => {
+                source.keep_git_dir.get_or_insert(keep_git_dir);
+                self::repository(cx, &source)
+            }
             None if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),
             None if place.contains("://") => Err(Failure::user(format!(
                 "the build context {place} is neither a directory, nor an archive, nor a git repository"

@@ -236,7 +236,7 @@ fn described(store: &Store, what: &ToSave) -> Result<Descriptor, Failure> {
 
 /// The files of each platform, with what is attested of them.
 fn trees(store: &Store, built: &Assembly, files: &Files) -> Result<Vec<Tree>, Failure> {
-    let split = files.split.unwrap_or(built.builds.len() > 1);
+    let split = files.split.unwrap_or(built.multi);
     if !split && built.builds.len() > 1 {
         return Err(Failure::unsupported("the files of several platforms can't go into one directory")
             .hint("leave platform-split=false out"));

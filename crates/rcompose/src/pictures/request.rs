@@ -37,6 +37,7 @@ pub(super) fn service_requests(
             *value = cx.env.all.get(name).cloned();
         }
     }
+    cx.env.put_epoch(&mut args);
     let mut secrets = BTreeMap::new();
     for secret in &build.secrets {
         let object = project.secrets.get(&secret.source).ok_or_else(|| {
@@ -69,7 +70,6 @@ pub(super) fn service_requests(
         contexts.insert(name.clone(), place);
     }
     let request = BuildRequest {
-        context: inputs.context(cx, &build.context)?,
         dockerfile: match &build.dockerfile_inline {
             Some(text) => DockerfileSource::Inline(text.clone()),
             None => DockerfileSource::Path(build.dockerfile.as_deref().unwrap_or("Dockerfile").into()),
@@ -92,9 +92,10 @@ pub(super) fn service_requests(
         allow,
         debug_shell: options.debug_shell,
         cache_root: cx.dirs.build_cache(),
-        source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()
     };
+    let mut request = request.with_known_arguments()?;
+    request.context = inputs.context_with(cx, &build.context, request.keeps_git_dir())?;
     let one = |platform| BuildRequest { platform, ..request.clone() };
     Ok(platforms(build, service)?.into_iter().map(one).collect())
 }

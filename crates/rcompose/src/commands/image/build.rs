@@ -106,13 +106,13 @@ fn requests(
     args: &ImageBuildArgs,
     inputs: &mut Inputs,
 ) -> Result<Vec<BuildRequest>, Failure> {
-    let (context, dockerfile) = context(cx, args, inputs)?;
     let mut build_args = pairs(&args.shared.build_arg);
     for (name, value) in &mut build_args {
         if value.is_none() {
             *value = cx.env.all.get(name).cloned();
         }
     }
+    cx.env.put_epoch(&mut build_args);
     let labels = pairs(&args.label).into_iter().map(|(name, value)| (name, value.unwrap_or_default()));
     let mut contexts = BTreeMap::new();
     for text in &args.build_context {
@@ -137,8 +137,6 @@ fn requests(
         platforms.push(None);
     }
     let request = BuildRequest {
-        context,
-        dockerfile,
         target: args.target.clone(),
         args: build_args,
         labels: labels.collect(),
@@ -158,9 +156,10 @@ fn requests(
         allow: args.allow.iter().cloned().collect(),
         debug_shell: args.shared.debug_shell,
         cache_root: cx.dirs.build_cache(),
-        source_date_epoch: cx.env.source_date_epoch(),
         ..BuildRequest::default()
     };
+    let mut request = request.with_known_arguments()?;
+    (request.context, request.dockerfile) = context(cx, args, request.keeps_git_dir(), inputs)?;
     let one = |platform| BuildRequest { platform, ..request.clone() };
     Ok(platforms.into_iter().map(one).collect())
 }
@@ -218,6 +217,7 @@ fn refuse(cx: &Context, args: &ImageBuildArgs) -> Result<(), Failure> {
 fn context(
     cx: &Context,
     args: &ImageBuildArgs,
+    keep_git_dir: bool,
     inputs: &mut Inputs,
 ) -> Result<(PathBuf, DockerfileSource), Failure> {
     let is_stdin = |path: &Path| path.as_os_str() == "-";
@@ -241,7 +241,7 @@ fn context(
     }
     let place = args.context.to_string_lossy();
     let remote = place.contains("://") || place.starts_with("git@") || place.starts_with("github.com/");
-    let context = inputs.context(cx, &place)?;
+    let context = inputs.context_with(cx, &place, keep_git_dir)?;
     if !context.is_dir() {
         return Err(Failure::user(format!("build context {} is not a directory", context.display())));
     }

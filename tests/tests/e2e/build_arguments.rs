@@ -1,0 +1,59 @@
+//! Build arguments that are for the builder itself, and what a Dockerfile may ask for and not get.
+
+use rcompose_e2e::Project;
+
+#[test]
+fn arguments_for_the_builder() {
+    let Some(p) = Project::new("build-arguments", "services: {}\n") else { return };
+    p.file(
+        "Dockerfile",
+        "FROM busybox:latest\nARG SOURCE_DATE_EPOCH\nRUN touch /new && echo \"host $(hostname), date $SOURCE_DATE_EPOCH\"\nCMD echo\n",
+    );
+    let build = |more: &str| p.run(&format!("image build --progress plain -t rc-arguments {more} ."));
+    let date = |want: &str| p.run("image inspect -f {{.Created}} rc-arguments").ok().out(want);
+    build("--no-cache --build-arg SOURCE_DATE_EPOCH=1000 --build-arg BUILDKIT_SANDBOX_HOSTNAME=box")
+        .ok()
+        .err("host box, date 1000")
+        .err("1 warning found")
+        .err("JSONArgsRecommended");
+    date("1970-01-01T00:16:40Z");
+    build("--build-arg SOURCE_DATE_EPOCH=x").code_is(1).err("invalid SOURCE_DATE_EPOCH `x`");
+    let quiet =
+        build("--build-arg BUILDKIT_DOCKERFILE_CHECK=skip=all --build-arg BUILDKIT_INLINE_CACHE=1").ok();
+    quiet.not_err("warning");
+    build("--build-arg BUILDKIT_DOCKERFILE_CHECK=error=true")
+        .code_is(1)
+        .err("the checks found JSONArgsRecommended");
+    build("--build-arg BUILDKIT_MULTI_PLATFORM=1 -o out").ok();
+    let platform = std::fs::read_dir(p.dir().join("out")).unwrap().next().unwrap().unwrap();
+    assert!(platform.file_name().to_string_lossy().starts_with("linux_"), "{platform:?}");
+
+    p.file("Dated", "ARG SOURCE_DATE_EPOCH=2000\nFROM busybox:latest\nRUN touch /new\n");
+    build("-f Dated").ok();
+    date("1970-01-01T00:33:20Z");
+
+    p.file("Cache", "FROM busybox:latest\nRUN --mount=type=cache,target=/c echo x >> /c/f && echo \"is $(wc -l < /c/f)\"\n");
+    // Caches stay between runs of the tests.
+    let run = std::process::id();
+    for (namespace, want) in [("a", "is 1"), ("b", "is 1"), ("a", "is 2")] {
+        build(&format!("-f Cache --no-cache --build-arg BUILDKIT_CACHE_MOUNT_NS={run}-{namespace}"))
+            .ok()
+            .err(want);
+    }
+}
+
+#[test]
+fn frontends_and_devices_there_are_none_of() {
+    let Some(p) = Project::new("build-frontends", "services: {}\n") else { return };
+    p.file("Own", "# syntax = mirror.example/docker/dockerfile:1-labs\nFROM busybox:latest\n");
+    p.run("image build -f Own .").ok().not_err("warning");
+    p.file("Other", "#syntax=me/frontend:1\nFROM busybox:latest\n");
+    p.run("image build -f Other .").ok().err("the frontend `me/frontend:1` of `# syntax=` isn't used");
+    p.file("Device", "FROM busybox:latest\nRUN --device=vendor.com/dev=x true\n");
+    p.run("image build -f Device .").ok().err("RUN goes without the device `vendor.com/dev=x`");
+    p.file("Device", "FROM busybox:latest\nRUN --device=vendor.com/dev=x,required true\n");
+    p.run("image build -f Device .")
+        .code_is(1)
+        .err("there is no device `vendor.com/dev=x` for RUN")
+        .err("Device:2:");
+}
