@@ -54,7 +54,7 @@ impl Inner {
         };
         let done = self.steps.values().filter(|s| s.ended.is_some()).count();
         let state = if self.finished && done == self.steps.len() { " FINISHED" } else { "" };
-        let total = if state.is_empty() { self.total.max(self.steps.len()) } else { done };
+        let total = self.total.max(self.steps.len());
         let title =
             format!("[+] Building {:.1}s ({done}/{total}){state}", self.screen.begun.elapsed().as_secs_f64());
         let mut lines = vec![paint("1", &title)];
