@@ -60,6 +60,7 @@ fn main() -> ExitCode {
     // docker compose takes it behind `build`, too.
     if let Verb::Build(args) = &cli.verb {
         global.progress = args.progress.clone().or(global.progress);
+        global.dry_run |= args.dry_run;
     }
     let cx = Context::new(env, global);
     match commands::run(&cx, cli.verb) {

@@ -69,6 +69,39 @@ fn interrupted(name: &str, number: u32, signal: Signal) {
 }
 
 #[test]
+fn with_its_helper_below_another_cgroup() {
+    let Some(p) = Project::empty("build-killed-below") else { return };
+    p.file("Dockerfile", "FROM busybox:latest\nRUN echo it run\"\"s; sleep 98704\n");
+    let parent = format!("rc-killed-{}", std::process::id());
+    let mut build = p
+        .cmd(&format!("image build --no-cache --progress plain --cgroup-parent {parent}/x ."))
+        .start()
+        .unwrap();
+    build.wait_for("it runs", PATIENCE).unwrap();
+    let [helper] = children(build.pid())[..] else { panic!("not one helper") };
+    let kill = |pid| {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    };
+    // The helper first: it would clear up.
+    kill(helper);
+    kill(build.pid());
+    drop(build.end());
+    let there = || {
+        let found = Command::new("find").args(["/sys/fs/cgroup", "-name", &parent]).output().unwrap();
+        !found.stdout.is_empty()
+    };
+    let deadline = Deadline::after(PATIENCE);
+    while Path::new(&format!("/proc/{helper}")).exists() && !deadline.passed() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(there());
+    p.file("Dockerfile", "FROM busybox:latest\nRUN true\n");
+    p.run("image build --no-cache -q .").ok();
+    assert!(!there(), "the next build leaves {parent}");
+}
+
+#[test]
 fn by_control_c() {
     interrupted("build-int", 98_701, Signal::INT);
 }

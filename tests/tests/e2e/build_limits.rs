@@ -31,6 +31,7 @@ fn limits_of_run() {
 fn flags_of_old() {
     let Some(p) = Project::new("build-flags", "services: {}\n") else { return };
     p.file("Dockerfile", "FROM busybox:latest\nRUN true\n");
+    p.file("Hosts", "FROM busybox:latest\nRUN cat /etc/hosts\n");
     p.run("image build --rm=false --force-rm --compress=true -D --no-cache=false --policy disabled=true -q=true .")
         .ok()
         .out("sha256:");
@@ -39,6 +40,15 @@ fn flags_of_old() {
         .err("warning: experimental flag squash is removed with BuildKit.")
         .err("warning: isolation flag is deprecated with BuildKit.")
         .err("warning: security-opt flag is deprecated.");
+    p.run(
+        "image build --no-cache --progress plain --platform local --add-host a.x:1.2.3.4,b.x=::5 -f Hosts .",
+    )
+    .ok()
+    .err("1.2.3.4\ta.x")
+    .err("::5\tb.x");
+    p.file("id", "old");
+    p.run("image build --iidfile id --target nowhere .").code_is(1);
+    assert!(!p.dir().join("id").exists());
     for (flags, said) in [
         ("--policy filename=x.rego", "builds have no policies"),
         ("--resource memory", "invalid resource `memory`"),

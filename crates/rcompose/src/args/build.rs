@@ -53,6 +53,9 @@ pub(crate) struct SharedBuildArgs {
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) shared: SharedBuildArgs,
+    /// Show what would be built, and do nothing
+    #[arg(long = "dry-run")]
+    pub(crate) dry_run: bool,
     /// Print the equivalent bake file
     #[arg(long)]
     pub(crate) print: bool,
@@ -94,7 +97,7 @@ pub(crate) struct ImageBuildArgs {
     #[command(flatten)]
     pub(crate) shared: SharedBuildArgs,
     /// Lines for /etc/hosts of RUN
-    #[arg(long, value_name = "HOST:IP")]
+    #[arg(long, value_name = "HOST:IP", value_delimiter = ',')]
     pub(crate) add_host: Vec<String>,
     /// What RUN may ask for beyond the usual: network.host, security.insecure
     #[arg(long, value_name = "ENTITLEMENT")]

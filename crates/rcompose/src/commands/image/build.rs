@@ -31,6 +31,16 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
     }
     let cx = &cx;
     refuse(cx, args)?;
+    if let Some(path) = &args.iidfile {
+        // A build that fails leaves no id of another one.
+        let path = cx.env.cwd.join(path);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io(format_args!("remove {}", path.display()), &e));
+            }
+            _ => {}
+        }
+    }
     let call = match &args.call {
         Some(text) => Call::parse(text)?,
         None if args.shared.check => Call::parse("check")?,
@@ -128,7 +138,10 @@ fn requests(
     let default = cx.env.get("DOCKER_DEFAULT_PLATFORM").map(str::to_owned);
     let mut platforms: Vec<Option<Platform>> = Vec::new();
     for text in args.platform.iter().chain(default.iter().filter(|_| args.platform.is_empty())) {
-        let platform = text.parse::<Platform>().map_err(|e| Failure::user(e.to_string()))?;
+        let platform = match text.as_str() {
+            "local" => Platform::host(),
+            text => text.parse::<Platform>().map_err(|e| Failure::user(e.to_string()))?,
+        };
         if !platforms.contains(&Some(platform.clone())) {
             platforms.push(Some(platform));
         }
