@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rcompose_image::Digest;
+use rcompose_image::{Digest, without_password};
 
 use crate::apply::{Attributes, NewLayer};
 use crate::archive::is_archive;
@@ -14,7 +14,7 @@ use crate::dockerfile::Copy;
 use crate::expand::expand_raw;
 use crate::ignore::Ignore;
 use crate::plan;
-use crate::remote::{Remote, without_password};
+use crate::remote::Remote;
 use crate::select::{Choice, Pick, Source, normal, select};
 use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, Node};
@@ -192,7 +192,7 @@ impl Stage<'_> {
         for source in sources.iter().cloned().chain(texts) {
             shown.push_str(&format!(" {source}"));
         }
-        Ok(format!("{shown} {target} # buildkit"))
+        Ok(format!("{} {target} # buildkit", without_password(&shown)))
     }
 
     /// Names and expanded contents.

@@ -6,14 +6,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rcompose_image::{Digest, Download, Hasher};
+use rcompose_image::{Digest, Download, Hasher, RegistryError, without_password};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
+use crate::access::of_file;
 use crate::archive::Scratch;
 use crate::digests::write_atomic;
 use crate::ignore::Ignore;
-use crate::remote::{one, without_password};
+use crate::remote::one;
 use crate::select::Pick;
 use crate::stage::Stage;
 use crate::{BuildError, Material};
@@ -88,7 +89,8 @@ impl Stage<'_> {
         name: &str,
         checksum: Option<&Digest>,
     ) -> Result<(Held, Pick), BuildError> {
-        let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{url}`: {e}"));
+        let shown = without_password(url);
+        let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{shown}`: {e}"));
         let broken =
             |e: io::Error| failed(&e).help("try again; the connection broke off or the disk is full");
         let kept = Kept::open(&self.solve.req.cache_root, url).map_err(broken)?;
@@ -97,11 +99,13 @@ impl Stage<'_> {
             (Some(known), Some(want)) if known.digest == *want => known.digest,
             _ => {
                 let tag = known.as_ref().and_then(|k| k.tag.as_deref());
-                let asked = match tag {
-                    Some(tag) => Download::open_changed(url, tag),
-                    None => Download::open(url).map(Some),
-                };
-                match (asked.map_err(|e| failed(&e))?, known) {
+                let authorization = of_file(url, &self.solve.req.secrets)?;
+                let asked = Download::open_changed(url, tag, authorization.as_deref());
+                let asked = asked.map_err(|e| match e {
+                    RegistryError::Download { why, .. } => failed(&why),
+                    e => failed(&e),
+                })?;
+                match (asked, known) {
                     (None, Some(known)) => known.digest,
                     (None, None) => return Err(failed(&"the answer is empty")),
                     (Some(download), _) => self.fetch(&kept, download, name).map_err(broken)?,
@@ -109,11 +113,11 @@ impl Stage<'_> {
             }
         };
         if let Some(want) = checksum.filter(|want| **want != digest) {
-            return Err(BuildError::input(format!("`{url}` is {digest}, not {want} as --checksum says"))
+            return Err(BuildError::input(format!("`{shown}` is {digest}, not {want} as --checksum says"))
                 .help("the file has changed: look at it, and then correct the checksum"));
         }
-        self.solve.note(Material::Http(without_password(url)), Some(("sha256", digest.hex())));
-        let pick = one(&kept.file(&digest), &format!("/{name}"), &Ignore::default(), url)?;
+        self.solve.note(Material::Http(shown.clone()), Some(("sha256", digest.hex())));
+        let pick = one(&kept.file(&digest), &format!("/{name}"), &Ignore::default(), &shown)?;
         Ok((Held(kept), pick))
     }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
+use rcompose_image::without_password;
+
 use crate::dockerfile::{ParseError, Position};
 
 /// What kind of failure, for the exit code and the tone.
@@ -105,9 +107,10 @@ impl BuildError {
             self.column = at.column;
             let lines: Vec<&str> = text.lines().collect();
             let number = at.line.saturating_sub(1);
-            self.snippet = lines.get(number).map(|l| (*l).to_owned());
+            self.snippet = lines.get(number).map(|l| without_password(l));
+            self.message = without_password(&self.message);
             // A megabyte on one line helps nobody.
-            let short = |l: &&str| l.chars().take(160).collect::<String>();
+            let short = |l: &&str| without_password(&l.chars().take(160).collect::<String>());
             let before = lines.get(number.saturating_sub(2)..number).unwrap_or_default();
             let after = lines.get(number + 1..lines.len().min(number + 3)).unwrap_or_default();
             self.around = (before.iter().map(short).collect(), after.iter().map(short).collect());

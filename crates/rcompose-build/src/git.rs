@@ -1,7 +1,9 @@
 //! Addresses of repositories, for ADD and as build contexts (BuildKit, frontend/dockerfile/dfgitutil/git_ref.go).
 
-use crate::BuildError;
+use rcompose_image::without_password;
+
 use crate::ignore::clean;
+use crate::{BuildError, GitAccess};
 
 /// A repository of git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct GitSource {
     pub commit_time: bool,
     /// The checksum is the commit: the reference isn't looked up, only given to it.
     pub fetch_by_commit: bool,
+    /// What logs in there.
+    pub access: GitAccess,
 }
 
 /// An address rather than a path: ADD fetches it, COPY refuses it.
@@ -69,13 +73,16 @@ impl GitSource {
             directory: some(directory),
             ..Self::default()
         };
-        source.query(query).map_err(|why| BuildError::input(format!("`{text}`: {why}")))?;
+        source
+            .query(query)
+            .map_err(|why| BuildError::input(format!("`{}`: {why}", without_password(text))))?;
         source.directory =
             source.directory.and_then(|d| some(clean(&format!("/{d}")).trim_start_matches('/')));
         // git would take them for flags.
         if source.repository.starts_with('-') || source.reference.as_ref().is_some_and(|r| r.starts_with('-'))
         {
-            return Err(BuildError::input(format!("`{text}` isn't the address of a repository")));
+            let shown = without_password(text);
+            return Err(BuildError::input(format!("`{shown}` isn't the address of a repository")));
         }
         Ok(Some(source))
     }
@@ -128,7 +135,7 @@ impl GitSource {
     ///
     /// Errors: it doesn't.
     pub fn check(&self) -> Result<(), BuildError> {
-        let shown = &self.repository;
+        let shown = without_password(&self.repository);
         if self.fetch_by_commit
             && !self.reference.as_deref().is_some_and(is_commit)
             && !self.checksum.as_deref().is_some_and(is_commit)

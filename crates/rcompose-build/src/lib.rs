@@ -1,6 +1,7 @@
 //! From a Dockerfile to an image, through a content-addressed graph.
 #![forbid(unsafe_code)]
 
+mod access;
 mod api;
 mod apply;
 mod archive;
@@ -42,6 +43,7 @@ mod unpack;
 mod users;
 mod view;
 
+pub use access::GitAccess;
 pub use api::{
     BaseImage, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, ImageSource, LayerStore,
     OutsideError, RunLimits, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
@@ -58,7 +60,6 @@ pub use lint::{Lint, LintReport, check};
 pub use outline::{Outline, OutlineArg, OutlineInput, Target, Targets, outline, targets};
 pub use provenance::{ContextSource, Invocation, Provenance, ProvenanceOptions};
 pub use recipe::INLINE;
-pub use remote::without_password;
 pub use sbom::{SbomSubject, sbom};
 pub use solve::build;
 pub use unpack::unpack;

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcompose_image::{Attestation, Platform, rfc3339};
+use rcompose_image::{Attestation, Platform, rfc3339, without_password};
 use serde_json::{Map, Value, json};
 
-use crate::{BuildRequest, Facts, RunNetwork};
+use crate::{BuildRequest, Facts, GitAccess, Material, RunNetwork};
 
 const TYPE_1: &str = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
 const TYPE_02: &str = "https://mobyproject.org/buildkit@v1";
@@ -156,7 +156,7 @@ impl Provenance<'_> {
         if let Some(source) = self.source {
             out.insert("uri".into(), json!(source.uri));
             if let Some(commit) = &source.commit {
-                out.insert("digest".into(), json!({ "sha1": commit }));
+                out.insert("digest".into(), digest_of(commit));
             }
         }
         out.insert(path.to_owned(), json!(self.facts.filename));
@@ -170,7 +170,7 @@ impl Provenance<'_> {
         let mut put = |key: &str, value: String| drop(all.insert(key.to_owned(), value));
         if max {
             for (name, value) in &r.args {
-                value.iter().for_each(|v| put(&format!("build-arg:{name}"), v.clone()));
+                value.iter().for_each(|v| put(&format!("build-arg:{name}"), without_password(v)));
             }
             r.labels.iter().for_each(|(name, value)| put(&format!("label:{name}"), value.clone()));
             if let Some(epoch) = r.source_date_epoch {
@@ -220,7 +220,7 @@ impl Provenance<'_> {
             };
             all.iter().map(one).collect()
         };
-        for (key, all) in [("secrets", &self.facts.secrets), ("ssh", &self.facts.ssh)] {
+        for (key, all) in [("secrets", &self.secrets()), ("ssh", &self.facts.ssh)] {
             if max && !all.is_empty() {
                 out[key] = needed(all);
             }
@@ -248,24 +248,34 @@ impl Provenance<'_> {
         own.iter().copied().chain(self.facts.locals.iter().map(String::as_str))
     }
 
+    /// In BuildKit's order, the context among them.
     fn materials(&self) -> Vec<Value> {
-        let commit = |s: &ContextSource| json!({ "uri": s.uri, "digest": s.commit.as_ref().map(|c| json!({ "sha1": c })) });
-        let own = self.source.filter(|s| s.commit.is_some()).map(commit);
-        let one = |(material, digest): (&crate::Material, &Option<(&str, String)>)| {
-            let mut out = json!({ "uri": material.uri() });
-            if let Some((algorithm, hex)) = digest {
-                out["digest"] = json!({ *algorithm: hex });
-            }
-            out
+        let context =
+            self.source.and_then(|s| Some((Material::Git(s.uri.clone()), digest_of(s.commit.as_ref()?))));
+        let known = |(algorithm, hex): &(&str, String)| json!({ *algorithm: hex });
+        let facts = self.facts.materials.iter().map(|(m, digest)| (m.clone(), digest.as_ref().map(known)));
+        let all: BTreeMap<_, _> = facts.chain(context.map(|(m, digest)| (m, Some(digest)))).collect();
+        let one = |(material, digest): (Material, Option<Value>)| match digest {
+            Some(digest) => json!({ "uri": material.uri(), "digest": digest }),
+            None => json!({ "uri": material.uri() }),
         };
-        own.into_iter().chain(self.facts.materials.iter().map(one)).collect()
+        all.into_iter().map(one).collect()
+    }
+
+    /// The secrets that were asked for; those that log in at repositories are looked for whenever there is one.
+    fn secrets(&self) -> BTreeMap<String, bool> {
+        let mut all = self.facts.secrets.clone();
+        if self.source.is_some_and(|s| s.commit.is_some()) {
+            all.extend(GitAccess::SECRETS.map(|s| (s.to_owned(), true)));
+        }
+        all
     }
 
     fn details(&self, max: bool) -> Value {
         if !max {
             return json!({});
         }
-        let data = STANDARD.encode(&self.facts.dockerfile);
+        let data = STANDARD.encode(without_password(&self.facts.dockerfile));
         let info = json!({ "filename": self.facts.filename, "language": "Dockerfile", "data": data });
         json!({ "source": { "infos": [info] } })
     }
@@ -281,4 +291,10 @@ impl Provenance<'_> {
     fn is_hermetic(&self) -> bool {
         self.is_resolved() && !self.facts.network
     }
+}
+
+/// A commit by the algorithm of its repository.
+fn digest_of(commit: &str) -> Value {
+    let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
+    json!({ algorithm: commit })
 }

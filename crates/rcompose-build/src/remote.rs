@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use rcompose_image::without_password;
+
 use crate::git::{decoded, is_remote};
 use crate::ignore::Ignore;
 use crate::select::{Choice, Pick, Source, select};
 use crate::stage::Stage;
 use crate::view::View;
-use crate::{BuildError, GitSource, Material};
+use crate::{BuildError, GitAccess, GitSource, Material};
 
 /// An address that ADD takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +46,14 @@ impl Remote {
 impl Stage<'_> {
     /// The files of a commit.
     pub(crate) fn repository(&self, source: &GitSource) -> Result<Pick, BuildError> {
-        let shown = &source.repository;
+        let shown = &without_password(&source.repository);
         source.check()?;
+        let mut source = source.clone();
+        source.access = GitAccess::of(&source.repository, &self.solve.req.secrets, &self.solve.req.ssh)?;
         let (root, commit) = self
             .solve
             .images
-            .checkout(source)
+            .checkout(&source)
             .map_err(|e| BuildError::environment(format!("failed to fetch `{shown}`"), e))?;
         if let Some(want) = source.checksum.as_ref().filter(|w| w.len() < 7 || !commit.starts_with(*w)) {
             return Err(BuildError::input(format!(
@@ -58,18 +62,9 @@ impl Stage<'_> {
             .help("give the commit as the reference, or correct the checksum"));
         }
         let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
-        self.solve.note(Material::Git(without_password(shown)), Some((algorithm, commit)));
+        self.solve.noted(|facts| facts.secrets.extend(GitAccess::SECRETS.map(|s| (s.to_owned(), true))));
+        self.solve.note(Material::Git(shown.clone()), Some((algorithm, commit)));
         one(&root, "/", &Ignore::default(), shown)
-    }
-}
-
-/// An address as others may see it.
-pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    match host.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://xxxxx@{host}/{path}"),
-        None => url.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use rcompose_image::{Digest, ImageConfig, Platform, rfc3339};
+use rcompose_image::{Digest, ImageConfig, Platform, rfc3339, without_password};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::apply::{Attributes, NewLayer};
@@ -146,7 +146,7 @@ impl Stage<'_> {
             None if solve.file.stages.len() == 1 => String::new(),
             None => format!("stage-{} ", self.number),
         };
-        let name = format!("[{stage}{index}/{of}] {}", one.text);
+        let name = format!("[{stage}{index}/{of}] {}", without_password(&one.text));
         solve.events.event(BuildEvent::Started { step, name: &name, line: one.at.line });
         let begun = Instant::now();
         let done = match &one.kind {

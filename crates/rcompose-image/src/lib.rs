@@ -5,6 +5,7 @@
 //! synchronous.
 #![forbid(unsafe_code)]
 
+mod address;
 mod config;
 mod credentials;
 mod digest;
@@ -23,6 +24,7 @@ mod store;
 mod stream;
 mod time;
 
+pub use address::without_password;
 pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
 pub use credentials::{AuthConfig, AuthSource, Credential, CredentialError, DockerConfig, Stored};
 pub use digest::{Digest, DigestError, Hasher};

@@ -69,13 +69,13 @@ impl Env {
     }
 
     /// What git is told beside the environment: to ask for no password, unless the user says how to ask.
-    pub(crate) fn git(&self) -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn git(&self) -> Vec<(&'static str, String)> {
         let mut out = Vec::new();
         if self.get("GIT_TERMINAL_PROMPT").is_none() {
-            out.push(("GIT_TERMINAL_PROMPT", "0"));
+            out.push(("GIT_TERMINAL_PROMPT", "0".to_owned()));
         }
         if self.get("GIT_SSH").is_none() && self.get("GIT_SSH_COMMAND").is_none() {
-            out.push(("GIT_SSH_COMMAND", "ssh -o ControlMaster=no -o BatchMode=yes"));
+            out.push(("GIT_SSH_COMMAND", "ssh -o ControlMaster=no -o BatchMode=yes".to_owned()));
         }
         out
     }

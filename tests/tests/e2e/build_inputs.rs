@@ -34,10 +34,21 @@ secrets:
     };
     let p = p.env("OTHER", "a-secret-of-a-variable");
     p.file("one", "a-secret-of-a-file");
-    let built = p.run("build").ok();
+    let built = p.run("build --provenance mode=max --sbom true").ok();
     p.run("run --rm -T box").ok().out("400 0\n440 5\n18\n");
+    p.file(
+        "b/Dockerfile",
+        "FROM busybox\nRUN --mount=type=secret,id=one --mount=type=secret,id=two cat /run/secrets/* | wc -c\n",
+    );
+    let flags = "--provenance mode=max --sbom true --metadata-file b/metadata";
+    p.run(&format!("image build --secret id=one,src=one --secret id=two,env=OTHER {flags} -t kept b")).ok();
+    p.run("image save -o b/saved.tar kept").ok();
+    // Which secrets were asked for is no secret.
+    assert!(mentions(&p.dir().join("b/metadata"), "\"id\": \"two\""));
+    assert!(mentions(&p.dir().join("b/saved.tar"), "\"id\":\"two\""));
     for secret in ["a-secret-of-a-file", "a-secret-of-a-variable"] {
         assert!(!mentions(p.root(), secret), "{secret} is in the store");
+        assert!(!mentions(&p.dir().join("b"), secret), "{secret} is in the archive or its metadata");
         assert!(!format!("{}{}", built.stdout, built.stderr).contains(secret));
     }
     // Its content is no part of the cache's key, as in BuildKit.

@@ -10,6 +10,7 @@ mod build_git;
 mod build_inputs;
 mod build_killed;
 mod build_limits;
+mod build_logins;
 mod build_mounts;
 mod build_outputs;
 mod build_platforms;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::endpoint;
 use super::error::{About, Failed, RegistryError, Trouble, trouble_of};
 use super::settings::Certificates;
+use crate::address::without_password;
 use crate::time::parse_http_date;
 
 /// Pieces that wait to be read.
@@ -19,6 +20,14 @@ pub struct Download {
     pieces: Receiver<io::Result<Bytes>>,
     current: Bytes,
     begun: Begun,
+}
+
+/// What is asked with.
+#[derive(Default)]
+pub(super) struct Headers {
+    /// The entity tag of what is there.
+    pub(super) known: Option<String>,
+    pub(super) authorization: Option<String>,
 }
 
 /// How an answer begins.
@@ -32,25 +41,33 @@ struct Begun {
 impl Download {
     /// Asks, and returns when the answer begins.
     pub fn open(url: &str) -> Result<Self, RegistryError> {
-        Self::ask(url, None)
+        Self::ask(url, None, None)
     }
 
-    /// As [`Self::open`], unless what is there still has the entity tag `known`: then `None`.
-    pub fn open_changed(url: &str, known: &str) -> Result<Option<Self>, RegistryError> {
-        let download = Self::ask(url, Some(known))?;
+    /// As [`Self::open`], with an `Authorization` header, unless what is there still has the entity tag `known`: then
+    /// `None`.
+    pub fn open_changed(
+        url: &str,
+        known: Option<&str>,
+        authorization: Option<&str>,
+    ) -> Result<Option<Self>, RegistryError> {
+        let download = Self::ask(url, known, authorization)?;
         Ok(if download.begun.unchanged { None } else { Some(download) })
     }
 
-    fn ask(url: &str, known: Option<&str>) -> Result<Self, RegistryError> {
+    fn ask(url: &str, known: Option<&str>, authorization: Option<&str>) -> Result<Self, RegistryError> {
         let (to_reader, pieces) = sync_channel(QUEUE);
         let (began, begin) = sync_channel(1);
-        let (url, known) = (url.to_owned(), known.map(str::to_owned));
+        let url = url.to_owned();
+        let headers =
+            Headers { known: known.map(str::to_owned), authorization: authorization.map(str::to_owned) };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(carry(&url, known.as_deref(), &began, &to_reader)),
+                Ok(runtime) => runtime.block_on(carry(&url, &headers, &began, &to_reader)),
                 Err(e) => {
-                    let about = About { image: url.clone(), host: url, logged_in: false };
+                    let shown = without_password(&url);
+                    let about = About { image: shown.clone(), host: shown, logged_in: false };
                     // Whoever asked waits for this.
                     drop(began.send(Err(about.error(Failed::Body(e)))));
                 }
@@ -92,21 +109,24 @@ impl Read for Download {
 
 async fn carry(
     url: &str,
-    known: Option<&str>,
+    headers: &Headers,
     began: &SyncSender<Result<Begun, RegistryError>>,
     to: &SyncSender<io::Result<Bytes>>,
 ) {
     let host = url.split("://").nth(1).and_then(|r| r.split('/').next()).unwrap_or_default();
-    let about = About { image: url.to_owned(), host: host.to_owned(), logged_in: false };
-    let mut answer = match endpoint::fetch(url, host, known, Certificates::default()).await {
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let shown = without_password(url);
+    let about = About { image: shown.clone(), host: host.to_owned(), logged_in: false };
+    let known = headers.known.as_deref();
+    let mut answer = match endpoint::fetch(url, host, headers, Certificates::default()).await {
         Ok(answer) => answer,
         Err(Failed::Answer(a)) => {
             let why = a.to_string();
-            return drop(began.send(Err(RegistryError::Download { url: url.to_owned(), why })));
+            return drop(began.send(Err(RegistryError::Download { url: shown, why })));
         }
         Err(Failed::Send(e)) => {
-            let why = trouble_of(&e).unwrap_or(Trouble::Other(e)).to_string();
-            return drop(began.send(Err(RegistryError::Download { url: url.to_owned(), why })));
+            let why = trouble_of(&e).unwrap_or_else(|| Trouble::Other(e.without_url())).to_string();
+            return drop(began.send(Err(RegistryError::Download { url: shown, why })));
         }
         Err(e) => return drop(began.send(Err(about.error(e)))),
     };

@@ -13,6 +13,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
+use super::download::Headers;
 use super::error::{Answer, Failed};
 use super::settings::{Certificates, is_loopback};
 use super::{RegistryError, Tries};
@@ -102,17 +103,20 @@ pub(super) fn client(
 pub(super) async fn fetch(
     url: &str,
     host: &str,
-    known: Option<&str>,
+    headers: &Headers,
     certificates: Certificates,
 ) -> Result<Response, Failed> {
     let http = client(url, host, false, certificates)?;
     let mut request = http.get(url);
-    if let Some(tag) = known {
+    if let Some(tag) = &headers.known {
         request = request.header(IF_NONE_MATCH, tag);
+    }
+    if let Some(value) = &headers.authorization {
+        request = request.header(AUTHORIZATION, value);
     }
     let answer = request.send().await.map_err(Failed::Send)?;
     match answer.status() {
-        StatusCode::NOT_MODIFIED if known.is_some() => Ok(answer),
+        StatusCode::NOT_MODIFIED if headers.known.is_some() => Ok(answer),
         _ => checked(answer).await,
     }
 }

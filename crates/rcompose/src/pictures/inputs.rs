@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcompose_build::{ContextSource, GitSource, SecretSource, without_password};
-use rcompose_image::{Download, Store};
+use rcompose_build::{ContextSource, GitAccess, GitSource, SecretSource};
+use rcompose_image::{Download, Store, without_password};
 use rcompose_model::FileSource;
 use serde_json::Value;
 
@@ -23,6 +23,12 @@ const SECRET_LIMIT: usize = 500 * 1024;
 pub(crate) struct Inputs {
     directories: Vec<PathBuf>,
     agents: Vec<Child>,
+    /// Which commits contexts are, by their addresses.
+    commits: BTreeMap<String, String>,
+    /// What logs in where contexts are fetched: secrets, and agents of SSH.
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
+    /// By their ids.
+    pub(crate) ssh: BTreeMap<String, PathBuf>,
 }
 
 impl Inputs {
@@ -56,11 +62,15 @@ impl Inputs {
         match GitSource::context(place)? {
             Some(mut source) => {
                 source.keep_git_dir.get_or_insert(keep_git_dir);
-                self::repository(cx, &source)
+                source.access = GitAccess::of(&source.repository, &self.secrets, &self.ssh)?;
+                let (at, commit) = self::repository(cx, &source)?;
+                self.commits.insert(place.to_owned(), commit);
+                Ok(at)
             }
             None if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),
             None if place.contains("://") => Err(Failure::user(format!(
-                "the build context {place} is neither a directory, nor an archive, nor a git repository"
+                "the build context {} is neither a directory, nor an archive, nor a git repository",
+                without_password(place)
             ))),
             None => Ok(cx.env.cwd.join(place)),
         }
@@ -71,13 +81,15 @@ impl Inputs {
         let remote = matches!(GitSource::context(place), Ok(Some(_)))
             || place.starts_with("http://")
             || place.starts_with("https://");
-        remote.then(|| ContextSource { uri: without_password(place), commit: None })
+        remote
+            .then(|| ContextSource { uri: without_password(place), commit: self.commits.get(place).cloned() })
     }
 
     /// What is at an address: an archive with the context, or a Dockerfile alone.
     fn fetched(&mut self, cx: &Context, url: &str) -> Result<PathBuf, Failure> {
-        let failed = |e: std::io::Error| Failure::io(format_args!("fetch the build context {url}"), &e);
-        let mut body = Download::open(url).map_err(|e| Failure::io(format_args!("fetch {url}"), &e))?;
+        let shown = without_password(url);
+        let failed = |e: std::io::Error| Failure::io(format_args!("fetch the build context {shown}"), &e);
+        let mut body = Download::open(url).map_err(|e| Failure::io("fetch the build context", &e))?;
         let mut head = Vec::new();
         body.by_ref().take(512).read_to_end(&mut head).map_err(failed)?;
         let archive = is_archive(&head);
@@ -257,15 +269,15 @@ pub(crate) fn is_archive(head: &[u8]) -> bool {
     magics.iter().any(|m| head.starts_with(m)) || head.get(257..262) == Some(b"ustar")
 }
 
-/// The files of a repository that is a build context.
-fn repository(cx: &Context, source: &GitSource) -> Result<PathBuf, Failure> {
+/// The files of a repository that is a build context, and which commit they are.
+fn repository(cx: &Context, source: &GitSource) -> Result<(PathBuf, String), Failure> {
     source.check()?;
     let (at, commit) = cx.sources().source(source).map_err(fetch_failure)?;
     match source.checksum.as_ref().filter(|want| want.len() < 7 || !commit.starts_with(*want)) {
-        None => Ok(at),
+        None => Ok((at, commit)),
         Some(want) => Err(Failure::user(format!(
             "{} is at {commit}, not at {want} as the checksum says",
-            source.repository
+            without_password(&source.repository)
         ))
         .hint("give the commit as the reference, or correct the checksum")),
     }

@@ -50,6 +50,8 @@ pub(super) fn service_requests(
     for (id, path) in build.ssh.iter().map(|(k, v)| (k, v.as_deref())).chain(given) {
         ssh.insert(id.clone(), inputs.agent(cx, id, path)?);
     }
+    inputs.secrets.clone_from(&secrets);
+    inputs.ssh.clone_from(&ssh);
     let mut allow: BTreeSet<String> = build.entitlements.iter().cloned().collect();
     if build.privileged {
         allow.insert("security.insecure".into());

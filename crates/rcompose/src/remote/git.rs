@@ -9,14 +9,23 @@ use rcompose_loader::{FetchError, GitRemote, without_secret};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 /// Variables that git gets beside the environment.
-pub(crate) type Variables = Vec<(&'static str, &'static str)>;
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
+/// The setting that logs in, and the variable with its value.
+const SCOPE: &str = "RCOMPOSE_GIT_SCOPE";
+const HEADER: &str = "RCOMPOSE_GIT_HEADER";
 
 /// The directory with the files of a commit. A commit that was fetched once isn't asked for again.
 pub(super) fn fetch(cache: &Path, remote: &GitRemote, variables: &Variables) -> Result<PathBuf, FetchError> {
     let found = resolve(&remote.repository, remote.reference.as_deref(), variables)?;
     let at = cache.join(&found.commit);
     if !at.is_dir() {
-        super::make(&at, |new| checkout(new, &remote.repository, &found, variables))?;
+        super::make(&at, |new| {
+            checkout(new, &remote.repository, &found, variables)?;
+            // What logs in there isn't for who finds the files.
+            let shown = without_secret(&remote.repository);
+            run(variables, new, &remote.repository, &["remote", "set-url", "origin", &shown])
+        })?;
     }
     Ok(at)
 }
@@ -28,6 +37,7 @@ pub(super) fn fetch_source(
     variables: &Variables,
 ) -> Result<(PathBuf, String), FetchError> {
     let repository = &source.repository;
+    let variables = &with_access(variables, source);
     let found = match (&source.checksum, source.fetch_by_commit) {
         (Some(commit), true) if is_commit(commit) => {
             let full = |name: &str| match name.starts_with("refs/") {
@@ -62,6 +72,23 @@ pub(super) fn fetch_source(
         })?;
     }
     Ok((at, found.commit))
+}
+
+/// Git's own variables rather than arguments, which everybody on this machine could read.
+fn with_access(variables: &Variables, source: &GitSource) -> Variables {
+    let mut all = variables.clone();
+    if let Some(header) = &source.access.header {
+        // As actions/checkout and BuildKit do, for all of github.com: submodules are often there.
+        let github = ["https://github.com/", "https://www.github.com/"];
+        let address = without_secret(&source.repository);
+        let scope = github.into_iter().find(|g| address.starts_with(g)).unwrap_or(&address);
+        all.push((SCOPE, format!("http.{scope}.extraheader")));
+        all.push((HEADER, format!("Authorization: {header}")));
+    }
+    if let Some(agent) = &source.access.agent {
+        all.push(("SSH_AUTH_SOCK", agent.display().to_string()));
+    }
+    all
 }
 
 /// Without what would tell of this machine, or of how it was fetched.
@@ -204,7 +231,11 @@ fn unreachable(repository: &str, out: &Output) -> FetchError {
 /// Runs git so that it asks nothing and runs nothing of the repository's.
 fn git(variables: &Variables, directory: Option<&Path>, words: &[&str]) -> Result<Output, FetchError> {
     let mut command = Command::new("git");
-    command.args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never"]).args(words);
+    command.args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never"]);
+    if let Some((_, key)) = variables.iter().find(|(name, _)| *name == SCOPE) {
+        command.arg(format!("--config-env={key}={HEADER}"));
+    }
+    command.args(words);
     if let Some(directory) = directory {
         command.current_dir(directory);
     }
@@ -212,7 +243,7 @@ fn git(variables: &Variables, directory: Option<&Path>, words: &[&str]) -> Resul
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
-    command.envs(variables.iter().copied());
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(std::process::Stdio::null()).output().map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => {
             FetchError::new("git isn't installed, which fetches projects from repositories")

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rcompose_build::GitSource;
-use rcompose_loader::{FetchError, FsSources, Remote, Sources};
+use rcompose_loader::{FetchError, FsSources, Remote, Sources, without_secret};
 
 use crate::env::Registries;
 
@@ -79,6 +79,7 @@ impl Sources for Files {
 }
 
 fn part_of(root: &Path, part: &str, repository: &str) -> Result<PathBuf, FetchError> {
+    let repository = without_secret(repository);
     let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir());
     match (real(&root.join(part)), real(root)) {
         (Some(at), Some(root)) if at.starts_with(&root) => Ok(at),
@@ -88,7 +89,7 @@ fn part_of(root: &Path, part: &str, repository: &str) -> Result<PathBuf, FetchEr
 
 /// The Compose file at `path` of a checkout. Links may not lead out of it.
 fn inside(root: &Path, path: Option<&str>, repository: &str) -> Result<PathBuf, FetchError> {
-    let shown = path.unwrap_or("its root");
+    let (shown, repository) = (path.unwrap_or("its root"), without_secret(repository));
     let mut file = path.map_or_else(|| root.to_owned(), |p| root.join(p));
     if file.is_dir() {
         let found = NAMES.iter().map(|n| file.join(n)).find(|f| f.is_file());

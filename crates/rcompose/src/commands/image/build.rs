@@ -116,6 +116,11 @@ fn requests(
     args: &ImageBuildArgs,
     inputs: &mut Inputs,
 ) -> Result<Vec<BuildRequest>, Failure> {
+    inputs.secrets = args.secret.iter().map(|s| build_secret(cx, s)).collect::<Result<_, _>>()?;
+    for (id, path) in pairs(&args.shared.ssh) {
+        let agent = inputs.agent(cx, &id, path.as_deref())?;
+        inputs.ssh.insert(id, agent);
+    }
     let mut build_args = pairs(&args.shared.build_arg);
     for (name, value) in &mut build_args {
         if value.is_none() {
@@ -130,10 +135,6 @@ fn requests(
             Failure::user(format!("invalid value `{text}` for --build-context")).hint("write NAME=PATH")
         })?;
         contexts.insert(name.to_owned(), context_place(cx, store, place, inputs)?);
-    }
-    let mut ssh = BTreeMap::new();
-    for (id, path) in pairs(&args.shared.ssh) {
-        ssh.insert(id.clone(), inputs.agent(cx, &id, path.as_deref())?);
     }
     let default = cx.env.get("DOCKER_DEFAULT_PLATFORM").map(str::to_owned);
     let mut platforms: Vec<Option<Platform>> = Vec::new();
@@ -162,8 +163,8 @@ fn requests(
         shm_size: args.shm_size.as_deref().map(bytes).transpose()?,
         ulimits: args.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
         additional_contexts: contexts,
-        secrets: args.secret.iter().map(|s| build_secret(cx, s)).collect::<Result<_, _>>()?,
-        ssh,
+        secrets: inputs.secrets.clone(),
+        ssh: inputs.ssh.clone(),
         limits: limits(args)?,
         cgroup_parent: args.cgroup_parent.clone(),
         allow: args.allow.iter().cloned().collect(),
