@@ -87,6 +87,10 @@ pub struct CacheRecord {
     pub layer: Option<Digest>,
     /// Bytes of a cache mount's or a download's files; a layer's are the store's to tell.
     pub bytes: u64,
+    /// It is what was fetched from an address.
+    pub fetched: bool,
+    /// When it was made, if the file system tells.
+    pub created: Option<SystemTime>,
     /// When it was used last.
     pub used: SystemTime,
     path: PathBuf,
@@ -116,7 +120,8 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
         // It may have gone a moment ago.
         let (Some(record), Ok(meta)) = (read(&path), fs::metadata(&path)) else { continue };
         let (id, layer) = (id.to_owned(), record.layer);
-        all.push(CacheRecord { id, layer, bytes: 0, used: meta.modified()?, path });
+        let (created, used) = (meta.created().ok(), meta.modified()?);
+        all.push(CacheRecord { id, layer, bytes: 0, fetched: false, created, used, path });
     }
     let mut directories = list(&cache_root.join("mounts"))?;
     directories.extend(list(&cache_root.join("downloads"))?);
@@ -127,7 +132,9 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
         let used = opened.filter_map(|p| fs::metadata(p).and_then(|m| m.modified()).ok()).max();
         let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
         let id = id.to_owned();
-        all.push(CacheRecord { id, layer: None, bytes: size(&path)?, used, path });
+        let fetched = path.parent().is_some_and(|p| p.ends_with("downloads"));
+        let created = fs::metadata(&path).and_then(|m| m.created()).ok();
+        all.push(CacheRecord { id, layer: None, bytes: size(&path)?, fetched, created, used, path });
     }
     all.sort_by(|a, b| a.used.cmp(&b.used).then(a.id.cmp(&b.id)));
     Ok(all)

@@ -8,6 +8,7 @@ mod archive;
 mod binds;
 mod cache;
 mod cacheconfig;
+mod change;
 mod chmod;
 mod configure;
 mod copy;
@@ -51,6 +52,7 @@ pub use api::{
 };
 pub use cache::{CacheRecord, cache_records, clear_steps, forget_record, import_steps};
 pub use cacheconfig::{CACHE_CONFIG, CacheContents, CacheForm, cache_document, read_cache, read_inline};
+pub use change::change;
 pub use dockerfile::comma_fields;
 pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{Tree, export_directory, export_tar, file_digests};

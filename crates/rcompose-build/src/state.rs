@@ -28,12 +28,17 @@ pub(crate) struct State {
 impl State {
     /// As BuildKit does, every image gets a PATH: `ENV PATH=/x:$PATH` works on any base.
     pub(crate) fn new(mut image: ImageConfig, escape: char) -> Self {
-        let created = image.created.clone();
         // It is the base's.
         image.cache = None;
         if !image.config.env.iter().any(|e| e.starts_with("PATH=")) {
             image.config.env.push(format!("PATH={PATH}"));
         }
+        Self::bare(image, escape)
+    }
+
+    /// An image as it is.
+    pub(crate) fn bare(image: ImageConfig, escape: char) -> Self {
+        let created = image.created.clone();
         let pair =
             |e: &String| e.split_once('=').map_or((e.clone(), String::new()), |(n, v)| (n.into(), v.into()));
         let vars = image.config.env.iter().map(pair).collect();

@@ -59,7 +59,7 @@ pub(crate) fn run(cx: &Context, args: &CommitArgs) -> Result<u8, Failure> {
     let mut config = config(&base, &container.spec, args);
     let mut image = store.put_image(&config, &layers, &[])?;
     if !args.change.is_empty() {
-        let changed = changes::change(cx, &store, &image, &args.change);
+        let changed = changes::change(&image, &args.change);
         let before = image.id;
         let made = changed.and_then(|changed| {
             config.config = changed.config;

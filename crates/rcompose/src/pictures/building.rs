@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rcompose_build::{BuildRequest, Built, RunLimits};
+use rcompose_build::{BuildRequest, RunLimits};
 use rcompose_engine::FailureKind;
 use rcompose_image::{Digest, ImageError, RemoveOptions, Store};
 use rcompose_model::{Project, Service, ServiceName};
@@ -280,13 +280,6 @@ fn build_job(cx: &Context, store: &Store, job: &Job<'_>, output: &Output) -> Res
             let f = f.context(format!("failed to build service \"{}\"", service.name));
             service.build.iter().fold(f, |f, b| f.in_block(b.dockerfile_inline_at.as_ref()).at(&b.origin))
         })
-}
-
-/// Builds one image without a word, and keeps nothing but its layers.
-pub(crate) fn build_request(cx: &Context, store: &Store, request: &BuildRequest) -> Result<Built, Failure> {
-    let wanted = Wanted { outputs: vec![Delivery::Cache], quiet: true, ..Wanted::default() };
-    let (built, _) = build_and_deliver(cx, store, std::slice::from_ref(request), &wanted)?;
-    Ok(built.first().clone())
 }
 
 /// What is wanted of a build besides the image.

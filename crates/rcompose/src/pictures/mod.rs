@@ -36,8 +36,7 @@ pub(crate) use assembly::Said;
 pub(crate) use attests::Attests;
 pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
-    BuildOptions, Wanted as BuildWanted, build_and_deliver, build_request, build_services, check_services,
-    forget, with_used,
+    BuildOptions, Wanted as BuildWanted, build_and_deliver, build_services, check_services, forget, with_used,
 };
 pub(crate) use cached::{Cached, Pruning, cached, prune};
 pub(crate) use caches::Caches;

@@ -1,14 +1,11 @@
 //! `--change` of `image import` and `commit`: instructions that change only an image's configuration.
 
-use rcompose_build::{BuildRequest, DockerfileSource, RunNetwork};
-use rcompose_image::{Image, ImageConfig, Store};
+use rcompose_image::{Image, ImageConfig};
 
-use crate::context::Context;
 use crate::failure::Failure;
-use crate::pictures::build_request;
 
-/// What `--change` may be (docker image import), and what else changes only the configuration.
-const CHANGES: [&str; 12] = [
+/// What `--change` may be (moby, daemon/internal/builder/dockerfile `validCommitCommands`).
+const CHANGES: [&str; 11] = [
     "CMD",
     "ENTRYPOINT",
     "ENV",
@@ -16,7 +13,6 @@ const CHANGES: [&str; 12] = [
     "HEALTHCHECK",
     "LABEL",
     "ONBUILD",
-    "SHELL",
     "STOPSIGNAL",
     "USER",
     "VOLUME",
@@ -35,24 +31,9 @@ pub(crate) fn checked(changes: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The image's configuration with the changes: what a build of these instructions makes of it.
-pub(crate) fn change(
-    cx: &Context,
-    store: &Store,
-    image: &Image,
-    changes: &[String],
-) -> Result<ImageConfig, Failure> {
-    let request = BuildRequest {
-        context: cx.env.cwd.clone(),
-        dockerfile: DockerfileSource::Inline(format!("FROM {}\n{}\n", image.id.hex(), changes.join("\n"))),
-        no_cache: true,
-        network: RunNetwork::None,
-        platform: Some(image.config.platform()),
-        cache_root: cx.dirs.build_cache(),
-        ..BuildRequest::default()
-    };
-    let built = build_request(cx, store, &request)?;
+/// The image's configuration with the changes.
+pub(crate) fn change(image: &Image, changes: &[String]) -> Result<ImageConfig, Failure> {
     let mut config = image.config.clone();
-    config.config = built.config.config;
+    config.config = rcompose_build::change(&config, changes)?;
     Ok(config)
 }

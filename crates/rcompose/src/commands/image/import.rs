@@ -28,7 +28,7 @@ pub(super) fn run(cx: &Context, store: &Store, args: &ImageImportArgs) -> Result
     options.message = Some(args.message.clone().unwrap_or_else(|| format!("Imported from {from}")));
     let mut image = store.import(source(cx, &args.file)?, &options)?;
     if let Some(changes) = changed {
-        let changed = change(cx, store, &image, changes);
+        let changed = change(&image, changes);
         let names = reference.as_slice();
         let changed = changed.and_then(|config| Ok(store.put_image(&config, &image.layers, names)?));
         forget(store, &image.id)?;

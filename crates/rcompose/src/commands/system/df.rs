@@ -129,10 +129,10 @@ fn details(all: &Inventory) -> String {
     }
     out += &t.render();
     out += &format!("\nBuild cache usage: {}\n\n", human_size(all.cache_bytes()));
-    let mut t = Table::new(&["CACHE ID", "CACHE TYPE", "SIZE", "LAST USED", "SHARED"]);
+    let mut t = Table::new(&["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "SHARED"]);
     for c in &all.cache {
         let row = cache_row(c);
-        t.row(["ID", "CacheType", "Size", "LastUsedSince", "Shared"].map(|k| text(&row, k)));
+        t.row(["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "Shared"].map(|k| text(&row, k)));
     }
     out + &t.render()
 }
@@ -183,13 +183,21 @@ fn volume_row(used: &super::inventory::VolumeUse) -> Value {
 }
 
 fn cache_row(c: &crate::pictures::Cached) -> Value {
-    let kind = if c.record.layer.is_some() { "regular" } else { "exec.cachemount" };
-    let since = c.record.used.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let kind = match c.record.layer {
+        Some(_) => "regular",
+        None if c.record.fetched => "source.http",
+        None => "exec.cachemount",
+    };
+    let ago = |at: std::time::SystemTime| {
+        let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        time::ago(i64::try_from(since).unwrap_or(i64::MAX), time::now())
+    };
     json!({
         "ID": c.record.id.chars().take(12).collect::<String>(),
         "CacheType": kind,
         "Size": human_size(c.bytes),
-        "LastUsedSince": time::ago(i64::try_from(since).unwrap_or(i64::MAX), time::now()),
+        "CreatedSince": c.record.created.map(ago).unwrap_or_default(),
+        "LastUsedSince": ago(c.record.used),
         "Shared": c.shared.to_string(),
     })
 }
