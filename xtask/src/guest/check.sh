@@ -63,6 +63,14 @@ tries=0
 until [ "$(rcompose logs --no-log-prefix web | grep -c up)" = 2 ] || [ $tries -gt 60 ]; do sleep 1; tries=$((tries + 1)); done
 is "comes back" kept "$(rcompose exec -T web ls /data)"
 is "run" 42 "$(rcompose run --rm -T --no-deps other sh -c 'echo 42')"
+cat > Limits <<'C'
+FROM busybox:latest
+RUN cd /sys/fs/cgroup && cat memory.max cpu.max cpuset.cpus > /limits
+FROM scratch
+COPY --from=0 /limits /
+C
+rcompose image build -q -f Limits -o out --cgroup-parent x/y -m 64m --resource cpu-quota=50000 --resource cpuset-cpus=0 . > /dev/null
+is "limits of RUN" "67108864 50000 100000 0" "$(xargs < out/limits)"
 rcompose --progress plain down -v -t 1
 is "down" 0 $?
 is "links, cgroups and mounts as before" "$before" "$(links) $(cgroups) $(wc -l < /proc/mounts)"
