@@ -4,11 +4,9 @@
 //!
 //! Each of our records has one input, a record that stands for this form of keys.
 
-use std::collections::BTreeMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcompose_image::{Digest, Document, ImageConfig, LayerBlob, LayerId};
+use rcompose_image::{Descriptor, Digest, Document, ImageConfig, LayerBlob, LayerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -85,17 +83,6 @@ struct Manifest {
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: Digest,
-    size: u64,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
 }
 
 /// The records of steps whose layer has a number.

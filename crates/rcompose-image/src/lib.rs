@@ -8,6 +8,7 @@
 mod address;
 mod config;
 mod credentials;
+mod descriptor;
 mod digest;
 mod error;
 mod extract;
@@ -27,6 +28,7 @@ mod time;
 pub use address::without_password;
 pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
 pub use credentials::{AuthConfig, AuthSource, Credential, CredentialError, DockerConfig, Stored};
+pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use index::{ATTESTATION_TYPE, Attestation, Index, Member, image_purl, statement};

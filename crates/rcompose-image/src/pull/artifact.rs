@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::registry::{Registry, RegistryError, RegistryOptions};
-use crate::{Digest, Reference};
+use crate::{Descriptor, Digest, Reference};
 
 /// Longest list of blobs taken: each is one request.
 const MOST: usize = 256;
@@ -29,17 +29,6 @@ struct Document {
     config: Option<Descriptor>,
     manifests: Option<Vec<Descriptor>>,
     layers: Option<Vec<Descriptor>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: Digest,
-    artifact_type: Option<String>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
 }
 
 /// The digest that a reference has in its registry now. Needs a tokio runtime with I/O and time.

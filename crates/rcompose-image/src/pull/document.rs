@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::layer::Blob;
 use crate::registry::{About, RegistryError};
 use crate::store::LayerId;
-use crate::{Digest, ImageConfig, Platform};
+use crate::{Descriptor, Digest, ImageConfig, Platform};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,16 +15,6 @@ struct Document {
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: Digest,
-    size: u64,
-    platform: Option<Platform>,
 }
 
 /// What to fetch next.

@@ -9,20 +9,12 @@ use serde_json::Value;
 use super::load::{Found, Members, blob};
 use crate::error::{ImageError, Result};
 use crate::index::{ATTESTATION, REFERENCE_DIGEST, REFERENCE_TYPE};
-use crate::{Attestation, Digest, ImageConfig, Index, Member, Platform, Reference};
+use crate::{Attestation, Descriptor, Digest, ImageConfig, Index, Member, Platform, Reference};
 
 #[derive(Debug, Deserialize)]
 struct Document {
     #[serde(default)]
     manifests: Option<Vec<Descriptor>>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Descriptor {
-    digest: Digest,
-    platform: Option<Platform>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
