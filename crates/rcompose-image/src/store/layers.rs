@@ -165,7 +165,15 @@ impl Store {
 
     /// Unpacks a plain, gzip or zstd tar stream, aside. `expected` is its diff id.
     pub(crate) fn unpack(&self, source: impl Read + Send, expected: Option<Digest>) -> Result<Unpacked> {
-        let temp = self.temp()?;
+        Self::unpack_in(self.temp()?, source, expected)
+    }
+
+    /// As [`Self::unpack`], in a place that is there.
+    pub(super) fn unpack_in(
+        temp: Temp,
+        source: impl Read + Send,
+        expected: Option<Digest>,
+    ) -> Result<Unpacked> {
         let dir = temp.path().join("layer");
         make_fs(&dir)?;
         let plain =

@@ -162,7 +162,7 @@ impl Store {
             members.layers.insert(path, Ok(diff_id));
             return Ok(());
         }
-        let (summed, unpacked) = feed(content, |reader| self.unpack(reader, None));
+        let (summed, unpacked) = feed(content, |reader| Self::unpack_in(hold.within()?, reader, None));
         let summed = summed.map_err(|source| ImageError::Read { what: format!("`{path}`"), source })?;
         if let Some(expected) = address {
             verify(&path, expected, summed.digest)?;

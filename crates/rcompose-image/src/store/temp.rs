@@ -19,7 +19,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub(super) struct Temp {
     path: PathBuf,
-    _owner: File,
+    /// None: it is in another one, which has an owner.
+    _owner: Option<File>,
 }
 
 impl Temp {
@@ -53,6 +54,13 @@ impl Hold {
         Ok(true)
     }
 
+    /// A directory that goes away with this guard at the latest. It keeps no file open, so there may be thousands.
+    pub(super) fn within(&self) -> Result<Temp> {
+        let path = self.temp.path().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+        files::make_dirs(&path, 0o700)?;
+        Ok(Temp { path, _owner: None })
+    }
+
     /// Keeps a layer that is there. The caller holds the store's lock.
     pub(super) fn keep(&self, layer: &LayerId) -> Result<()> {
         let path = self.temp.path().join("holds").join(layer.0.hex());
@@ -80,7 +88,7 @@ impl Store {
         let owner = File::create(&owner_path).map_err(|e| ImageError::io("create", &owner_path, e))?;
         owner.lock().map_err(|e| ImageError::io("lock", &owner_path, e))?;
         drop(guard);
-        let temp = Temp { path, _owner: owner };
+        let temp = Temp { path, _owner: Some(owner) };
         self.clear_up(&stale, &temp)?;
         self.make_spare(&temp);
         Ok(temp)
@@ -101,7 +109,7 @@ impl Store {
             fs::remove_file(path.join("room"))?;
             Ok(owner)
         });
-        taken.map(|owner| Temp { path, _owner: owner }).map_err(|_| full)
+        taken.map(|owner| Temp { path, _owner: Some(owner) }).map_err(|_| full)
     }
 
     /// A directory without a locked owner is somebody's only while this lock is held.
@@ -185,5 +193,23 @@ fn is_free(dir: &Path) -> bool {
         Ok(owner) => owner.try_lock().is_ok(),
         // Removal goes on without the owner file, or creation never came that far.
         Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_has_room_for_thousands() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let hold = store.hold().unwrap();
+        let all: Vec<Temp> = (0..3).map(|_| hold.within().unwrap()).collect();
+        // Who begins something else doesn't take them for left over.
+        drop(store.temp().unwrap());
+        assert!(all.iter().all(|t| t._owner.is_none() && t.path().is_dir()));
+        drop(hold);
+        assert!(all.iter().all(|t| !t.path().exists()));
     }
 }
