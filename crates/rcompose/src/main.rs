@@ -18,10 +18,8 @@ mod signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use rcompose_model::ProjectName;
 
-use crate::args::{Cli, Verb, parse_with_switches};
 use crate::context::{Context, to_stderr};
 use crate::env::Env;
 use crate::failure::Failure;
@@ -46,7 +44,7 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|w| w == "compose") {
         words.remove(1);
     }
-    let cli = match parse_with_switches(words, |words| Cli::try_parse_from(words)) {
+    let cli = match args::parse(words) {
         Ok(cli) => cli,
         Err(e) => {
             let code = u8::from(e.use_stderr());
@@ -56,13 +54,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let mut global = cli.global;
-    // docker compose takes it behind `build`, too.
-    if let Verb::Build(args) = &cli.verb {
-        global.progress = args.progress.clone().or(global.progress);
-        global.dry_run |= args.dry_run;
-    }
-    let cx = Context::new(env, global);
+    let cx = Context::new(env, cli.global);
     match commands::run(&cx, cli.verb) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

@@ -53,9 +53,6 @@ pub(crate) struct SharedBuildArgs {
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) shared: SharedBuildArgs,
-    /// Show what would be built, and do nothing
-    #[arg(long = "dry-run")]
-    pub(crate) dry_run: bool,
     /// Print the equivalent bake file
     #[arg(long)]
     pub(crate) print: bool,

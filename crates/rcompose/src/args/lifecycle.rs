@@ -88,9 +88,6 @@ pub(crate) struct UpArgs {
     /// Assume yes
     #[arg(short, long = "yes")]
     pub(crate) yes: bool,
-    /// Show the plan, and do nothing
-    #[arg(long = "dry-run")]
-    pub(crate) dry_run: bool,
     /// Services
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,

@@ -4,6 +4,7 @@ mod build;
 mod image;
 mod inspect;
 mod lifecycle;
+mod parse;
 mod process;
 mod switches;
 mod system;
@@ -26,8 +27,8 @@ pub(crate) use self::inspect::{
 pub(crate) use self::lifecycle::{
     CreateArgs, DownArgs, KillArgs, RestartArgs, RmArgs, ScaleArgs, StartArgs, StopArgs, UpArgs, WaitArgs,
 };
+pub(crate) use self::parse::parse;
 pub(crate) use self::process::{ExecArgs, RunArgs};
-pub(crate) use self::switches::parse_with_switches;
 pub(crate) use self::system::{SystemDfArgs, SystemPruneArgs, SystemVerb};
 pub(crate) use self::volume::VolumeVerb;
 

@@ -20,17 +20,6 @@ use crate::pictures::{self, Policy};
 use crate::progress::Progress;
 
 pub(crate) fn run(cx: &Context, args: UpArgs) -> Result<u8, Failure> {
-    let dry;
-    let cx = if args.dry_run && !cx.dry_run() {
-        dry = {
-            let mut dry = cx.clone();
-            dry.global.dry_run = true;
-            dry
-        };
-        &dry
-    } else {
-        cx
-    };
     check(&args)?;
     let abort = args.abort_on_container_exit || args.abort_on_container_failure;
     let mut named = args.services.clone();
