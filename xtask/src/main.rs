@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo    build rcompose and run examples/app-postgres with it (root)
   ci      formatting, lints, all tests (root)
   bench   time rcompose beside the kernel's floor and, if it runs, docker compose (root)
-          [--runs N] [--sizes 1,10,30] [--only up,run,chain,stubborn,config,build]
+          [--runs N] [--sizes 1,10,30] [--only up,run,chain,stubborn,config,build,images]
   oracle  compare `config` with docker compose over compose-samples, or over any folders of Compose files
           [--write] [DIR…]
   builds  build and run the realistic Dockerfiles of examples/builds (root)

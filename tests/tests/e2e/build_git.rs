@@ -128,6 +128,8 @@ fn repositories_with_what_is_in_them() {
         p.file("Dockerfile", &format!("FROM scratch\nADD {what} /\n"));
         p.run("image build -q .").code_is(1).err(said).err("2 | ADD");
     }
+    // A mistake in what was fetched is at a place in it.
+    p.run(&format!("image build -q -f top {address}")).code_is(1).err("--> top:1:1");
     // As the context, too.
     commit(&top, "Dockerfile");
     fs::write(top.join("Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();

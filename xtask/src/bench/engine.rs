@@ -11,6 +11,7 @@ pub(super) struct Engine {
     name: &'static str,
     compose: Run,
     image: Run,
+    builder: Option<Run>,
     /// Its installation, if it is ours.
     root: Option<PathBuf>,
 }
@@ -18,8 +19,8 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn rcompose(bin: &Path, root: &Path) -> Self {
         let run = Run::new(bin).env("RCOMPOSE_ROOT", root).limit(Duration::from_secs(300));
-        let image = run.clone().args(["image"]);
-        Self { name: "rcompose", compose: run, image, root: Some(root.to_owned()) }
+        let (image, builder) = (run.clone().args(["image"]), Some(run.clone().args(["builder"])));
+        Self { name: "rcompose", compose: run, image, builder, root: Some(root.to_owned()) }
     }
 
     /// Docker, if both the command and an engine answer.
@@ -30,6 +31,7 @@ impl Engine {
             name: "docker",
             compose: run.clone().args(["compose"]),
             image: run.clone().args(["image"]),
+            builder: None,
             root: None,
         })
     }
@@ -45,17 +47,29 @@ impl Engine {
         Ok(done)
     }
 
-    pub(super) fn import(&self, tar: &Path, reference: &str) -> Result<Duration> {
-        let done = self.image.clone().args(["import", &tar.display().to_string(), reference]).run()?;
+    /// Runs a command on images; it must succeed.
+    pub(super) fn image(&self, words: &[&str]) -> Result<Finished> {
+        let done = self.image.clone().args(words).run()?;
         ensure!(done.code() == 0, "{}", done.describe());
-        Ok(done.took)
+        Ok(done)
+    }
+
+    pub(super) fn import(&self, tar: &Path, reference: &str) -> Result<Duration> {
+        Ok(self.image(&["import", &tar.display().to_string(), reference])?.took)
+    }
+
+    /// Removes what builds keep for the next ones, if nobody else's are among them.
+    pub(super) fn forget_builds(&self) -> Result<()> {
+        if let Some(builder) = &self.builder {
+            let done = builder.clone().args(["prune", "-af"]).run()?;
+            ensure!(done.code() == 0, "{}", done.describe());
+        }
+        Ok(())
     }
 
     /// Removes what was put there for the bench.
     pub(super) fn clean_up(&self, reference: &str) -> Result<()> {
-        let done = self.image.clone().args(["rm", "-f", reference]).run()?;
-        ensure!(done.code() == 0, "{}", done.describe());
-        Ok(())
+        self.image(&["rm", "-f", reference]).map(drop)
     }
 
     /// Proportional set size of everything that it keeps alive, containers excluded, in MiB.

@@ -4,6 +4,7 @@
 
 mod engine;
 mod floor;
+mod images;
 mod report;
 mod work;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 
 use self::engine::Engine;
+use self::images::Images;
 use self::report::Report;
 use crate::sh::{say, target_dir};
 use crate::{bases, binary, packages};
@@ -53,7 +55,7 @@ impl Options {
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     ensure!(crate::sh::ask("id", &["-u"]).is_some_and(|u| u.trim() == "0"), "run the bench as root");
-    packages::install(packages::FOR_DEMO)?;
+    packages::install(packages::FOR_CI)?;
     let base = bases::make()?;
     let bin = binary::build()?;
     let home = target_dir().join("bench");
@@ -71,6 +73,12 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         engine.import(&base.join("busybox.tar"), work::IMAGE)?;
     }
 
+    let images = options.wants("images").then(|| {
+        say("preparing a registry and its images");
+        // Of docker's own cache of builds nothing is to be removed.
+        Images::prepare(engines.last().context("there is always rcompose")?, &base.join("debian.tar"), &work)
+    });
+    let images = images.transpose()?;
     let mut report = Report::default();
     for round in 1..=options.runs {
         say(&format!("round {round} of {}", options.runs));
@@ -81,8 +89,12 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
             let folder = work.join(engine.name());
             work::round(engine, &folder, &options, &mut report)
                 .with_context(|| format!("bench of {}", engine.name()))?;
+            if let Some(images) = &images {
+                images.round(engine, &mut report).with_context(|| format!("bench of {}", engine.name()))?;
+            }
         }
     }
+    drop(images);
     for engine in &engines {
         engine.clean_up(work::IMAGE)?;
     }

@@ -140,7 +140,8 @@ pub(super) fn assemble(
         layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), &events);
         // One after the other: what they have in common is done once.
         let built = rcompose_build::build(&layers, &request, &runner, &Bases { cx, store }, &events);
-        let built = built.map_err(|e| from_here(&cx.env.cwd, e))?;
+        let built =
+            built.map_err(|e| from_here(&cx.env.cwd, said.source.as_ref().map(|_| &*request.context), e))?;
         super::caches::write(cx, store, &caches.to, &built, &events)?;
         builds.push(built);
     }
@@ -223,16 +224,17 @@ fn sbom(
     Ok(attestation)
 }
 
-/// Names the Dockerfile as a person in this directory would.
-fn from_here(cwd: &Path, mut e: BuildError) -> BuildError {
-    if let Ok(file) = Path::new(&e.file).strip_prefix(cwd) {
-        e.file = file.display().to_string();
-    }
-    e.more.iter_mut().for_each(|m| {
-        if let Ok(file) = Path::new(&m.file).strip_prefix(cwd) {
-            m.file = file.display().to_string();
+/// Names the Dockerfile as a person in this directory would; of a context from elsewhere, by its place in it.
+fn from_here(cwd: &Path, fetched: Option<&Path>, mut e: BuildError) -> BuildError {
+    let name = |file: &mut String| {
+        let path = Path::new(&*file);
+        let short = fetched.and_then(|f| path.strip_prefix(f).ok()).or_else(|| path.strip_prefix(cwd).ok());
+        if let Some(short) = short.map(|s| s.display().to_string()) {
+            *file = short;
         }
-    });
+    };
+    name(&mut e.file);
+    e.more.iter_mut().for_each(|m| name(&mut m.file));
     e
 }
 
