@@ -140,8 +140,10 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
     Ok(all)
 }
 
-/// Removes what builds that were killed have left of the steps that they were doing.
+/// Removes what builds that were killed have left of the steps that they were doing, and what is remembered of the files
+/// of contexts that nobody builds any more.
 pub fn clear_steps(cache_root: &Path) -> io::Result<()> {
+    crate::digests::clear(cache_root)?;
     list(&cache_root.join("steps"))?.iter().try_for_each(|path| match path.extension() {
         Some(e) if e == "lock" => Turn::clear(path),
         _ => Ok(()),

@@ -89,7 +89,7 @@ pub fn build(
     warn_other_frontend(&file, req, events);
     let failed = |e| BuildError::io("open the build cache in", &req.cache_root, e);
     let steps = StepCache::open(&req.cache_root).map_err(failed)?;
-    let digests = Digests::open(&req.cache_root);
+    let digests = Digests::open(&req.cache_root, &req.context);
     let context = context(&req.context, path.as_deref(), "the build context")?;
     crate::lint::refuse(&file, req, &context.ignore, images)
         .map_err(|e| e.place(&name, &text, Position { line: 1, column: 1 }))?;
