@@ -21,6 +21,19 @@ struct Identity {
     ctime: i128,
 }
 
+impl Identity {
+    fn of(meta: &Metadata) -> Self {
+        let time = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime: time(meta.mtime(), meta.mtime_nsec()),
+            ctime: time(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
 /// The memory of a context's files, shared by the stages' threads.
 #[derive(Debug)]
 pub(crate) struct Digests {
@@ -61,13 +74,7 @@ impl Digests {
 
     /// The digest of a regular file's contents.
     pub(crate) fn of(&self, path: &Path, meta: &Metadata) -> io::Result<Digest> {
-        let identity = Identity {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
-            ctime: i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec()),
-        };
+        let identity = Identity::of(meta);
         let mut known = self.lock();
         if !std::mem::replace(&mut known.read, true) {
             known.digests = fs::read(&self.file).map(|bytes| entries(&bytes)).unwrap_or_default();
@@ -182,13 +189,7 @@ mod tests {
         let meta = fs::metadata(&file).unwrap();
         let open = |context: &str| Digests::open(temp.path(), Path::new(context));
         // As if it had been written long ago.
-        let identity = Identity {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
-            ctime: i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec()),
-        };
+        let identity = Identity::of(&meta);
         let remembered = Digest::of(b"remembered");
         let first = open("/a");
         {

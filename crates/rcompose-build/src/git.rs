@@ -3,7 +3,7 @@
 use rcompose_image::without_password;
 
 use crate::ignore::clean;
-use crate::{BuildError, GitAccess};
+use crate::{BuildError, GitAccess, parse_bool};
 
 /// A repository of git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,9 +101,8 @@ impl GitSource {
                 return Err(format!("`{key}` has no value"));
             }
             let truth = || match value.as_str() {
-                "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-                "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-                other => Err(format!("`{key}` is true or false, not `{other}`")),
+                "" => Ok(true),
+                other => parse_bool(other).ok_or_else(|| format!("`{key}` is true or false, not `{other}`")),
             };
             match key {
                 "ref" => set(&mut self.reference, value, "the reference")?,

@@ -47,13 +47,13 @@ impl BuildRequest {
         if let Some(Some(text)) = self.args.get(EPOCH) {
             self.source_date_epoch = epoch(text)?;
         }
-        self.inline_cache |= self.known(INLINE_CACHE).and_then(truth) == Some(true);
+        self.inline_cache |= self.known(INLINE_CACHE).and_then(parse_bool) == Some(true);
         Ok(self)
     }
 
     /// `BUILDKIT_CONTEXT_KEEP_GIT_DIR`: a repository as the context has its `.git`.
     pub fn keeps_git_dir(&self) -> bool {
-        self.known(KEEP_GIT_DIR).and_then(truth) == Some(true)
+        self.known(KEEP_GIT_DIR).and_then(parse_bool) == Some(true)
     }
 
     /// `BUILDKIT_MULTI_PLATFORM`: whether the result looks as if there were several platforms, or mustn't.
@@ -61,7 +61,7 @@ impl BuildRequest {
     /// Errors: it is neither true nor false.
     pub fn multi_platform(&self) -> Result<Option<bool>, BuildError> {
         let read = |text| {
-            truth(text).ok_or_else(|| {
+            parse_bool(text).ok_or_else(|| {
                 BuildError::input(format!("invalid {MULTI_PLATFORM} `{text}`")).help("write true or false")
             })
         };
@@ -82,8 +82,8 @@ pub(crate) fn is_own_frontend(syntax: &str) -> bool {
         .any(|own| name.strip_suffix(own).is_some_and(|host| host.is_empty() || host.ends_with('/')))
 }
 
-/// Go's `strconv.ParseBool`.
-pub(crate) fn truth(text: &str) -> Option<bool> {
+/// True or false, as docker's tools read it in options (Go's `strconv.ParseBool`).
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

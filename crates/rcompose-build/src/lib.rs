@@ -58,6 +58,7 @@ pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{Tree, export_directory, export_tar, file_digests};
 pub use facts::{Facts, Material};
 pub use git::GitSource;
+pub use known::parse_bool;
 pub use lint::{Lint, LintReport, check};
 pub use outline::{Outline, OutlineArg, OutlineInput, Target, Targets, outline, targets};
 pub use provenance::{ContextSource, Invocation, Provenance, ProvenanceOptions};

@@ -1,6 +1,6 @@
 //! `RUN --device=…` (frontend/dockerfile/instructions/commands_rundevice.go).
 
-use crate::known::truth;
+use crate::known::parse_bool;
 
 use super::comma_fields;
 
@@ -12,7 +12,7 @@ pub(super) fn device(text: &str) -> Result<(String, bool), String> {
         match (key.to_lowercase().as_str(), value) {
             ("required", None) => required = true,
             ("required", Some(v)) => {
-                required = truth(v).ok_or_else(|| format!("wrong value `{v}` of required"))?;
+                required = parse_bool(v).ok_or_else(|| format!("wrong value `{v}` of required"))?;
             }
             ("name", Some(_)) if !name.is_empty() => {
                 return Err(format!("the device has the name `{name}` already"));

@@ -1,6 +1,6 @@
 //! `RUN --mount=…` (frontend/dockerfile/instructions/commands_runmount.go).
 
-use crate::known::truth;
+use crate::known::parse_bool;
 
 use super::words::nearest;
 
@@ -125,9 +125,11 @@ impl Mount {
                 "from" => mount.from = Some(value).filter(|v| !v.is_empty()),
                 "source" | "src" => mount.source = value,
                 "target" | "dst" | "destination" => mount.target = value,
-                "readonly" | "ro" => read_only = Some(truth(&value).ok_or_else(wrong)?),
-                "readwrite" | "rw" => read_only = Some(!truth(&value).ok_or_else(wrong)?),
-                "required" if mount.may_be_required() => mount.required = truth(&value).ok_or_else(wrong)?,
+                "readonly" | "ro" => read_only = Some(parse_bool(&value).ok_or_else(wrong)?),
+                "readwrite" | "rw" => read_only = Some(!parse_bool(&value).ok_or_else(wrong)?),
+                "required" if mount.may_be_required() => {
+                    mount.required = parse_bool(&value).ok_or_else(wrong)?
+                }
                 "size" if mount.kind == MountKind::Tmpfs => {
                     mount.size = Some(bytes(&value).ok_or_else(wrong)?)
                 }

@@ -1,6 +1,6 @@
 use crate::dockerfile::{Dockerfile, directive};
 
-use crate::known::{CHECK, truth};
+use crate::known::{CHECK, parse_bool};
 use crate::{BuildError, BuildRequest};
 
 use super::rules::Rule;
@@ -38,7 +38,7 @@ impl Options {
             match (key.trim(), value.trim()) {
                 ("skip", _) => options.skip = list(),
                 ("experimental", _) => options.experimental = list(),
-                ("error", value) => options.error = truth(value).ok_or_else(wrong)?,
+                ("error", value) => options.error = parse_bool(value).ok_or_else(wrong)?,
                 _ => return Err(wrong()),
             }
         }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use rcompose_build::parse_bool;
 
 /// Calls `parse` with the words, and again without the values of flags that have none: true ones stay as they are, false
 /// ones go, and those of the same name before them.
@@ -66,16 +67,7 @@ fn short(word: &OsStr) -> Option<(&str, bool)> {
 /// The flag and its value.
 fn switch(word: &str) -> Option<(&str, bool)> {
     let (flag, value) = word.split_once('=')?;
-    (flag.len() > 1 && flag.is_ascii() && flag.starts_with('-')).then_some((flag, truth(value)?))
-}
-
-/// Go's `strconv.ParseBool`.
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
+    (flag.len() > 1 && flag.is_ascii() && flag.starts_with('-')).then_some((flag, parse_bool(value)?))
 }
 
 #[cfg(test)]

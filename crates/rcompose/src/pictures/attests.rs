@@ -1,6 +1,6 @@
 //! What is to be attested of builds: `--attest`, `--provenance`, `--sbom`, `build.provenance`, `build.sbom`.
 
-use rcompose_build::ProvenanceOptions;
+use rcompose_build::{ProvenanceOptions, parse_bool};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -30,12 +30,12 @@ impl Attests {
     ) -> Result<Self, Failure> {
         let mut all: Vec<String> = attest.to_vec();
         for (kind, value) in [("provenance", provenance), ("sbom", sbom)] {
-            all.extend(value.filter(|v| !v.is_empty()).map(|v| match truth(v) {
+            all.extend(value.filter(|v| !v.is_empty()).map(|v| match parse_bool(v) {
                 Some(wanted) => format!("type={kind},disabled={}", !wanted),
                 None => format!("type={kind},{v}"),
             }));
         }
-        let no_default = cx.env.get(NO_DEFAULT).and_then(truth).unwrap_or(false);
+        let no_default = cx.env.get(NO_DEFAULT).and_then(parse_bool).unwrap_or(false);
         let mut out = Self::default();
         if !no_default {
             out.provenance = Some(ProvenanceOptions::default());
@@ -54,7 +54,7 @@ impl Attests {
         for field in text.split(',') {
             let (key, value) =
                 field.split_once('=').ok_or_else(|| wrong(format!("`{field}` has no value")))?;
-            let flag = || truth(value).ok_or_else(|| wrong(format!("`{key}` is true or false")));
+            let flag = || parse_bool(value).ok_or_else(|| wrong(format!("`{key}` is true or false")));
             match key.trim().to_ascii_lowercase().as_str() {
                 "type" => kind = Some(value),
                 "disabled" => disabled = flag()?,
@@ -91,7 +91,7 @@ impl Attests {
     ) -> Result<(), Failure> {
         let mut options = ProvenanceOptions { max: true, ..ProvenanceOptions::default() };
         for (key, value) in fields {
-            let flag = || truth(value).ok_or_else(|| wrong(format!("`{key}` is true or false")));
+            let flag = || parse_bool(value).ok_or_else(|| wrong(format!("`{key}` is true or false")));
             match *key {
                 "mode" => {
                     options.max = match *value {
@@ -120,14 +120,5 @@ impl Attests {
         }
         self.provenance = Some(options);
         Ok(())
-    }
-}
-
-/// Go's strconv.ParseBool.
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use rcompose_build::{BuildRequest, Outline, OutlineInput, Target, Targets, comma_fields, outline, targets};
+use rcompose_build::{
+    BuildRequest, Outline, OutlineInput, Target, Targets, comma_fields, outline, parse_bool, targets,
+};
 use rcompose_image::Store;
 use serde_json::{Map, Value, json};
 
@@ -55,9 +57,10 @@ impl Call {
         for field in comma_fields(text).map_err(wrong)? {
             match field.split_once('=') {
                 Some(("format", format)) => json = format == "json",
-                Some(("ignorestatus", "1" | "t" | "T" | "true" | "TRUE" | "True")) => ignore_status = true,
-                Some(("ignorestatus", "0" | "f" | "F" | "false" | "FALSE" | "False")) => {}
-                Some(("ignorestatus", _)) => return Err(wrong("ignorestatus is true or false".to_owned())),
+                Some(("ignorestatus", on)) => {
+                    let wrong = || wrong("ignorestatus is true or false".to_owned());
+                    ignore_status |= parse_bool(on).ok_or_else(wrong)?;
+                }
                 Some((key, _)) => return Err(wrong(format!("there is no field `{key}`"))),
                 None if name.is_some() => return Err(wrong("there is more than one method".to_owned())),
                 None => name = Some(field),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rcompose_build::parse_bool;
 use rcompose_image::{Image, Reference, Store};
 
 use crate::failure::Failure;
@@ -44,11 +45,8 @@ impl Filters {
             };
             match key.as_str() {
                 "dangling" => {
-                    out.dangling = Some(match value {
-                        "1" | "t" | "T" | "true" | "True" | "TRUE" => true,
-                        "0" | "f" | "F" | "false" | "False" | "FALSE" => false,
-                        _ => return Err(wrong().hint("dangling is true or false")),
-                    });
+                    let on = parse_bool(value);
+                    out.dangling = Some(on.ok_or_else(|| wrong().hint("dangling is true or false"))?);
                 }
                 "label" => {
                     let (name, value) = label();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rcompose_build::{CacheForm, comma_fields};
+use rcompose_build::{CacheForm, comma_fields, parse_bool};
 use rcompose_image::{Compression, Packing};
 use rcompose_loader::nearest;
 
@@ -74,15 +74,15 @@ impl Words {
         })
     }
 
-    /// Go's `strconv.ParseBool`.
     fn truth(&self, key: &str) -> Result<Option<bool>, Failure> {
-        Ok(Some(match self.fields.get(key).map(String::as_str) {
-            None => return Ok(None),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-            Some("") if key == "force-compression" => true,
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            Some(other) => return Err(self.wrong(format!("{key} is true or false, not `{other}`"))),
-        }))
+        match self.fields.get(key).map(String::as_str) {
+            None => Ok(None),
+            Some("") if key == "force-compression" => Ok(Some(true)),
+            Some(text) => match parse_bool(text) {
+                None => Err(self.wrong(format!("{key} is true or false, not `{text}`"))),
+                on => Ok(on),
+            },
+        }
     }
 
     /// All keys are of these.
