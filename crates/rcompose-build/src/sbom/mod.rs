@@ -3,6 +3,7 @@
 
 mod golang;
 mod languages;
+mod rpm;
 mod spdx;
 mod system;
 
@@ -36,7 +37,7 @@ pub struct SbomSubject {
 /// A package. In this order they are written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Package {
-    /// Of a package URL: `deb`, `apk`, `pypi`, `npm`, `golang`.
+    /// Of a package URL: `deb`, `apk`, `rpm`, `pypi`, `npm`, `golang`.
     kind: &'static str,
     name: String,
     version: String,
@@ -60,8 +61,15 @@ pub fn sbom(lowers: &[PathBuf], subject: &SbomSubject) -> Result<(Attestation, V
         }
         let path = node.path.strip_prefix("/").unwrap_or(&node.path);
         let Some(text) = path.to_str() else { return Ok(()) };
-        if system::is_rpm(text) {
-            warnings.push(format!("the packages in /{text} aren't listed: databases of RPM can't be read"));
+        if let Some(form) = rpm::Form::of(text) {
+            match rpm::packages(form, node, &view, &distribution) {
+                Ok(found) => packages.extend(found),
+                Err(rpm::Unread::Broken(why)) => {
+                    warnings.push(format!("the packages in /{text} aren't listed: {why}"));
+                }
+                Err(rpm::Unread::Io(e)) => return Err(e),
+            }
+            return Ok(());
         }
         let found = match Record::of(text) {
             Some(record) if node.meta.len() <= LONGEST => {

@@ -18,11 +18,20 @@ impl Distribution {
         Self { id: get("ID"), version: get("VERSION_ID") }
     }
 
-    fn purl(&self, kind: &str, default: &str, name: &str, version: &str, more: &[(&str, &str)]) -> String {
+    /// `default` is the vendor if the image says none; it may be empty.
+    pub(super) fn purl(
+        &self,
+        kind: &str,
+        default: &str,
+        name: &str,
+        version: &str,
+        more: &[(&str, &str)],
+    ) -> String {
         let vendor = if self.id.is_empty() { default } else { &self.id };
-        let mut purl = format!("pkg:{kind}/{}/{}@{}", escaped(vendor), escaped(name), escaped(version));
+        let namespace = if vendor.is_empty() { String::new() } else { format!("{}/", escaped(vendor)) };
+        let mut purl = format!("pkg:{kind}/{namespace}{}@{}", escaped(name), escaped(version));
         let distro = format!("{vendor}-{}", self.version);
-        let own = (!self.version.is_empty()).then_some(("distro", distro.as_str()));
+        let own = (!vendor.is_empty() && !self.version.is_empty()).then_some(("distro", distro.as_str()));
         let all = more.iter().copied().chain(own).filter(|(_, v)| !v.is_empty());
         let all: Vec<String> = all.map(|(k, v)| format!("{k}={}", escaped(v))).collect();
         if !all.is_empty() {
@@ -30,13 +39,6 @@ impl Distribution {
         }
         purl
     }
-}
-
-/// A database of RPM's, in any of its forms.
-pub(super) fn is_rpm(path: &str) -> bool {
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    matches!(directory, "var/lib/rpm" | "usr/lib/sysimage/rpm" | "usr/share/rpm")
-        && matches!(name, "rpmdb.sqlite" | "Packages" | "Packages.db")
 }
 
 /// Paragraphs of fields; lines that begin with a space go on with the one before, and nobody here wants them.
