@@ -35,20 +35,24 @@ enum Message {
     End,
 }
 
-/// Downloads and unpacks. `running` is dropped when the unpacking thread has cleaned up, whatever happens here.
-pub(super) async fn fetch(
+/// What becomes of a layer on the unpacking thread when it is verified.
+pub(super) type Then<T> = Box<dyn FnOnce(Unpacked) -> Result<T, ImageError> + Send>;
+
+/// Downloads, unpacks, and does `then`. `running` is dropped when the unpacking thread has cleaned up, whatever happens here.
+pub(super) async fn fetch<T: Send + 'static>(
     registry: &Registry,
     store: &Store,
     blob: &Blob,
     progress: &dyn PullProgress,
     running: mpsc::Sender<()>,
-) -> Result<Unpacked, RegistryError> {
+    then: Then<T>,
+) -> Result<T, RegistryError> {
     let (to_unpacker, chunks) = mpsc::channel(QUEUE);
     let (store, layer) = (store.clone(), blob.layer);
     let unpacker = tokio::task::spawn_blocking(move || {
         let reader = Chunks { chunks, current: Bytes::new(), ended: false };
         // Dropped in this order if nobody takes the result.
-        (store.unpack(reader, Some(layer.0)), running)
+        (store.unpack(reader, Some(layer.0)).and_then(then), running)
     });
     let downloaded = download(registry, blob, progress, to_unpacker).await;
     let unpacked = match unpacker.await {

@@ -11,11 +11,11 @@ pub use parts::{document, pull_layer};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::registry::{Registry, RegistryError, RegistryOptions};
-use crate::store::{Image, KnownBlob, KnownManifest, LayerId, NewImage, Store};
-use crate::{Digest, ImageConfig, Platform, Reference};
+use crate::registry::{About, Manifest, Registry, RegistryError, RegistryOptions};
+use crate::store::{Hold, Image, KnownBlob, KnownManifest, LayerId, NewImage, Store};
+use crate::{Digest, ImageConfig, ImageError, Platform, Reference};
 use document::Parsed;
-use layer::Blob;
+use layer::{Blob, Then};
 
 /// How to pull.
 #[derive(Debug, Clone)]
@@ -80,8 +80,8 @@ impl PullProgress for NoProgress {
     fn layer(&self, _: &LayerProgress) {}
 }
 
-/// Gets an image from its registry. Nothing of it is in the store before all of it is, and nothing stays if the pull
-/// fails or is dropped. Needs a tokio runtime with I/O and time.
+/// Gets an image from its registry. It is in the store once all of it is. If the pull fails or is dropped, the layers
+/// that were done stay for the next one, at most for a day, unless the disk is full. Needs a tokio runtime with I/O and time.
 pub async fn pull(
     store: &Store,
     reference: &Reference,
@@ -119,10 +119,11 @@ pub async fn pull(
         }
     }
     let (running, mut all_done) = mpsc::channel(1);
-    let fetched: Result<Vec<_>, RegistryError> = futures_util::stream::iter(wanted)
+    let fetched: Result<(), RegistryError> = futures_util::stream::iter(&wanted)
         .map(|blob| {
-            let (registry, running) = (&registry, running.clone());
-            async move { layer::fetch(registry, store, &blob, progress, running).await }
+            let (registry, running, keep) = (&registry, running.clone(), (store.clone(), hold.clone()));
+            let then: Then<()> = Box::new(move |layer| keep.0.place_pulled(&layer, &keep.1));
+            async move { layer::fetch(registry, store, blob, progress, running, then).await }
         })
         .buffer_unordered(options.parallel.max(1))
         .try_collect()
@@ -130,26 +131,58 @@ pub async fn pull(
     drop(running);
     // The other layers' threads clean up before we say that it failed.
     let _ = all_done.recv().await;
-    let layers = fetched?;
+    let done = match fetched {
+        Ok(()) => {
+            let new = Complete { config: config_bytes, digest, manifest, known };
+            add(store, reference, new, hold, about).await
+        }
+        Err(e) => {
+            drop(hold);
+            Err(e)
+        }
+    };
+    if let Err(RegistryError::Store(ImageError::DiskFull { .. })) = done {
+        // What is there already only takes the room that is wanted. The error that matters is the first.
+        let _ = store.let_go_pulled();
+    }
+    done
+}
+
+/// An image whose layers are all there.
+struct Complete {
+    config: Vec<u8>,
+    digest: Digest,
+    manifest: Manifest,
+    known: Vec<(LayerId, KnownBlob)>,
+}
+
+async fn add(
+    store: &Store,
+    reference: &Reference,
+    new: Complete,
+    hold: Hold,
+    about: &About,
+) -> Result<Image, RegistryError> {
     let (store, names) = (store.clone(), vec![reference.clone()]);
     let add = move || {
         let _hold = hold;
         let image = store.add_pulled(&NewImage {
-            config: &config_bytes,
-            layers: &layers,
+            config: &new.config,
+            layers: &[],
             names: &names,
-            manifest: Some(digest),
+            manifest: Some(new.digest),
         })?;
-        let text = String::from_utf8(manifest.bytes).ok();
-        let manifest = text.map(|text| KnownManifest { media_type: manifest.media_type, text });
-        store.remember(&image.id, manifest, known)?;
+        store.unmark_pulled(&image.layers)?;
+        let text = String::from_utf8(new.manifest.bytes).ok();
+        let manifest = text.map(|text| KnownManifest { media_type: new.manifest.media_type, text });
+        store.remember(&image.id, manifest, new.known)?;
         Ok::<_, RegistryError>(image)
     };
     match tokio::task::spawn_blocking(add).await {
         Ok(image) => image,
         Err(e) => match e.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(registry.about.malformed("adding it was cancelled")),
+            Err(_) => Err(about.malformed("adding it was cancelled")),
         },
     }
 }

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::NoProgress;
 use super::document::{self, Parsed};
-use super::layer::{self, Blob};
+use super::layer::{self, Blob, Then};
 use crate::push::Document;
 use crate::registry::{Registry, RegistryError, RegistryOptions};
 use crate::store::{Hold, KnownBlob, LayerBlob, LayerInfo, Store};
@@ -47,11 +47,13 @@ pub async fn pull_layer(
     let registry = Registry::open_repository(reference, options).await?;
     let wanted =
         Blob { digest: blob.digest, size: blob.size, media_type: blob.media_type.clone(), layer: blob.layer };
+    let keep = (store.clone(), hold.clone());
+    let then: Then<LayerInfo> = Box::new(move |unpacked| keep.0.keep_unpacked(&unpacked, &keep.1));
     let (running, mut all_done) = mpsc::channel(1);
-    let fetched = layer::fetch(&registry, store, &wanted, &NoProgress, running).await;
+    let fetched = layer::fetch(&registry, store, &wanted, &NoProgress, running, then).await;
     // The unpacking thread clears up before we say that it failed.
     let _ = all_done.recv().await;
-    let info = store.keep_unpacked(&fetched?, hold)?;
+    let info = fetched?;
     let repository = format!("{}/{}", reference.domain(), reference.path());
     let known = KnownBlob::new(blob.digest, blob.size, &blob.media_type, &repository);
     store.remember(&blob.digest, None, vec![(blob.layer, known)])?;

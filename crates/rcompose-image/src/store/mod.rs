@@ -8,6 +8,7 @@
 //! blobs/sha256/<id>      its configuration, byte for byte
 //! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`), unsynced (`sound`)
 //! kept/<diff id>         a layer that stays without an image
+//! pulled/<diff id>       a layer of a pull that isn't done yet
 //! tmp/                   work in progress, renamed into place; see `temp`
 //! spare/                 a place to work in where the disk is full
 //! ```
@@ -28,6 +29,7 @@ mod layout;
 mod links;
 mod load;
 mod names;
+mod pulled;
 mod remove;
 mod save;
 mod sound;

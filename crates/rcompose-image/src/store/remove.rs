@@ -149,11 +149,12 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes the chosen images, names and all, but those that containers use.
+    /// Removes the chosen images, names and all, but those that containers use; and what pulls left that broke off.
     pub fn prune(&self, chosen: &dyn Fn(&Image) -> bool, in_use: &dyn Fn(&Digest) -> bool) -> Result<Pruned> {
         let temp = self.temp_or_spare()?;
         let _alone = self.alone()?;
         let mut pruned = Pruned::default();
+        self.unmark_idle()?;
         for image in self.list()? {
             let names = self.names()?;
             // One that is only part of a name goes with it.
@@ -181,7 +182,7 @@ impl Store {
         Ok(pruned)
     }
 
-    /// Removes layers that no image has and nobody holds: what builds leave for later ones.
+    /// Removes layers that no image has and nobody holds: what builds leave for later ones. What pulls left stays.
     pub fn prune_layers(&self) -> Result<Pruned> {
         let temp = self.temp_or_spare()?;
         let _alone = self.alone()?;
@@ -220,7 +221,15 @@ impl Store {
         Ok(())
     }
 
+    /// Layers that stay: those that are needed, and those that a pull goes on with.
     pub(super) fn kept(&self) -> Result<BTreeSet<LayerId>> {
+        let mut kept = self.needed()?;
+        kept.append(&mut self.pulled_layers()?);
+        Ok(kept)
+    }
+
+    /// Layers that images have, or that somebody holds or keeps.
+    pub(super) fn needed(&self) -> Result<BTreeSet<LayerId>> {
         let mut kept: BTreeSet<LayerId> = self.held()?.into_iter().collect();
         kept.append(&mut self.kept_layers()?);
         for id in self.ids()? {

@@ -1,6 +1,7 @@
 //! Parts of images that no image has. Processes that are killed between two steps leave them: layers that were moved to
 //! their place before their image was written, or were to be removed after it.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,12 @@ use crate::error::{ImageError, Result};
 use crate::{Digest, remove_tree};
 
 impl Store {
-    /// Layers that no image has and nobody holds or keeps.
+    /// Layers that no image has and nobody holds or keeps; what pulls left that broke off, too.
     pub fn loose_layers(&self) -> Result<Vec<LayerId>> {
-        let kept = self.kept()?;
+        self.layers_without(&self.needed()?)
+    }
+
+    fn layers_without(&self, kept: &BTreeSet<LayerId>) -> Result<Vec<LayerId>> {
         let hex = |path: &Path| Digest::from_hex(path.file_name()?.to_str()?).ok();
         let all = entries(&self.root.join("layers"))?;
         Ok(all.iter().filter_map(|p| hex(p)).map(LayerId).filter(|l| !kept.contains(l)).collect())
@@ -20,7 +24,7 @@ impl Store {
 
     /// Removes them, and configurations and manifests without an image. The caller holds the store's lock alone.
     pub(super) fn sweep(&self, temp: &Temp, removed: &mut Removed) -> Result<()> {
-        for layer in self.loose_layers()? {
+        for layer in self.layers_without(&self.kept()?)? {
             self.delete_layer(&layer, temp, removed)?;
         }
         let stem = |path: &Path| Digest::from_hex(path.file_stem()?.to_str()?).ok();
@@ -37,10 +41,10 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what operations left that were killed: their work, and parts that no image has. While somebody adds
+    /// Removes what operations left that were killed: their work, parts that no image has, and `old` layers of pulls. While somebody adds
     /// something it is left to the next operation.
-    pub(super) fn clear_up(&self, stale: &[PathBuf], temp: &Temp) -> Result<()> {
-        if stale.is_empty() {
+    pub(super) fn clear_up(&self, stale: &[PathBuf], old: &[LayerId], temp: &Temp) -> Result<()> {
+        if stale.is_empty() && old.is_empty() {
             return Ok(());
         }
         let path = self.root.join("lock");
@@ -51,6 +55,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Ok(()),
             Err(TryLockError::Error(e)) => return Err(ImageError::io("lock", &path, e)),
         }
+        self.unmark_pulled(old)?;
         self.sweep(temp, &mut Removed::default())?;
         drop(lock);
         for dir in stale {

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{LayerId, Store, files};
@@ -36,10 +37,10 @@ impl Drop for Temp {
     }
 }
 
-/// Keeps layers in the store that no image has yet, until dropped.
-#[derive(Debug)]
+/// Keeps layers in the store that no image has yet, until it and its clones are dropped.
+#[derive(Debug, Clone)]
 pub struct Hold {
-    temp: Temp,
+    temp: Arc<Temp>,
     store: Store,
 }
 
@@ -73,7 +74,7 @@ impl Store {
     pub fn hold(&self) -> Result<Hold> {
         let temp = self.temp()?;
         files::make_dirs(&temp.path().join("holds"), 0o700)?;
-        Ok(Hold { temp, store: self.clone() })
+        Ok(Hold { temp: Arc::new(temp), store: self.clone() })
     }
 
     pub(super) fn temp(&self) -> Result<Temp> {
@@ -89,7 +90,7 @@ impl Store {
         owner.lock().map_err(|e| ImageError::io("lock", &owner_path, e))?;
         drop(guard);
         let temp = Temp { path, _owner: Some(owner) };
-        self.clear_up(&stale, &temp)?;
+        self.clear_up(&stale, &self.old_pulled()?, &temp)?;
         self.make_spare(&temp);
         Ok(temp)
     }

@@ -7,6 +7,7 @@ mod disks;
 mod faults;
 mod proxy;
 mod pull;
+mod pulled;
 mod push;
 mod registry;
 mod store;

@@ -103,6 +103,59 @@ fn carry(mut from: TcpStream, mut into: TcpStream, fault: Fault, request: bool, 
     }
 }
 
+/// Stands between client and registry, and keeps which blobs were asked for. Some are never answered.
+pub(crate) struct Watch {
+    pub(crate) address: String,
+    /// Digests, as often as they were asked for.
+    pub(crate) blobs: Arc<Mutex<Vec<String>>>,
+    /// Digests whose answers don't come.
+    pub(crate) stuck: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watch {
+    pub(crate) fn start(registry: &Registry) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (blobs, stuck) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::<String>::new())));
+        let (to, kept, held) = (registry.address.clone(), blobs.clone(), stuck.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (mut client, to, kept, held) = (client.unwrap(), to.clone(), kept.clone(), held.clone());
+                std::thread::spawn(move || {
+                    let mut server = TcpStream::connect(&to).unwrap();
+                    let (mut from, mut into) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                    std::thread::spawn(move || {
+                        // Either side may be killed.
+                        let _ = std::io::copy(&mut from, &mut into);
+                        let _ = into.shutdown(std::net::Shutdown::Both);
+                    });
+                    let mut request = [0; 16 * 1024];
+                    while let Ok(n @ 1..) = client.read(&mut request) {
+                        let text = String::from_utf8_lossy(&request[..n]);
+                        let path = text.split(' ').nth(1).unwrap_or_default();
+                        if let Some((_, digest)) = path.split_once("/blobs/") {
+                            kept.lock().unwrap().push(digest.to_owned());
+                            if held.lock().unwrap().iter().any(|d| d == digest) {
+                                continue;
+                            }
+                        }
+                        if server.write_all(&request[..n]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = server.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        });
+        Self { address, blobs, stuck }
+    }
+
+    /// What was asked for since the last time.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.blobs.lock().unwrap())
+    }
+}
+
 /// Answers every request alike, and keeps what was asked.
 pub(crate) struct Parrot {
     pub(crate) address: String,

@@ -58,8 +58,16 @@ fn three_layers(room: &Room) -> Image {
     room.store.put_image(&base.config, &layers, &[reference("made")]).unwrap()
 }
 
+/// Nothing but layers that are whole, for the next pull, and these go with a pruning.
 fn nothing_left(room: &Room) {
-    assert_eq!((room.layers(), room.store.list().unwrap().len()), (0, 0));
+    assert_eq!(room.store.list().unwrap(), []);
+    let waiting = room.store.pulled_layers().unwrap();
+    assert_eq!(room.layers(), waiting.len());
+    for layer in waiting {
+        room.store.write_layer(&layer, &mut std::io::sink()).unwrap();
+    }
+    room.store.prune(&|_| true, &|_| false).unwrap();
+    assert_eq!(room.layers(), 0);
     assert!(room.leftovers().is_empty(), "{:?}", room.leftovers());
 }
 
