@@ -162,7 +162,7 @@ impl Stage<'_> {
         };
         let status = self.solve.runner.run(request, &mut output).map_err(|e| {
             let error = BuildError::environment(format!("failed to run `{}`", short(&request.argv)), e);
-            match Platform::host().accepts(&self.platform) {
+            match Platform::host().rank(&self.platform).is_some() {
                 true => match self.lacks(request) {
                     Some(what) => error.help(what),
                     None => error,

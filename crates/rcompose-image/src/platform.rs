@@ -29,14 +29,18 @@ impl Platform {
     /// Uses the names that docker uses for an architecture's other spellings (containerd, platforms/database.go).
     fn normalised(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let arch = architecture.to_ascii_lowercase();
-        let (arch, variant) = match (arch.as_str(), variant) {
+        let variant = variant.map(str::to_ascii_lowercase).filter(|v| !v.is_empty());
+        let (arch, variant) = match (arch.as_str(), variant.as_deref()) {
             ("x86_64" | "x86-64" | "amd64", v) => ("amd64", v.filter(|v| *v != "v1")),
-            ("aarch64" | "arm64", v) => ("arm64", v.filter(|v| !matches!(*v, "8" | "v8"))),
+            ("aarch64" | "arm64", Some("8" | "v8" | "v8.0")) => ("arm64", None),
+            ("aarch64" | "arm64", Some("9" | "v9.0")) => ("arm64", Some("v9")),
+            ("aarch64" | "arm64", v) => ("arm64", v),
             ("armhf", _) => ("arm", Some("v7")),
             ("armel", _) => ("arm", Some("v6")),
             ("arm", None | Some("7")) => ("arm", Some("v7")),
             ("arm", Some("5")) => ("arm", Some("v5")),
             ("arm", Some("6")) => ("arm", Some("v6")),
+            ("arm", Some("8")) => ("arm", Some("v8")),
             ("i386" | "x86", _) => ("386", None),
             ("powerpc64le" | "powerpc64", v) => ("ppc64le", v),
             (other, v) => (other, v),
@@ -48,14 +52,73 @@ impl Platform {
         }
     }
 
-    /// Whether an image made for `image` can stand for this platform.
+    /// Whether an image made for `image` is one of this platform; without a variant, of any.
     pub fn accepts(&self, image: &Self) -> bool {
         let image = Self::normalised(&image.os, &image.architecture, image.variant.as_deref());
         self.os == image.os
             && self.architecture == image.architecture
             && (self.variant.is_none() || self.variant == image.variant)
     }
+
+    /// How well an image made for `image` stands for this platform, 0 being best; `None` if it can't. A processor runs
+    /// what is made for its lower variants, and for the smaller architecture beside it (containerd, platforms/compare.go).
+    pub fn rank(&self, image: &Self) -> Option<usize> {
+        let image = Self::normalised(&image.os, &image.architecture, image.variant.as_deref());
+        if self.os != image.os {
+            return None;
+        }
+        let fitting = self.fitting();
+        let at = fitting.iter().position(|(a, v)| *a == image.architecture && *v == image.variant);
+        // Last comes one of a variant that nobody has asked about.
+        at.or_else(|| self.accepts(&image).then_some(fitting.len()))
+    }
+
+    /// As [`Self::rank`], but of the same architecture.
+    pub fn rank_within(&self, image: &Self) -> Option<usize> {
+        let image = Self::normalised(&image.os, &image.architecture, image.variant.as_deref());
+        self.rank(&image).filter(|_| self.architecture == image.architecture)
+    }
+
+    /// Architectures and variants whose programs this platform runs, best first.
+    fn fitting(&self) -> Vec<(String, Option<String>)> {
+        let variant = self.variant.as_deref();
+        let major = |v: &str| v.trim_start_matches('v').parse::<u32>().ok();
+        let below = |v: Option<&str>, least: u32| {
+            v.and_then(major).into_iter().flat_map(move |n| (least..n).rev()).map(|n| Some(format!("v{n}")))
+        };
+        let mut all = vec![(self.architecture.clone(), self.variant.clone())];
+        match self.architecture.as_str() {
+            "amd64" => {
+                let lower = below(variant, 1).map(|v| v.filter(|v| v != "v1"));
+                all.extend(lower.map(|v| ("amd64".to_owned(), v)));
+                all.push(("386".to_owned(), None));
+            }
+            "arm" => all.extend(below(variant, 5).map(|v| ("arm".to_owned(), v))),
+            "arm64" => {
+                let (number, minor) =
+                    variant.unwrap_or("v8").split_once('.').unwrap_or((variant.unwrap_or("v8"), "0"));
+                let (Some(number), Ok(mut minor)) = (major(number), minor.parse::<u32>()) else { return all };
+                let mut add = |v: String| all.push(("arm64".to_owned(), Some(v).filter(|v| v != "v8")));
+                let name =
+                    |n: u32, minor: u32| if minor == 0 { format!("v{n}") } else { format!("v{n}.{minor}") };
+                if number == 9 {
+                    (0..minor.min(MINORS)).rev().for_each(|m| add(name(9, m)));
+                    // v9.0 came from v8.5.
+                    minor = minor.min(MINORS) + 5;
+                    add(name(8, minor));
+                }
+                (0..minor.min(2 * MINORS)).rev().for_each(|m| add(name(8, m)));
+                let small = ["v8", "v7", "v6", "v5"].map(|v| ("arm".to_owned(), Some(v.to_owned())));
+                all.extend(small);
+            }
+            _ => {}
+        }
+        all
+    }
 }
+
+/// Minor versions of arm64 have one digit.
+const MINORS: u32 = 10;
 
 impl FromStr for Platform {
     type Err = PlatformError;
@@ -108,5 +171,54 @@ mod tests {
         for text in ["", "a/b/c/d", "linux/", "windows", "linux/a md64"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
+    }
+    #[test]
+    fn what_stands_for_a_platform() {
+        for (wanted, want) in [
+            ("linux/amd64", "linux/amd64 linux/386 linux/amd64/v2 linux/amd64/v3"),
+            ("linux/amd64/v2", "linux/amd64/v2 linux/amd64 linux/386"),
+            ("linux/amd64/v3", "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386"),
+            ("linux/arm/v7", "linux/arm/v7 linux/arm/v6 linux/arm/v5"),
+            (
+                "linux/arm64",
+                "linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5 linux/arm64/v8.2 linux/arm64/v9",
+            ),
+            (
+                "linux/arm64/v8.2",
+                "linux/arm64/v8.2 linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5",
+            ),
+            (
+                "linux/arm64/v9",
+                "linux/arm64/v9 linux/arm64/v8.2 linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5",
+            ),
+            ("linux/386", "linux/386"),
+            ("linux/s390x", "linux/s390x"),
+            ("windows/amd64", "windows/amd64"),
+        ] {
+            let wanted: Platform = wanted.parse().unwrap();
+            let all = [
+                "linux/386",
+                "linux/amd64/v2",
+                "linux/amd64/v3",
+                "linux/amd64/v1",
+                "linux/arm/v5",
+                "linux/arm/v6",
+                "linux/arm/v7",
+                "linux/arm/v8",
+                "linux/arm64/v8.2",
+                "linux/arm64/v9.0",
+                "linux/arm64/v8",
+                "linux/s390x",
+                "windows/amd64",
+            ];
+            let all = all.map(|p| p.parse::<Platform>().unwrap());
+            let mut fit: Vec<(usize, String)> =
+                all.iter().filter_map(|p| Some((wanted.rank(p)?, p.to_string()))).collect();
+            fit.sort_by_key(|(rank, _)| *rank);
+            assert_eq!(fit.into_iter().map(|(_, p)| p).collect::<Vec<_>>().join(" "), want, "{wanted}");
+        }
+        let amd64: Platform = "linux/amd64".parse().unwrap();
+        assert_eq!(amd64.rank_within(&"linux/386".parse().unwrap()), None);
+        assert!(!amd64.accepts(&"linux/386".parse().unwrap()));
     }
 }

@@ -134,6 +134,26 @@ fn services_of_several_platforms_run_on_this_one() {
 }
 
 #[test]
+fn lower_variants_stand_for_a_platform() {
+    let Some(p) = Project::empty("build-variants") else { return };
+    p.run("image rm -f box/variant");
+    p.file("Dockerfile", "FROM busybox:latest\nARG TARGETVARIANT\nRUN echo for $TARGETVARIANT > /made\n");
+    p.run("image build -q -t box/variant --platform linux/amd64/v2 .").ok();
+    let variant = p.run("image inspect -f {{.Architecture}}/{{.Variant}} box/variant").ok().stdout;
+    assert_eq!(variant.trim(), "amd64/v2");
+    p.file("Dockerfile", "FROM --platform=linux/amd64/v3 box/variant\nRUN grep v2 /made\n");
+    p.run("image build -q .").ok();
+    p.file(
+        "compose.yaml",
+        "services: {a: {image: busybox, platform: linux/amd64/v2, command: echo it runs}}\n",
+    );
+    p.run("run --rm --pull never a").ok().out("it runs");
+    // What removes by platform means that one alone.
+    p.run("image inspect --platform linux/amd64/v3 box/variant").code_is(1).err("not for linux/amd64/v3");
+    p.run("image rm -f box/variant").ok();
+}
+
+#[test]
 fn provenance_says_how_an_image_was_made() {
     let Some(p) = project("build-provenance") else { return };
     p.run("image rm -f box/prov");

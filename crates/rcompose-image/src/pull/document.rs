@@ -52,13 +52,12 @@ pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<
     }
 }
 
-/// The exact variant before one that will do.
+/// The one that fits best.
 fn choose(manifests: &[Descriptor], platform: &Platform, about: &About) -> Result<Digest, RegistryError> {
-    let normal = |p: &Platform| p.to_string().parse().unwrap_or_else(|_| p.clone());
-    let exact = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| normal(p) == *platform);
-    let accepted = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| platform.accepts(p));
+    let rank = |d: &Descriptor| d.platform.as_ref().and_then(|p| platform.rank(p));
+    let best = manifests.iter().filter_map(|d| Some((rank(d)?, d))).min_by_key(|(rank, _)| *rank);
     let only = || manifests.first().filter(|d| manifests.len() == 1 && d.platform.is_none());
-    let found = manifests.iter().find(exact).or_else(|| manifests.iter().find(accepted)).or_else(only);
+    let found = best.map(|(_, d)| d).or_else(only);
     // Attestations stand in an index as `unknown/unknown`.
     let there = manifests.iter().filter_map(|d| d.platform.as_ref()).filter(|p| p.os != "unknown");
     found.map(|d| d.digest).ok_or_else(|| RegistryError::Platform {
@@ -128,7 +127,9 @@ mod tests {
         for (wanted, want) in [
             ("linux/amd64", "linux/amd64"),
             ("linux/amd64/v3", "linux/amd64/v3"),
+            ("linux/amd64/v2", "linux/amd64"),
             ("linux/arm64", "linux/arm64/v8"),
+            ("linux/arm64/v9", "linux/arm64/v8"),
             ("linux/arm", "linux/arm/v7"),
         ] {
             match parse(there.as_bytes(), &wanted.parse().unwrap(), &about).unwrap() {

@@ -6,7 +6,7 @@ use rcompose_build::{
     BaseImage, GitSource, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer,
     StepRunner, Stream,
 };
-use rcompose_image::{Digest, Hold, ImageConfig, LayerId, Platform, Reference, Staging, Store};
+use rcompose_image::{Digest, Hold, Image, ImageConfig, LayerId, Platform, Reference, Staging, Store};
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
 use rcompose_model::{CpuSet, Resources};
 
@@ -190,17 +190,22 @@ impl ImageSource for Bases<'_> {
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
         let all = if pull { Vec::new() } else { self.store.find_all(reference)? };
         let here: Vec<String> = all.iter().map(|i| i.config.platform().to_string()).collect();
-        let image = match all.into_iter().find(|i| platform.accepts(&i.config.platform())) {
-            Some(image) => image,
-            None => {
-                let pulled = pull_quietly(self.cx, self.store, reference, Some(platform));
-                pulled.map_err(|f| match here.as_slice() {
-                    [] => f.text(),
-                    some => {
-                        format!("it is here for {} alone, not for {platform}: {}", some.join(", "), f.text())
-                    }
-                })?
-            }
+        let rank = |i: &Image| platform.rank(&i.config.platform());
+        let best = all.into_iter().filter_map(|i| Some((rank(&i)?, i))).min_by_key(|(rank, _)| *rank);
+        let best = best.map(|(_, image)| image);
+        let image = match best {
+            Some(image) if platform.rank_within(&image.config.platform()).is_some() => image,
+            // Of another architecture: the registry may have a better one.
+            other => match (pull_quietly(self.cx, self.store, reference, Some(platform)), other) {
+                (Ok(image), _) | (Err(_), Some(image)) => image,
+                (Err(f), None) if here.is_empty() => return Err(f.text().into()),
+                (Err(f), None) => {
+                    let here = here.join(", ");
+                    return Err(
+                        format!("it is here for {here} alone, not for {platform}: {}", f.text()).into()
+                    );
+                }
+            },
         };
         let same = |d: &&Reference| reference.parse().is_ok_and(|r| d.same_repository(&r));
         let digest = image.repo_digests.iter().find(same).and_then(Reference::digest);

@@ -166,7 +166,7 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
     let image = find(store, service, &key)?.filter(|image| {
         // One of another platform is as if it weren't there, as with docker compose.
         let platform = service.platform.as_ref().and_then(|p| pulling::platform(p).ok());
-        platform.is_none_or(|p| p.accepts(&image.config.platform()))
+        platform.is_none_or(|p| p.rank_within(&image.config.platform()).is_some())
     });
     let wanted = policy.pull.or(service.pull_policy).unwrap_or(PullPolicy::Missing);
     let buildable = service.build.is_some() && policy.build != BuildWhen::Never;
@@ -199,8 +199,9 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
 fn find(store: &Store, service: &Service, key: &str) -> Result<Option<Image>, Failure> {
     let all = store.find_all(key).map_err(|e| at_image(Failure::from(e), service))?;
     let platform = service.platform.as_ref().and_then(|p| pulling::platform(p).ok());
-    let own = all.iter().find(|i| platform.as_ref().is_some_and(|p| p.accepts(&i.config.platform())));
-    Ok(own.or(all.first()).cloned())
+    let rank = |i: &Image| platform.as_ref().and_then(|p| p.rank(&i.config.platform()));
+    let own = all.iter().filter_map(|i| Some((rank(i)?, i))).min_by_key(|(rank, _)| *rank);
+    Ok(own.map(|(_, i)| i).or(all.first()).cloned())
 }
 
 fn missing(service: &Service, key: &str) -> Failure {
