@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::sh::{ask, cargo_target_dir, root, say};
+use crate::sh::{ask, cargo_target_dir, say};
 
 /// The musl target of this machine, added if need be; `None`, and said so, where it can't be had.
 pub(crate) fn target() -> Option<String> {
@@ -35,7 +35,7 @@ fn is_installed(target: &str) -> bool {
 pub(crate) fn build() -> Result<PathBuf> {
     let target = target();
     let mut args = vec!["build", "--release", "--package", "rcompose"];
-    let mut command = Command::new(crate::sh::cargo());
+    let mut command = crate::sh::cargo();
     if let Some(t) = &target {
         args.extend(["--target", t]);
         // Some crates compile a little C without the C library; the host's compiler does for that.
@@ -45,7 +45,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         }
     }
     println!("$ cargo {}", args.join(" "));
-    let status = command.args(&args).current_dir(root()).status().context("run cargo")?;
+    let status = command.args(&args).status().context("run cargo")?;
     if !status.success() {
         bail!("the release build failed");
     }
@@ -63,8 +63,7 @@ pub(crate) fn debug() -> Result<PathBuf> {
     }
     let args = ["build", "--quiet", "--package", "rcompose"];
     println!("$ cargo {}", args.join(" "));
-    let built =
-        Command::new(crate::sh::cargo()).args(args).current_dir(root()).status().context("run cargo")?;
+    let built = crate::sh::cargo().args(args).status().context("run cargo")?;
     if !built.success() {
         bail!("the build failed");
     }

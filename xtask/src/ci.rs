@@ -79,8 +79,8 @@ impl Tally {
 pub(crate) fn ci() -> Result<()> {
     let begun = Instant::now();
     packages::install(packages::FOR_CI)?;
-    sh::run(sh::cargo(), &["fmt", "--all", "--check"])?;
-    sh::run(sh::cargo(), &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    sh::run_cargo(&["fmt", "--all", "--check"])?;
+    sh::run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let base = bases::make()?;
     let bin = binary::build()?;
     let mut tally = Tally::default();

@@ -1,6 +1,6 @@
 //! Running other programs, said before it is done.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,9 +15,18 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(&here).to_owned()
 }
 
-/// The cargo that runs us, else the one of the search path.
-pub(crate) fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// The cargo that runs us, else the one of the search path; in the repository. It doesn't hear which package we are:
+/// build scripts ask for that (ring's does), and would make everything anew after a cargo called by hand.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if name.to_str().is_some_and(|n| ours.iter().any(|o| n.starts_with(o))) {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(root());
+    command
 }
 
 /// Our own folder for what is made: `target`.
@@ -38,16 +47,22 @@ pub(crate) fn say(text: &str) {
     println!("xtask: {text}");
 }
 
-/// Prints a command and runs it with our own streams; an error unless it succeeds.
+/// Prints a command and runs it in the repository with our own streams; an error unless it succeeds.
 pub(crate) fn run(program: impl AsRef<OsStr>, args: &[&str]) -> Result<()> {
-    let program = program.as_ref();
-    let name = program.to_string_lossy();
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    run_command(command, args)
+}
+
+/// The same with cargo.
+pub(crate) fn run_cargo(args: &[&str]) -> Result<()> {
+    run_command(cargo(), args)
+}
+
+fn run_command(mut command: Command, args: &[&str]) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
     println!("$ {name} {}", args.join(" "));
-    let status = Command::new(program)
-        .args(args)
-        .current_dir(root())
-        .status()
-        .with_context(|| format!("run {name}"))?;
+    let status = command.args(args).status().with_context(|| format!("run {name}"))?;
     if !status.success() {
         bail!("`{name} {}` failed: {status}", args.join(" "));
     }
@@ -65,8 +80,8 @@ pub(crate) fn cargo_lines(args: &[&str], env: &[(&str, &Path)], mut each: impl F
     println!("$ cargo {}", args.join(" "));
     // Both streams in one pipe, so that their order stays; the runner's lines and the tests' words belong together.
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
-    let mut command = Command::new(cargo());
-    command.args(args).current_dir(root()).envs(env.iter().copied());
+    let mut command = cargo();
+    command.args(args).envs(env.iter().copied());
     command.stdout(writer.try_clone().context("copy the pipe")?).stderr(writer);
     let mut child = command.spawn().context("run cargo")?;
     // Its copy of the pipe's end would keep us reading for ever.
