@@ -79,6 +79,8 @@ pub struct Diagnostic {
     pub related: Vec<(Place, String)>,
     /// What to do.
     pub help: Vec<String>,
+    /// The service whose `build` it is about, if that alone.
+    pub build_of: Option<String>,
 }
 
 impl Diagnostic {
@@ -91,6 +93,7 @@ impl Diagnostic {
             place: None,
             related: Vec::new(),
             help: Vec::new(),
+            build_of: None,
         }
     }
 

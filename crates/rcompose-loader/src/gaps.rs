@@ -46,10 +46,12 @@ pub(crate) fn tell(
         for (path, span, hard) in found {
             match capability.instead {
                 Instead::Ignored(what) => {
-                    cx.warn(span, format!("{path} isn't honoured yet: {what}")).is(Code::NotSupported);
+                    let told = cx.warn(span, format!("{path} isn't honoured yet: {what}"));
+                    told.is(Code::NotSupported).build_of = build_of(&path);
                 }
                 Instead::Refused(what) => {
-                    cx.warn(span, format!("{path} isn't supported yet: {what}")).is(Code::NotSupported);
+                    let told = cx.warn(span, format!("{path} isn't supported yet: {what}"));
+                    told.is(Code::NotSupported).build_of = build_of(&path);
                 }
                 Instead::Needs(need) => {
                     needs.push(Requirement { need, path, place: cx.place(span), hard });
@@ -66,6 +68,12 @@ fn on(path: &str, enabled: &BTreeSet<String>) -> bool {
     service.is_none_or(|name| {
         enabled.contains(name) || enabled.iter().any(|e| path.starts_with(&format!("services.{e}.")))
     })
+}
+
+/// `a` of `services.a.build.isolation`.
+fn build_of(path: &str) -> Option<String> {
+    let (service, _) = path.strip_prefix("services.")?.split_once(".build.")?;
+    Some(service.to_owned())
 }
 
 fn place_of(node: &Node) -> Span {

@@ -1,5 +1,6 @@
 //! What every command needs: environment, places, global flags, how to write to the terminal.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -7,11 +8,12 @@ use std::path::PathBuf;
 use rcompose_engine::FailureKind;
 use rcompose_loader::{Diagnostic, LoadOptions, LoadRequest, Loaded};
 use rcompose_machine::{Dirs, ProjectRecord};
-use rcompose_model::{ProjectName, ServiceName};
+use rcompose_model::{Project, ProjectName, Service, ServiceName};
 
 use crate::args::Global;
 use crate::env::{Env, Registries};
 use crate::failure::Failure;
+use crate::pictures::with_used;
 use crate::remote::Files;
 
 /// How progress is shown.
@@ -61,7 +63,20 @@ impl Context {
     /// Loads the project; `services` are those named on the command line (their profiles count as active).
     /// Warnings go to stderr.
     pub(crate) fn load(&self, services: &[String]) -> Result<Loaded, Failure> {
-        self.load_with(services, LoadOptions::default())
+        self.load_to_build(services, true)
+    }
+
+    /// As [`Self::load`], for a verb that builds the services that are named, and with `dependencies` those that they
+    /// depend on: what is doubtful in the `build` of another one isn't told.
+    pub(crate) fn load_to_build(&self, services: &[String], dependencies: bool) -> Result<Loaded, Failure> {
+        let mut request = self.request(services)?;
+        request.options = LoadOptions { all_resources: self.global.all_resources, ..LoadOptions::default() };
+        let mut loaded = rcompose_loader::load(&request, &self.sources())?;
+        if let Some(built) = built(&loaded.project, services, dependencies) {
+            loaded.warnings.retain(|w| w.build_of.as_ref().is_none_or(|s| built.contains(s.as_str())));
+        }
+        self.warn_all(&loaded.warnings);
+        Ok(loaded)
     }
 
     /// As [`Self::load`], leaving steps out (`config --no-…`). `--all-resources` is added.
@@ -288,6 +303,14 @@ fn width(env: &Env, stdout_tty: bool, stderr_tty: bool) -> usize {
     };
     let columns = size.map(|s| usize::from(s.ws_col)).filter(|n| *n > 0);
     columns.or_else(|| env.get("COLUMNS")?.parse().ok()).unwrap_or(120)
+}
+
+/// What may be built for the services that are named; `None` if that can't be said, as of none.
+fn built<'a>(project: &'a Project, services: &[String], dependencies: bool) -> Option<BTreeSet<&'a str>> {
+    let named = service_names(services).ok().filter(|n| !n.is_empty())?;
+    let needed = rcompose_plan::needed_services(project, &named, !dependencies).ok()?;
+    let needed: Vec<&Service> = needed.iter().filter_map(|n| project.services.get(n)).collect();
+    Some(with_used(project, &needed).ok()?.into_iter().map(|s| s.name.as_str()).collect())
 }
 
 /// Writes data to stdout. A reader that has gone ends the command quietly with success.

@@ -177,3 +177,27 @@ fn contexts_from_the_web() {
     let dockerfile = serve(b"FROM busybox:latest\nRUN true\n".to_vec());
     p.run(&format!("image build -q {dockerfile}/Dockerfile")).ok();
 }
+
+#[test]
+fn what_is_not_built_is_not_warned_of() {
+    let Some(p) = Project::empty("build-warnings") else { return };
+    let service = |name: &str| {
+        format!(
+            "  {name}:\n    build: {{context: ., dockerfile_inline: FROM scratch, isolation: x}}\n    command: x\n"
+        )
+    };
+    p.file(
+        "compose.yaml",
+        &format!("services:\n{}    depends_on: [b]\n{}{}", service("a"), service("b"), service("c")),
+    );
+    let warned = |args: &str| {
+        let said = p.run(args).ok().stderr;
+        ["a", "b", "c"].map(|s| said.contains(&format!("services.{s}.build.isolation isn't honoured")))
+    };
+    assert_eq!(warned("build"), [true, true, true]);
+    assert_eq!(warned("build a"), [true, false, false]);
+    assert_eq!(warned("build --with-dependencies a"), [true, true, false]);
+    assert_eq!(warned("up --dry-run --build c"), [false, false, true]);
+    assert_eq!(warned("config -q"), [true, true, true]);
+    p.run("down --rmi local").ok();
+}

@@ -55,6 +55,8 @@ fn flags_of_old() {
         ("--cpu-shares x", "for the resource cpu-shares"),
         ("--ulimit nofile=5:3", "the soft limit is above the hard one"),
         ("--ulimit nofiles=5", "there is no limit `nofiles`"),
+        ("--no-cache --no-cache-filter a", "--no-cache and --no-cache-filter cannot be used together"),
+        ("-q --progress plain", "--progress plain and --quiet cannot be used together"),
         ("--allow nonsense", "unknown entitlement `nonsense`"),
         ("--label =a", "the name is empty"),
         ("--no-cache=maybe", "unexpected value 'maybe'"),

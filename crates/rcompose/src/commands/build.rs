@@ -15,7 +15,7 @@ use crate::pictures::{
 };
 
 pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
-    let project = cx.load(&args.services)?.project;
+    let project = cx.load_to_build(&args.services, args.with_dependencies)?.project;
     let selected = service_names(&args.services)?;
     let all = needed_services(&project, &selected, !args.with_dependencies)?;
     let services: Vec<&Service> =

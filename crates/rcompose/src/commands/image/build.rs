@@ -213,6 +213,14 @@ fn refuse(cx: &Context, args: &ImageBuildArgs) -> Result<(), Failure> {
             return Err(Failure::user(format!("{flag} {text}: the name is empty")).hint("write NAME=VALUE"));
         }
     }
+    if args.shared.no_cache && !args.no_cache_filter.is_empty() {
+        return Err(Failure::user("--no-cache and --no-cache-filter cannot be used together")
+            .hint("--no-cache means all stages, --no-cache-filter those that it names"));
+    }
+    let progress = args.progress.as_deref().filter(|p| args.shared.quiet && !["auto", "quiet"].contains(p));
+    if let Some(progress) = progress {
+        return Err(Failure::user(format!("--progress {progress} and --quiet cannot be used together")));
+    }
     for text in &args.allow {
         let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
         if !["", "network.host", "security.insecure", "device", "buildx.local.delete"].contains(&name) {
