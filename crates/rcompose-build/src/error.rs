@@ -41,7 +41,9 @@ pub struct BuildFailure {
     pub column: usize,
     /// The source line.
     pub snippet: Option<String>,
-    /// The lines before and after it.
+    /// The further lines of the instruction, if all of it is meant.
+    pub rest: Vec<String>,
+    /// The lines before and after all that.
     pub around: (Vec<String>, Vec<String>),
     /// What to do.
     pub help: Option<String>,
@@ -64,6 +66,7 @@ impl BuildError {
             line: 0,
             column: 0,
             snippet: None,
+            rest: Vec::new(),
             around: Default::default(),
             help: None,
             output_tail: String::new(),
@@ -100,7 +103,12 @@ impl BuildError {
     }
 
     /// Adds the place, unless it has one.
-    pub(crate) fn place(mut self, file: &str, text: &str, at: Position) -> Self {
+    pub(crate) fn place(self, file: &str, text: &str, at: Position) -> Self {
+        self.place_through(file, text, at, at.line)
+    }
+
+    /// As [`Self::place`]; what is meant goes on to the line `last`.
+    pub(crate) fn place_through(mut self, file: &str, text: &str, at: Position, last: usize) -> Self {
         if self.line == 0 {
             file.clone_into(&mut self.file);
             self.line = at.line;
@@ -111,8 +119,11 @@ impl BuildError {
             self.message = without_password(&self.message);
             // A megabyte on one line helps nobody.
             let short = |l: &&str| without_password(&l.chars().take(160).collect::<String>());
+            let next = (number + 1).min(lines.len());
+            let end = last.clamp(next, lines.len().max(next));
             let before = lines.get(number.saturating_sub(2)..number).unwrap_or_default();
-            let after = lines.get(number + 1..lines.len().min(number + 3)).unwrap_or_default();
+            let after = lines.get(end..lines.len().min(end + 2)).unwrap_or_default();
+            self.rest = lines.get(next..end).unwrap_or_default().iter().map(short).collect();
             self.around = (before.iter().map(short).collect(), after.iter().map(short).collect());
         }
         self

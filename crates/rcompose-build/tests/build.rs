@@ -351,6 +351,7 @@ fn failures() {
     assert_eq!((e.line, e.exit_status), (2, Some(7)));
     assert!(e.output_tail.starts_with("doing echo"));
     assert_eq!(e.snippet.as_deref(), Some("RUN echo \\"));
+    assert_eq!(e.rest, ["  fail"]);
     assert_eq!(w.store.tags.lock().unwrap()["app:latest"], old);
 }
 

@@ -28,7 +28,9 @@ pub struct Place {
     pub text: String,
     /// Characters of the line that stand before `text`.
     pub cut: u32,
-    /// The lines before and after it, where they help.
+    /// The lines that what is marked goes on over.
+    pub rest: Vec<String>,
+    /// The lines before and after all that, where they help.
     pub around: (Vec<String>, Vec<String>),
 }
 
@@ -39,13 +41,29 @@ impl Place {
         const WIDTH: usize = 160;
         let cut = if text.len() > WIDTH { column.max(1).saturating_sub(1 + BEFORE) } else { 0 };
         let text = text.chars().skip(cut as usize).take(WIDTH).collect();
-        Self { file, line, column, length: length.max(1), text, cut, around: Default::default() }
+        Self {
+            file,
+            line,
+            column,
+            length: length.max(1),
+            text,
+            cut,
+            rest: Vec::new(),
+            around: Default::default(),
+        }
     }
 
     /// Shows the lines before and after it as well.
     #[must_use]
     pub fn between(mut self, before: Vec<String>, after: Vec<String>) -> Self {
         self.around = (before, after);
+        self
+    }
+
+    /// Marks these lines below it, too.
+    #[must_use]
+    pub fn through(mut self, rest: Vec<String>) -> Self {
+        self.rest = rest;
         self
     }
 

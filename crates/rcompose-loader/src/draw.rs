@@ -1,5 +1,7 @@
 //! Diagnostics and places as people read them.
 
+use std::ops::Range;
+
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Place, Severity};
@@ -82,8 +84,13 @@ pub(crate) fn draw(
         }
         // Several places on one line are marked together.
         let start = (first.line as usize).saturating_sub(first.around.0.len());
+        let hidden = first.rest.len() > HEAD + TAIL;
         let mut snippet =
-            Snippet::source(sources[i].as_str()).line_start(start).path(paths[i].as_str()).fold(false);
+            Snippet::source(sources[i].as_str()).line_start(start).path(paths[i].as_str()).fold(hidden);
+        if hidden {
+            let shown = visible(first).into_iter();
+            snippet = snippet.annotations(shown.map(|span| AnnotationKind::Visible.span(span)));
+        }
         for j in i..places.len() {
             let (place, word) = places[j];
             let same = (&place.file, place.line, place.cut) == (&first.file, first.line, first.cut);
@@ -98,17 +105,93 @@ pub(crate) fn draw(
     renderer.render(&[group])
 }
 
-/// The line with those around it.
-fn source(place: &Place) -> String {
+/// Lines shown of the begin and the end of something long.
+const HEAD: usize = 6;
+const TAIL: usize = 3;
+
+/// All its lines, those around it as well.
+fn lines(place: &Place) -> Vec<&str> {
     let (before, after) = &place.around;
-    let lines = before.iter().chain([&place.text]).chain(after).map(String::as_str);
-    lines.collect::<Vec<_>>().join("\n")
+    before.iter().chain([&place.text]).chain(&place.rest).chain(after).map(String::as_str).collect()
+}
+
+fn source(place: &Place) -> String {
+    lines(place).join("\n")
+}
+
+/// What is shown of something long: where it begins and ends, and the lines around it.
+fn visible(place: &Place) -> Vec<Range<usize>> {
+    let lines = lines(place);
+    let (head, tail) = (place.around.0.len() + HEAD, TAIL + place.around.1.len());
+    let begin: usize = lines[..head].iter().map(|l| l.len() + 1).sum();
+    let all: usize = lines.iter().map(|l| l.len() + 1).sum::<usize>() - 1;
+    let end: usize = lines[lines.len() - tail..].iter().map(|l| l.len() + 1).sum();
+    vec![0..begin - 1, all + 1 - end..all]
 }
 
 fn mark<'a>(place: &Place, word: &'a str, primary: bool) -> Annotation<'a> {
     let kind = if primary { AnnotationKind::Primary } else { AnnotationKind::Context };
     let before: usize = place.around.0.iter().map(|line| line.len() + 1).sum();
     let marked = place.marked();
-    let annotation = kind.span(before + marked.start..before + marked.end);
+    let end = match place.rest.as_slice() {
+        [] => marked.end,
+        rest => place.text.len() + rest.iter().map(|l| l.len() + 1).sum::<usize>(),
+    };
+    let annotation = kind.span(before + marked.start..before + end);
     if word.is_empty() { annotation } else { annotation.label(word) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(lines: usize) -> String {
+        let line = |n: usize| format!("line {n}");
+        let mut d = Diagnostic::error("no");
+        let place = Place::new("Dockerfile".into(), 3, 1, 7, "RUN one \\");
+        let around = (vec!["FROM a".to_owned(), String::new()], vec!["CMD b".to_owned()]);
+        d.place = Some(place.through((0..lines).map(line).collect()).between(around.0, around.1));
+        render_diagnostics(&[d], false, 80)
+    }
+
+    #[test]
+    fn all_lines_of_an_instruction() {
+        let want = "error: no
+ --> Dockerfile:3:1
+  |
+1 |   FROM a
+2 |
+3 | / RUN one \\
+4 | | line 0
+5 | | line 1
+  | |______^
+6 |   CMD b
+  |
+";
+        assert_eq!(drawn(2), want);
+    }
+
+    #[test]
+    fn begin_and_end_of_a_long_instruction() {
+        let want = "error: no
+   --> Dockerfile:3:1
+    |
+  1 |   FROM a
+  2 |
+  3 | / RUN one \\
+  4 | | line 0
+  5 | | line 1
+  6 | | line 2
+  7 | | line 3
+  8 | | line 4
+...   |
+501 | | line 497
+502 | | line 498
+503 | | line 499
+    | |________^
+504 |   CMD b
+    |
+";
+        assert_eq!(drawn(500), want);
+    }
 }

@@ -104,11 +104,12 @@ impl Failure {
             let near = |r: std::ops::Range<usize>| {
                 lines.get(r).unwrap_or_default().iter().map(|l| (*l).to_owned()).collect()
             };
-            let around =
-                (near(number.saturating_sub(3)..number - 1), near(number..lines.len().min(number + 2)));
+            let end = (number + place.rest.len()).min(lines.len());
+            let around = (near(number.saturating_sub(3)..number - 1), near(end..lines.len().min(end + 2)));
             let line_number = above.line + place.line;
             *place =
                 Place::new(above.file.to_path_buf(), line_number, place.column + indent, place.length, line)
+                    .through(near(number..end))
                     .between(around.0, around.1);
         }
         self
@@ -341,6 +342,7 @@ fn build_diagnostic(e: &BuildError) -> Diagnostic {
         let length = text.chars().skip(e.column.saturating_sub(1)).count().max(1);
         d.place = Some(
             Place::new(e.file.clone().into(), number(e.line), number(e.column.max(1)), number(length), &text)
+                .through(e.rest.clone())
                 .between(e.around.0.clone(), e.around.1.clone()),
         );
     }
