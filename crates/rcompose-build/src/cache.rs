@@ -1,13 +1,12 @@
 //! Which layer a step made last time.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rcompose_image::{Digest, Hasher};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
 use crate::StepOutcome;
@@ -47,12 +46,8 @@ impl StepCache {
     pub(crate) fn get(&self, key: &Digest) -> Option<Outcome> {
         let path = self.path(key);
         let record = read(&path)?;
-        let now = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-        };
-        if utimensat(CWD, &path, &now, AtFlags::empty()).is_err() {
-            // When it was used last is only for pruning; it may have been pruned just now.
+        if let Ok(file) = fs::File::options().append(true).open(&path) {
+            note_use(&file);
         }
         Some((record.layer, record.created))
     }
@@ -73,8 +68,25 @@ impl StepCache {
     }
 }
 
+/// A file that tells when and how often something was used: a line feed is added each time.
+pub(crate) fn open_uses(path: &Path) -> io::Result<fs::File> {
+    fs::File::options().append(true).create(true).open(path)
+}
+
+/// Best effort: it is for pruning and for who asks. What is used may have been pruned just now, the disk may be full.
+pub(crate) fn note_use(mut file: &fs::File) {
+    if file.write_all(b"\n").is_err() {
+        let now = fs::FileTimes::new().set_modified(SystemTime::now());
+        drop(file.set_times(now));
+    }
+}
+
 fn read(path: &Path) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    parse(&fs::read(path).ok()?)
+}
+
+fn parse(bytes: &[u8]) -> Option<Record> {
+    let record: Record = serde_json::from_slice(bytes).ok()?;
     (record.version == 1).then_some(record)
 }
 
@@ -93,6 +105,8 @@ pub struct CacheRecord {
     pub created: Option<SystemTime>,
     /// When it was used last.
     pub used: SystemTime,
+    /// How often it was used, its making included.
+    pub uses: u64,
     path: PathBuf,
 }
 
@@ -118,23 +132,28 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
     for path in list(&cache_root.join("steps"))? {
         let Some(id) = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".json")) else { continue };
         // It may have gone a moment ago.
-        let (Some(record), Ok(meta)) = (read(&path), fs::metadata(&path)) else { continue };
+        let (Ok(bytes), Ok(meta)) = (fs::read(&path), fs::metadata(&path)) else { continue };
+        let Some(record) = parse(&bytes) else { continue };
+        let uses = 1 + bytes.iter().rev().take_while(|b| **b == b'\n').count() as u64;
         let (id, layer) = (id.to_owned(), record.layer);
         let (created, used) = (meta.created().ok(), meta.modified()?);
-        all.push(CacheRecord { id, layer, bytes: 0, fetched: false, created, used, path });
+        all.push(CacheRecord { id, layer, bytes: 0, fetched: false, created, used, uses, path });
     }
     let mut directories = list(&cache_root.join("mounts"))?;
     directories.extend(list(&cache_root.join("downloads"))?);
     for path in directories {
         let Some(id) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        // Each use opens a lock anew.
-        let opened = list(&path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock"));
-        let used = opened.filter_map(|p| fs::metadata(p).and_then(|m| m.modified()).ok()).max();
+        // Each use is noted in a lock.
+        let locks = list(&path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock"));
+        let locks: Vec<fs::Metadata> = locks.filter_map(|p| fs::metadata(p).ok()).collect();
+        let used = locks.iter().filter_map(|m| m.modified().ok()).max();
         let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
+        let uses = locks.iter().map(fs::Metadata::len).sum();
         let id = id.to_owned();
         let fetched = path.parent().is_some_and(|p| p.ends_with("downloads"));
         let created = fs::metadata(&path).and_then(|m| m.created()).ok();
-        all.push(CacheRecord { id, layer: None, bytes: size(&path)?, fetched, created, used, path });
+        let bytes = size(&path)?.saturating_sub(uses);
+        all.push(CacheRecord { id, layer: None, bytes, fetched, created, used, uses, path });
     }
     all.sort_by(|a, b| a.used.cmp(&b.used).then(a.id.cmp(&b.id)));
     Ok(all)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::of_file;
 use crate::archive::Scratch;
+use crate::cache::{note_use, open_uses};
 use crate::digests::write_atomic;
 use crate::ignore::Ignore;
 use crate::remote::one;
@@ -43,13 +44,14 @@ impl Kept {
         loop {
             fs::create_dir_all(&path)?;
             let name = path.join("0.lock");
-            let lock = File::create(&name)?;
+            let lock = open_uses(&name)?;
             if lock.try_lock().is_ok() {
                 sweep(&path)?;
             }
             lock.lock_shared()?;
             // It may have been pruned before it was locked.
             if fs::metadata(&name).is_ok_and(|m| lock.metadata().is_ok_and(|l| l.ino() == m.ino())) {
+                note_use(&lock);
                 return Ok(Self { path, _lock: lock });
             }
         }

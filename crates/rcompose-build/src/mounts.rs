@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::Scratch;
 use crate::binds::copied;
-use crate::cache::Key;
+use crate::cache::{Key, note_use, open_uses};
 use crate::dockerfile::{Mount, MountKind, Run, Sharing};
 use crate::known::CACHE_NAMESPACE;
 use crate::plan;
@@ -136,7 +136,7 @@ impl Stage<'_> {
         fs::create_dir_all(&base).map_err(failed)?;
         let mut number = 0;
         loop {
-            let lock = File::create(base.join(format!("{number}.lock"))).map_err(failed)?;
+            let lock = open_uses(&base.join(format!("{number}.lock"))).map_err(failed)?;
             match mount.sharing {
                 Sharing::Locked => lock.lock().map_err(failed)?,
                 Sharing::Private => match lock.try_lock() {
@@ -149,6 +149,7 @@ impl Stage<'_> {
                 },
                 Sharing::Shared => lock.lock_shared().map_err(failed)?,
             }
+            note_use(&lock);
             all.locks.push(lock);
             break;
         }

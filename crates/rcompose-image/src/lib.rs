@@ -45,7 +45,7 @@ pub use registry::{
 pub use remove_tree::remove_tree;
 pub use store::{
     Hold, Image, ImportOptions, Indexed, LayerBlob, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions,
-    Removed, Staging, Store, ToSave, history_json, inspect_json,
+    Removed, Staging, Store, ToSave, history_json, inspect_default, inspect_json,
 };
 pub use stream::{Compression, Guard, Packing};
 pub use time::rfc3339;

@@ -157,3 +157,71 @@ fn lists_as_dockers() {
         p.run(&format!("image rm {name}")).ok();
     }
 }
+
+/// What is empty is left out, and is empty in a template.
+#[test]
+fn inspected_as_dockers() {
+    let Some(p) = Project::empty("images-inspect") else { return };
+    p.file("Dockerfile", "FROM scratch\nCOPY Dockerfile /f\n");
+    p.file("Full", "FROM scratch\nMAINTAINER me\nCOPY Dockerfile /f\nLABEL a=b\nSTOPSIGNAL USR1\nENTRYPOINT [\"/f\"]\nSHELL [\"/f\"]\nEXPOSE 1\n");
+    p.run("image build -q -t images-inspect:plain .").ok();
+    p.run("image build -q -t images-inspect:full -f Full .").ok();
+    p.cmd("image import - images-inspect:imported").stdin(layer("x")).run().unwrap().ok();
+    let inspect = |tag: &str| -> serde_json::Map<String, serde_json::Value> {
+        let out = p.run(&format!("image inspect images-inspect:{tag}")).ok().stdout;
+        serde_json::from_str::<Vec<_>>(&out).unwrap().remove(0)
+    };
+    let keys = |of: &serde_json::Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let (start, end) = ("Id RepoTags RepoDigests", "Config Architecture Os Size RootFS Metadata");
+    let image = inspect("plain");
+    assert_eq!(keys(&image.clone().into()), format!("{start} Comment Created {end}"));
+    assert_eq!(keys(&image["Config"]), "Env WorkingDir");
+    let image = inspect("full");
+    assert_eq!(keys(&image.clone().into()), format!("{start} Comment Created Author {end}"));
+    assert_eq!(keys(&image["Config"]), "ExposedPorts Env Entrypoint WorkingDir Labels StopSignal Shell");
+    let image = inspect("imported");
+    assert_eq!(keys(&image.clone().into()), format!("{start} Comment Created {end}"));
+    assert_eq!(image["Config"], serde_json::json!({}));
+    for (format, want) in [
+        ("[{{.Author}}{{.Variant}}{{.Parent}}]", "[]\n"),
+        ("{{.Config.Labels}} {{.Config.Cmd}} {{.Config.User}}.", "map[] [] .\n"),
+        ("{{len .Config.Env}}{{range .Config.Volumes}}no{{end}} {{json .Config.Healthcheck}}", "0 null\n"),
+        ("{{if .Config.Healthcheck}}yes{{else}}no{{end}}", "no\n"),
+    ] {
+        let out = p.cmd_args(["image", "inspect", "-f", format, "images-inspect:imported"]).run().unwrap();
+        assert_eq!(out.ok().stdout, want);
+    }
+    for field in [".Config.Foo", ".Foo", ".Config.Author"] {
+        let format = format!("{{{{{field}}}}}");
+        let out = p.cmd_args(["image", "inspect", "-f", &format, "images-inspect:imported"]).run().unwrap();
+        out.code_is(1).err("there is no field");
+    }
+    for tag in ["plain", "full", "imported"] {
+        p.run(&format!("image rm images-inspect:{tag}")).ok();
+    }
+}
+
+/// How often what is in the build cache was used.
+#[test]
+fn uses_of_the_build_cache() {
+    let Some(p) = Project::empty("images-uses") else { return };
+    p.file("Dockerfile", "FROM scratch\nCOPY Dockerfile /images-uses\n");
+    let ids = |uses: &str| -> Vec<String> {
+        let out = p.run("system df -v --format json").ok().stdout;
+        let all: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let rows = all["BuildCache"].as_array().unwrap().iter();
+        rows.filter(|r| r["UsageCount"] == uses).map(|r| r["ID"].as_str().unwrap().to_owned()).collect()
+    };
+    let before = ids("1");
+    p.run("image build -q -t images-uses .").ok();
+    let new: Vec<String> = ids("1").into_iter().filter(|id| !before.contains(id)).collect();
+    assert!(!new.is_empty());
+    for uses in ["2", "3"] {
+        p.run("image build -q -t images-uses .").ok();
+        let now = ids(uses);
+        assert!(new.iter().any(|id| now.contains(id)), "{new:?} are not in {now:?}");
+    }
+    let table = p.run("system df -v").ok().stdout;
+    assert!(table.contains("LAST USED") && table.contains("USAGE     SHARED"), "{table}");
+    p.run("image rm images-uses").ok();
+}

@@ -42,7 +42,7 @@ pub use images::Image;
 pub(crate) use images::NewImage;
 pub use import::ImportOptions;
 pub use indexes::Indexed;
-pub use inspect::{history_json, inspect_json};
+pub use inspect::{history_json, inspect_default, inspect_json};
 pub(crate) use layers::Unpacked;
 pub use layers::{LayerId, LayerInfo, Staging};
 pub use load::Loaded;

@@ -11,7 +11,7 @@ mod remove;
 mod transfer;
 mod tree;
 
-use rcompose_image::{Image, Platform, Store, inspect_json};
+use rcompose_image::{Image, Platform, Store, inspect_default, inspect_json};
 
 use crate::args::{ImageInspectArgs, ImageVerb};
 use crate::context::{Context, print};
@@ -76,7 +76,7 @@ fn show(store: &Store, args: &ImageInspectArgs) -> Result<(), Failure> {
         }
     }
     match &args.format {
-        Some(format) => print(&template::values(format, &found).map_err(Failure::user)?)?,
+        Some(format) => print(&template::values_or(format, &found, inspect_default).map_err(Failure::user)?)?,
         None => print(&inspect(&found.into()))?,
     }
     failed.map_or(Ok(()), Err)

@@ -79,7 +79,14 @@ fn rows(all: &Inventory) -> Vec<Value> {
             container_bytes - living_bytes,
         ),
         row("Local Volumes", all.volumes.len(), linked().count(), volume_bytes, volume_bytes - linked_bytes),
-        row("Build Cache", all.cache.len(), 0, cache, cache),
+        json!({
+            "Active": "0",
+            // docker has no percentage here.
+            "Reclaimable": human_size(cache),
+            "Size": human_size(cache),
+            "TotalCount": all.cache.len().to_string(),
+            "Type": "Build Cache",
+        }),
     ]
 }
 
@@ -129,10 +136,11 @@ fn details(all: &Inventory) -> String {
     }
     out += &t.render();
     out += &format!("\nBuild cache usage: {}\n\n", human_size(all.cache_bytes()));
-    let mut t = Table::new(&["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "SHARED"]);
+    let mut t = Table::new(&["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED"]);
     for c in &all.cache {
         let row = cache_row(c);
-        t.row(["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "Shared"].map(|k| text(&row, k)));
+        let keys = ["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "UsageCount", "Shared"];
+        t.row(keys.map(|k| text(&row, k)));
     }
     out + &t.render()
 }
@@ -188,16 +196,21 @@ fn cache_row(c: &crate::pictures::Cached) -> Value {
         None if c.record.fetched => "source.http",
         None => "exec.cachemount",
     };
-    let ago = |at: std::time::SystemTime| {
+    let nanos = |at: std::time::SystemTime| {
         let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
-        time::ago(i64::try_from(since).unwrap_or(i64::MAX), time::now())
+        i64::try_from(since).unwrap_or(i64::MAX)
     };
+    let ago = |at| time::ago(nanos(at), time::now());
+    let at = |at| time::created_at(nanos(at));
     json!({
         "ID": c.record.id.chars().take(12).collect::<String>(),
         "CacheType": kind,
         "Size": human_size(c.bytes),
+        "CreatedAt": c.record.created.map(at).unwrap_or_default(),
         "CreatedSince": c.record.created.map(ago).unwrap_or_default(),
+        "LastUsedAt": at(c.record.used),
         "LastUsedSince": ago(c.record.used),
+        "UsageCount": c.record.uses.to_string(),
         "Shared": c.shared.to_string(),
     })
 }

@@ -1,6 +1,6 @@
 //! From a tree and data to text.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::functions::{self, is_true, print};
 use super::parse::{Node, Pipe, Template, Term};
@@ -10,9 +10,15 @@ const LONGEST: usize = 64 << 20;
 const DEEPEST: usize = 100;
 
 /// `heads`: the data are the words above a table's columns, and functions leave them as they are.
-pub(super) fn run(template: &Template, data: &Value, heads: bool) -> Result<String, String> {
+pub(super) fn run(
+    template: &Template,
+    data: &Value,
+    heads: bool,
+    default: Default,
+) -> Result<String, String> {
     let mut run = Run {
         template,
+        default,
         root: data,
         heads,
         out: String::new(),
@@ -23,8 +29,12 @@ pub(super) fn run(template: &Template, data: &Value, heads: bool) -> Result<Stri
     Ok(run.out)
 }
 
+/// What a field is that an object doesn't have; none if it isn't one.
+pub(super) type Default = fn(&Map<String, Value>, &str) -> Option<Value>;
+
 struct Run<'a> {
     template: &'a Template,
+    default: Default,
     root: &'a Value,
     heads: bool,
     out: String,
@@ -229,6 +239,9 @@ impl Run<'_> {
                 // Names of Go's fields are capitals; those of labels and the like hardly ever.
                 None if !name.starts_with(|c: char| c.is_uppercase()) => Ok(Value::Null),
                 None => {
+                    if let Some(value) = (self.default)(map, name) {
+                        return Ok(value);
+                    }
                     let known: Vec<&str> = map.keys().map(String::as_str).collect();
                     let near = rcompose_loader::nearest(name, known.iter().copied());
                     let known = match near {

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::table::Table;
 
+const NONE: eval::Default = |_, _| None;
+
 /// Fills a template with each row, a line each. With `table ` in front the heads stand above: `heads` has those that
 /// aren't the field's name in capitals. `\t` and `\n` may be written so.
 ///
@@ -23,7 +25,8 @@ pub(crate) fn rows(format: &str, rows: &[Value], heads: &[(&str, &str)]) -> Resu
         _ => (format, false),
     };
     let template = parse::parse(text, true)?;
-    let lines = rows.iter().map(|row| eval::run(&template, row, false)).collect::<Result<Vec<_>, _>>()?;
+    let lines =
+        rows.iter().map(|row| eval::run(&template, row, false, NONE)).collect::<Result<Vec<_>, _>>()?;
     if !head {
         return Ok(lines.into_iter().map(|l| l + "\n").collect());
     }
@@ -36,7 +39,7 @@ pub(crate) fn rows(format: &str, rows: &[Value], heads: &[(&str, &str)]) -> Resu
         None => name.to_uppercase(),
     };
     let head: Map<String, Value> = names.keys().map(|name| (name.clone(), Value::from(word(name)))).collect();
-    let head = eval::run(&template, &Value::Object(head), true)?;
+    let head = eval::run(&template, &Value::Object(head), true, NONE)?;
     let mut table = Table::new(&head.split('\t').collect::<Vec<_>>());
     for line in &lines {
         table.row(line.split('\t'));
@@ -46,11 +49,16 @@ pub(crate) fn rows(format: &str, rows: &[Value], heads: &[(&str, &str)]) -> Resu
 
 /// Fills a template with each value, a line each: `inspect --format`. `json` alone is all of it as JSON.
 pub(crate) fn values(format: &str, values: &[Value]) -> Result<String, String> {
+    values_or(format, values, NONE)
+}
+
+/// As [`values`]; `default` tells what fields are that objects leave out.
+pub(crate) fn values_or(format: &str, values: &[Value], default: eval::Default) -> Result<String, String> {
     match format {
         "json" => Ok(Value::from(values.to_vec()).to_string() + "\n"),
         format => {
             let template = parse::parse(format, false)?;
-            values.iter().map(|v| Ok(eval::run(&template, v, false)? + "\n")).collect()
+            values.iter().map(|v| Ok(eval::run(&template, v, false, default)? + "\n")).collect()
         }
     }
 }
