@@ -27,7 +27,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           [NAME…]
   conformance
           build tests/dockerfiles with docker and with rcompose, and compare files, configuration and history (root)
-          [--write] [NAME…], or Dockerfiles made at random: --random COUNT [FIRST]
+          [--write] [NAME…], or any directory of such samples, or Dockerfiles made at random: --random COUNT [FIRST]
   guest   run a project on Debian's older kernel with cgroup v2, in an emulated machine (root)
   setup   only what the others do first: packages, toolchain target, base images (root)
 ";

@@ -40,21 +40,31 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
         let get = |n: &str| globals.get(n).cloned();
         let image = expand(&stage.from.image, escape, &get).map_err(failed)?;
         if image.trim().is_empty() {
-            let error = BuildError::input(format!("`{}` in FROM has no value", stage.from.image)).help(
-                "declare the variable by ARG before the first FROM, with a default, or give it by --build-arg",
-            );
+            let error = BuildError::input(format!("`{}` in FROM has no value", stage.from.image));
+            let error = match unset(file, &globals, &stage.from.image) {
+                Some(help) => error.help(help),
+                None => error.help("give the variable a value by ARG before the first FROM, or by --build-arg"),
+            };
             return Err((error, stage.at));
         }
         let base = base(file, req, &image, number);
         platforms.push(match &stage.from.platform {
-            // Nothing has no platform of its own.
-            Some(_) if base == Base::Scratch => wanted.clone(),
             None => wanted.clone(),
-            Some(text) => {
-                let text = expand(text, escape, &get).map_err(failed)?;
-                text.parse().map_err(|e| {
-                    (BuildError::environment(format!("wrong platform `{text}` in FROM"), e), stage.at)
-                })?
+            Some(written) => {
+                let text = expand(written, escape, &get).map_err(failed)?;
+                let help = |e: BuildError| match unset(file, &globals, written) {
+                    Some(help) => (e.help(help), stage.at),
+                    None => (e, stage.at),
+                };
+                if text.is_empty() {
+                    let error = format!("`--platform={written}` in FROM has no value");
+                    return Err(help(BuildError::input(error)));
+                }
+                let platform = text.parse().map_err(|e| {
+                    help(BuildError::environment(format!("wrong platform `{text}` in FROM"), e))
+                })?;
+                // Nothing has no platform of its own.
+                if base == Base::Scratch { wanted.clone() } else { platform }
             }
         });
         bases.push(base);
@@ -84,7 +94,7 @@ impl Plan {
         }
         match asked {
             Asked::Base(number) => {
-                if let Some(unset) = self.unset(file, number) {
+                if let Some(unset) = unset(file, &self.globals, &file.stages[number].from.image) {
                     return Some(unset);
                 }
                 let later = stage_named(file, image, file.stages.len()).is_some();
@@ -101,19 +111,18 @@ impl Plan {
         }
     }
 
-    /// The variables of a FROM that have no value.
-    fn unset(&self, file: &Dockerfile, number: usize) -> Option<String> {
-        let text = &file.stages[number].from.image;
-        let expanded =
-            Lex::new(file.directives.escape).process(text, &|n| self.globals.get(n).cloned()).ok()?;
-        let name = expanded.unmatched.into_iter().next()?;
-        Some(match nearest(&name, self.globals.keys().map(String::as_str)) {
-            Some(near) => format!("`{name}` has no value: did you mean `{near}`?"),
-            None => format!(
-                "`{name}` has no value: declare it by `ARG {name}=…` before the first FROM, or give it by --build-arg"
-            ),
-        })
-    }
+}
+
+/// What to do about the first variable of a text that has no value, if there is one.
+fn unset(file: &Dockerfile, globals: &BTreeMap<String, String>, text: &str) -> Option<String> {
+    let expanded = Lex::new(file.directives.escape).process(text, &|n| globals.get(n).cloned()).ok()?;
+    let name = expanded.unmatched.into_iter().next()?;
+    Some(match nearest(&name, globals.keys().map(String::as_str)) {
+        Some(near) => format!("`{name}` has no value: did you mean `{near}`?"),
+        None => format!(
+            "`{name}` has no value: declare it by `ARG {name}=…` before the first FROM, or give it by --build-arg"
+        ),
+    })
 }
 
 /// The variables of FROM: platforms and the ARGs before the first FROM, with these arguments given.

@@ -1,7 +1,8 @@
 //! `cargo xtask conformance`: what docker builds of tests/dockerfiles beside what rcompose builds.
 //!
 //! Needs a docker engine that runs. `--write` keeps docker's outcomes, so that the tests need none. `--random` compares
-//! Dockerfiles made at random instead.
+//! Dockerfiles made at random instead; a word with a slash is a directory of further samples, which are compared and kept
+//! nowhere.
 
 mod random;
 
@@ -23,8 +24,13 @@ pub(crate) fn conformance(args: &[String]) -> Result<()> {
         return random_ones(rest);
     }
     let write = args.iter().any(|a| a == "--write");
-    let names: Vec<&String> = args.iter().filter(|a| *a != "--write").collect();
+    let (others, names): (Vec<&String>, Vec<&String>) =
+        args.iter().filter(|a| *a != "--write").partition(|a| a.contains('/'));
     ensure!(!names.iter().any(|n| n.starts_with('-')), "the only options are --write and --random");
+    if !others.is_empty() {
+        ensure!(!write && names.is_empty(), "a directory is compared by itself");
+        return directories(&others);
+    }
     let Bench { scratch, base, rcompose } = Bench::new()?;
 
     let (mut compared, mut excused, mut differ) = (0, 0, 0);
@@ -93,6 +99,36 @@ impl Bench {
         ensure!(load.code() == 0, "{}", load.describe());
         Ok(Self { scratch, base, rcompose })
     }
+}
+
+/// Each folder of some directories as a sample of its own.
+fn directories(directories: &[&String]) -> Result<()> {
+    let Bench { scratch, base, rcompose } = Bench::new()?;
+    let (mut alike, mut refused, mut differ) = (0, 0, 0);
+    for directory in directories {
+        let mut homes = Vec::new();
+        for entry in fs::read_dir(directory).with_context(|| format!("read {directory}"))? {
+            homes.push(entry?.path());
+        }
+        homes.sort();
+        for home in homes {
+            let sample = Dockerfile::at(&home)?;
+            let theirs = docker(&sample, &scratch, &base)?;
+            let ours = sample.build(&rcompose, &scratch, &base)?;
+            let found = differences(&theirs, &ours);
+            if found.is_empty() {
+                alike += 1;
+                refused += u32::from(theirs.get("fails").is_some());
+                continue;
+            }
+            differ += 1;
+            println!("{}", sample.context().display());
+            found.iter().for_each(|line| println!("  {line}"));
+        }
+    }
+    println!("{alike} alike, {refused} of them refused by both; {differ} differ");
+    ensure!(differ == 0, "rcompose and docker differ");
+    Ok(())
 }
 
 /// `--random COUNT [FIRST]`: Dockerfiles by their numbers. Those that differ stay in target/conformance/random.

@@ -174,6 +174,12 @@ fn run_in(
         f.message = f.message.replacen(&named, "", 1);
         f
     })?;
+    // A step's variables are the Dockerfile's; the name of a machine that is gone tomorrow isn't one of them.
+    if !step.env.iter().any(|(name, _)| name == "HOSTNAME")
+        && let Some(env) = oci.process_mut().as_mut().and_then(|p| p.env_mut().as_mut())
+    {
+        env.retain(|variable| !variable.starts_with("HOSTNAME="));
+    }
     if let Some(mems) = &step.cpuset_mems {
         let mut cpu =
             oci.linux().as_ref().and_then(|l| l.resources().as_ref()?.cpu().clone()).unwrap_or_default();
@@ -385,7 +391,12 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
             None if m.content.is_some() => bind(Path::new("")),
             None if !m.layers.is_empty() => MountSource::Image { layers: m.layers.clone(), subpath: None },
             Some(path) => bind(path),
-            None => MountSource::Tmpfs { size: m.size, mode: None, options: vec!["exec".into()] },
+            // As BuildKit: set-user-ID bits mean nothing there, all else does.
+            None => MountSource::Tmpfs {
+                size: m.size,
+                mode: None,
+                options: vec!["exec".into(), "dev".into()],
+            },
         },
         target: m.target.clone(),
         read_only: m.read_only,
