@@ -202,7 +202,7 @@ impl Stage<'_> {
                 return Ok((h.name.clone(), h.text()));
             }
             let text = expand_raw(&h.text(), &|n| self.state.get(n));
-            Ok((h.name.clone(), text.map_err(BuildError::input)?))
+            Ok((h.name.clone(), text?))
         };
         copy.heredocs.iter().map(content).collect()
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rcompose_image::without_password;
 
-use crate::dockerfile::{ParseError, Position};
+use crate::dockerfile::{ParseError, Position, extent};
 
 /// What kind of failure, for the exit code and the tone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct BuildFailure {
     pub line: usize,
     /// From 1; 0 when there is no place.
     pub column: usize,
+    /// Characters from there; 0 is the rest of the line.
+    pub length: usize,
     /// The source line.
     pub snippet: Option<String>,
     /// The further lines of the instruction, if all of it is meant.
@@ -54,6 +56,16 @@ pub struct BuildFailure {
     /// Further errors of the same Dockerfile.
     pub more: Vec<BuildError>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    culprit: Option<Culprit>,
+}
+
+/// What of an instruction is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Culprit {
+    /// This text of it.
+    Text(String),
+    /// Of this `--mount`, counted from 0, this text.
+    Mount(usize, String),
 }
 
 impl BuildError {
@@ -65,6 +77,7 @@ impl BuildError {
             file: String::new(),
             line: 0,
             column: 0,
+            length: 0,
             snippet: None,
             rest: Vec::new(),
             around: Default::default(),
@@ -73,6 +86,7 @@ impl BuildError {
             exit_status: None,
             more: Vec::new(),
             source: None,
+            culprit: None,
         }))
     }
 
@@ -102,30 +116,44 @@ impl BuildError {
         self
     }
 
-    /// Adds the place, unless it has one.
-    pub(crate) fn place(self, file: &str, text: &str, at: Position) -> Self {
-        self.place_through(file, text, at, at.line)
+    /// Says what of the instruction is wrong.
+    #[must_use]
+    pub(crate) fn about(mut self, culprit: Culprit) -> Self {
+        self.culprit = Some(culprit);
+        self
     }
 
-    /// As [`Self::place`]; what is meant goes on to the line `last`.
-    pub(crate) fn place_through(mut self, file: &str, text: &str, at: Position, last: usize) -> Self {
-        if self.line == 0 {
-            file.clone_into(&mut self.file);
-            self.line = at.line;
-            self.column = at.column;
-            let lines: Vec<&str> = text.lines().collect();
-            let number = at.line.saturating_sub(1);
-            self.snippet = lines.get(number).map(|l| without_password(l));
-            self.message = without_password(&self.message);
-            // A megabyte on one line helps nobody.
-            let short = |l: &&str| without_password(&l.chars().take(160).collect::<String>());
-            let next = (number + 1).min(lines.len());
-            let end = last.clamp(next, lines.len().max(next));
-            let before = lines.get(number.saturating_sub(2)..number).unwrap_or_default();
-            let after = lines.get(end..lines.len().min(end + 2)).unwrap_or_default();
-            self.rest = lines.get(next..end).unwrap_or_default().iter().map(short).collect();
-            self.around = (before.iter().map(short).collect(), after.iter().map(short).collect());
+    /// Adds the place, unless it has one: what is wrong of the instruction that begins there, or all of it.
+    pub(crate) fn place(mut self, file: &str, text: &str, at: Position) -> Self {
+        if self.line > 0 {
+            return self;
         }
+        let Some(extent) = extent(text, at) else { return self.place_in(file, text, at, at.line) };
+        match self.culprit.take().and_then(|c| extent.find(text, &c)) {
+            Some((at, length)) => {
+                self.length = length;
+                self.place_in(file, text, at, at.line)
+            }
+            None => self.place_in(file, text, at, extent.last_line()),
+        }
+    }
+
+    fn place_in(mut self, file: &str, text: &str, at: Position, last: usize) -> Self {
+        file.clone_into(&mut self.file);
+        self.line = at.line;
+        self.column = at.column;
+        let lines: Vec<&str> = text.lines().collect();
+        let number = at.line.saturating_sub(1);
+        self.snippet = lines.get(number).map(|l| without_password(l));
+        self.message = without_password(&self.message);
+        // A megabyte on one line helps nobody.
+        let short = |l: &&str| without_password(&l.chars().take(160).collect::<String>());
+        let next = (number + 1).min(lines.len());
+        let end = last.clamp(next, lines.len().max(next));
+        let before = lines.get(number.saturating_sub(2)..number).unwrap_or_default();
+        let after = lines.get(end..lines.len().min(end + 2)).unwrap_or_default();
+        self.rest = lines.get(next..end).unwrap_or_default().iter().map(short).collect();
+        self.around = (before.iter().map(short).collect(), after.iter().map(short).collect());
         self
     }
 
@@ -134,7 +162,7 @@ impl BuildError {
         let mut all = errors.into_iter().take(SHOWN).map(|e| {
             let mut one = Self::input(e.message);
             one.help = e.help;
-            one.place(file, text, e.at)
+            one.place_in(file, text, e.at, e.at.line)
         });
         let mut first = all.next().unwrap_or_else(|| Self::input("the Dockerfile is wrong"));
         first.more = all.collect();

@@ -3,10 +3,26 @@
 
 use std::collections::BTreeSet;
 
+use crate::BuildError;
+use crate::error::Culprit;
 use crate::pattern::{Pattern, replace};
 
 /// Gives a variable's value; `None` is unset.
 pub(crate) type Get<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Why a word can't be expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    pub(crate) message: String,
+    /// The variable or the quote, as far as it was read.
+    pub(crate) part: String,
+}
+
+impl From<Mistake> for BuildError {
+    fn from(e: Mistake) -> Self {
+        Self::input(e.message).about(Culprit::Text(e.part))
+    }
+}
 
 /// How a word is read.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +55,7 @@ impl Lex {
         Self { escape, raw_quotes: false, raw_escapes: false, plain_quotes: false, keep_unset: false }
     }
 
-    pub(crate) fn process(self, word: &str, get: &Get<'_>) -> Result<Expanded, String> {
+    pub(crate) fn process(self, word: &str, get: &Get<'_>) -> Result<Expanded, Mistake> {
         self.process_noting(word, get, &mut BTreeSet::new())
     }
 
@@ -49,7 +65,7 @@ impl Lex {
         word: &str,
         get: &Get<'_>,
         noted: &mut BTreeSet<String>,
-    ) -> Result<Expanded, String> {
+    ) -> Result<Expanded, Mistake> {
         let mut lexer = Lexer {
             chars: word.chars().collect(),
             at: 0,
@@ -59,16 +75,20 @@ impl Lex {
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
             depth: 0,
+            begin: None,
         };
         let done = lexer.until(None);
         noted.clone_from(&lexer.unmatched);
-        let (text, words) = done?;
+        let (text, words) = done.map_err(|message| {
+            let begin = lexer.begin.unwrap_or(0).min(lexer.at);
+            Mistake { message, part: lexer.chars[begin..lexer.at].iter().collect() }
+        })?;
         Ok(Expanded { text, words, matched: lexer.matched, unmatched: lexer.unmatched })
     }
 }
 
 /// Expands one word and removes its quotes.
-pub(crate) fn expand(word: &str, escape: char, get: &Get<'_>) -> Result<String, String> {
+pub(crate) fn expand(word: &str, escape: char, get: &Get<'_>) -> Result<String, Mistake> {
     if !word.contains(['$', '\'', '"', escape]) {
         return Ok(word.to_owned());
     }
@@ -76,7 +96,7 @@ pub(crate) fn expand(word: &str, escape: char, get: &Get<'_>) -> Result<String, 
 }
 
 /// Expands a heredoc's body: quotes mean nothing, and the escape is always `\`.
-pub(crate) fn expand_raw(text: &str, get: &Get<'_>) -> Result<String, String> {
+pub(crate) fn expand_raw(text: &str, get: &Get<'_>) -> Result<String, Mistake> {
     Lex { plain_quotes: true, ..Lex::new('\\') }.process(text, get).map(|e| e.text)
 }
 
@@ -92,6 +112,8 @@ struct Lexer<'a> {
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
     depth: usize,
+    /// Where what failed begins.
+    begin: Option<usize>,
 }
 
 /// Words while they grow.
@@ -168,15 +190,21 @@ impl Lexer<'_> {
     }
 
     fn single(&mut self) -> Result<String, String> {
+        let begin = self.at;
         self.at += 1;
         let end = self.chars[self.at..].iter().position(|c| *c == '\'');
-        let Some(n) = end else { return Err("a single quote isn't closed".to_owned()) };
+        let Some(n) = end else {
+            self.begin.get_or_insert(begin);
+            self.at = self.chars.len();
+            return Err("a single quote isn't closed".to_owned());
+        };
         let inner: String = self.chars[self.at..self.at + n].iter().collect();
         self.at += n + 1;
         Ok(if self.lex.raw_quotes { format!("'{inner}'") } else { inner })
     }
 
     fn double(&mut self) -> Result<String, String> {
+        let begin = self.at;
         self.at += 1;
         let mut out = String::new();
         if self.lex.raw_quotes {
@@ -212,6 +240,7 @@ impl Lexer<'_> {
                 }
             }
         }
+        self.begin.get_or_insert(begin);
         Err("a double quote isn't closed".to_owned())
     }
 
@@ -251,6 +280,15 @@ impl Lexer<'_> {
     }
 
     fn dollar(&mut self) -> Result<String, String> {
+        let begin = self.at;
+        let value = self.variable();
+        if value.is_err() {
+            self.begin.get_or_insert(begin);
+        }
+        value
+    }
+
+    fn variable(&mut self) -> Result<String, String> {
         self.at += 1;
         if self.peek() != Some('{') {
             let name = self.name();

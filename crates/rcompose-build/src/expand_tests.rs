@@ -126,7 +126,18 @@ fn one_word() {
     assert_eq!(expand("a`$v", '`', &env).unwrap(), "a$v");
     assert_eq!(expand_raw("'$v' \"x\" \\$v \\n", &env).unwrap(), "'value' \"x\" $v n");
     let give = expand("${none:?give it}", '\\', &env).unwrap_err();
-    assert_eq!(give, "none: give it");
+    assert_eq!((give.message.as_str(), give.part.as_str()), ("none: give it", "${none:?give it}"));
+    for (word, part) in [
+        ("a$v/${v:q}b", "${v:q"),
+        ("a${none:-b${v:q}c}d", "${v:q"),
+        ("a${v", "${v"),
+        ("a${}b", "${"),
+        ("a'b", "'b"),
+        ("$v\"${v}c", "\"${v}c"),
+        ("${v#[\\}", "${v#[\\}"),
+    ] {
+        assert_eq!(expand(word, '\\', &env).unwrap_err().part, part, "{word}");
+    }
 }
 
 #[test]

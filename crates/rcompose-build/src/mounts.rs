@@ -8,10 +8,13 @@ use crate::archive::Scratch;
 use crate::binds::copied;
 use crate::cache::{Key, note_use, open_uses};
 use crate::dockerfile::{Mount, MountKind, Run, Sharing};
+use crate::error::Culprit;
+use crate::expand::Mistake;
 use crate::known::CACHE_NAMESPACE;
 use crate::plan;
 use crate::select::{Choice, Pick, normal, select};
 use crate::stage::Stage;
+use crate::state::State;
 use crate::{BuildError, Facts, SecretSource, StepMount};
 
 /// A mount of which the key is known.
@@ -42,14 +45,24 @@ pub(crate) struct Mounts {
     locks: Vec<File>,
 }
 
+/// The `--mount` of this number.
+pub(crate) fn read_mount(state: &State, number: usize, text: &str) -> Result<Mount, BuildError> {
+    Mount::parse(text, &|value| state.expand_word(value)).map_err(|e| mount_mistake(number, text, e))
+}
+
+fn mount_mistake(number: usize, text: &str, mistake: Mistake) -> BuildError {
+    let message = format!("`--mount={text}`: {}", mistake.message);
+    BuildError::input(message).about(Culprit::Mount(number, mistake.part))
+}
+
 impl Stage<'_> {
     /// `None`: another stage failed.
     pub(crate) fn mounts(&self, run: &Run) -> Result<Option<Vec<Planned>>, BuildError> {
         let mut all = Vec::new();
-        for text in &run.mounts {
-            let expand = |v: &str| self.state.expand(v).map_err(|e| e.message.clone());
-            let wrong = |why: String| BuildError::input(format!("`--mount={text}`: {why}"));
-            let mount = Mount::parse(text, &expand).map_err(wrong)?;
+        for (number, text) in run.mounts.iter().enumerate() {
+            let mount = read_mount(&self.state, number, text)?;
+            let wrong =
+                |why: String| mount_mistake(number, text, Mistake { message: why, part: String::new() });
             let files = matches!(mount.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
             if files && mount.target.is_empty() {
                 return Err(wrong("it has no target".to_owned()).help("say where it appears: target=/path"));

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::dockerfile::{Dockerfile, Instruction, Kind, Mount, MountKind, parse};
-use crate::expand::Lex;
+use crate::expand::{Lex, Mistake};
 use crate::lint::base_config;
-use crate::mounts::{secret_id, ssh_id};
+use crate::mounts::{read_mount, secret_id, ssh_id};
 use crate::plan::{Base, Plan, from, froms, plan, replaced};
 use crate::recipe::dockerfile;
 use crate::solve::Located;
@@ -235,7 +235,7 @@ fn globals(file: &Dockerfile, req: &BuildRequest, plan: &Plan) -> Result<BTreeMa
         for (name, default) in pairs {
             let given = given(req, name);
             let mut needs = match default.as_ref().filter(|_| given.is_none()) {
-                Some(text) => matched(text, file, plan).map_err(|e| (BuildError::input(e), one.at))?,
+                Some(text) => matched(text, file, plan).map_err(|e| (e.into(), one.at))?,
                 None => BTreeSet::new(),
             };
             if needs.remove(name) {
@@ -250,7 +250,7 @@ fn globals(file: &Dockerfile, req: &BuildRequest, plan: &Plan) -> Result<BTreeMa
 }
 
 /// Variables of a word that are set before the first FROM.
-fn matched(text: &str, file: &Dockerfile, plan: &Plan) -> Result<BTreeSet<String>, String> {
+fn matched(text: &str, file: &Dockerfile, plan: &Plan) -> Result<BTreeSet<String>, Mistake> {
     let get = |n: &str| plan.globals.get(n).cloned();
     Ok(Lex::new(file.directives.escape).process(text, &get)?.matched)
 }
@@ -285,7 +285,7 @@ impl Walk<'_> {
         taken.known.clone_from(globals);
         for text in std::iter::once(&stage.from.image).chain(&stage.from.platform) {
             let names = matched(text, self.file, self.plan);
-            taken.used.extend(names.map_err(|e| (BuildError::input(e), stage.at))?);
+            taken.used.extend(names.map_err(|e| (e.into(), stage.at))?);
         }
         if let Base::Stage(n) = self.plan.bases[self.number] {
             taken.needs.push(n);
@@ -319,10 +319,8 @@ impl Walk<'_> {
                 return Ok(());
             }
             Kind::Run(run) => {
-                for text in &run.mounts {
-                    let expand = |v: &str| self.state.expand(v).map_err(|e| e.message.clone());
-                    let mount = Mount::parse(text, &expand)
-                        .map_err(|e| BuildError::input(format!("`--mount={text}`: {e}")))?;
+                for (number, text) in run.mounts.iter().enumerate() {
+                    let mount = read_mount(&self.state, number, text)?;
                     taken.mount(one, &mount);
                 }
             }

@@ -6,7 +6,8 @@ use rcompose_image::{Platform, Reference};
 
 use crate::dockerfile::words::nearest;
 use crate::dockerfile::{Dockerfile, Instruction, Kind, Mount, Position, Stage};
-use crate::expand::{Lex, expand};
+use crate::error::Culprit;
+use crate::expand::{Lex, Mistake, expand};
 use crate::{BuildError, BuildRequest};
 
 /// What a name in FROM or `--from` stands for.
@@ -36,25 +37,30 @@ pub(crate) fn plan(file: &Dockerfile, req: &BuildRequest) -> Result<Plan, Locate
     let globals = globals(file, req, &req.args)?;
     let (mut bases, mut platforms) = (Vec::new(), Vec::new());
     for (number, stage) in file.stages.iter().enumerate() {
-        let failed = |e: String| (BuildError::input(e), stage.at);
+        let failed = |e: Mistake| (BuildError::from(e), stage.at);
         let get = |n: &str| globals.get(n).cloned();
         let image = expand(&stage.from.image, escape, &get).map_err(failed)?;
         if image.trim().is_empty() {
             let error = BuildError::input(format!("`{}` in FROM has no value", stage.from.image));
             let error = match unset(file, &globals, &stage.from.image) {
                 Some(help) => error.help(help),
-                None => error.help("give the variable a value by ARG before the first FROM, or by --build-arg"),
+                None => {
+                    error.help("give the variable a value by ARG before the first FROM, or by --build-arg")
+                }
             };
-            return Err((error, stage.at));
+            return Err((error.about(Culprit::Text(stage.from.image.clone())), stage.at));
         }
         let base = base(file, req, &image, number);
         platforms.push(match &stage.from.platform {
             None => wanted.clone(),
             Some(written) => {
                 let text = expand(written, escape, &get).map_err(failed)?;
-                let help = |e: BuildError| match unset(file, &globals, written) {
-                    Some(help) => (e.help(help), stage.at),
-                    None => (e, stage.at),
+                let help = |e: BuildError| {
+                    let e = e.about(Culprit::Text(written.clone()));
+                    match unset(file, &globals, written) {
+                        Some(help) => (e.help(help), stage.at),
+                        None => (e, stage.at),
+                    }
                 };
                 if text.is_empty() {
                     let error = format!("`--platform={written}` in FROM has no value");
@@ -110,7 +116,6 @@ impl Plan {
             }),
         }
     }
-
 }
 
 /// What to do about the first variable of a text that has no value, if there is one.
@@ -151,7 +156,7 @@ pub(crate) fn globals(
                 (Some(v), _) => Some(v),
                 (None, Some(text)) => Some(
                     expand(text, escape, &|n| globals.get(n).cloned())
-                        .map_err(|e| (BuildError::input(e), arg.at))?,
+                        .map_err(|e| (BuildError::from(e), arg.at))?,
                 ),
                 (None, None) => None,
             };

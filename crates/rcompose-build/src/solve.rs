@@ -189,19 +189,13 @@ impl Solve<'_> {
             Ok(state) => state,
             Err((error, at)) => {
                 self.stopped.store(true, Ordering::Release);
-                let error = error.place_through(&self.name, &self.text, at, self.last_line(at));
+                let error = error.place(&self.name, &self.text, at);
                 self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 None
             }
         };
         self.lock()[stage] = Stand::Done(state.map(Box::new));
         self.change.notify_all();
-    }
-
-    /// The last line of the instruction at a place.
-    fn last_line(&self, at: Position) -> usize {
-        let all = self.file.stages.iter().flat_map(|s| &s.instructions);
-        all.filter(|i| i.at == at).map(|i| i.last_line).max().unwrap_or(at.line)
     }
 
     /// The end of another stage, for this one; `None` if it failed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rcompose_image::{ContainerConfig, History, ImageConfig};
 
 use crate::BuildError;
-use crate::expand::{Expanded, Lex, expand};
+use crate::expand::{Expanded, Lex, Mistake, expand};
 use crate::known::is_for_scans;
 
 /// docker's PATH for a Linux image that has none (moby oci/defaults.go).
@@ -65,13 +65,17 @@ impl State {
     }
 
     pub(crate) fn expand(&self, text: &str) -> Result<String, BuildError> {
-        expand(text, self.escape, &|n| self.get(n)).map_err(BuildError::input)
+        Ok(self.expand_word(text)?)
+    }
+
+    /// As [`Self::expand`], with the mistake as it is.
+    pub(crate) fn expand_word(&self, text: &str) -> Result<String, Mistake> {
+        expand(text, self.escape, &|n| self.get(n))
     }
 
     /// Words after expansion.
     pub(crate) fn expand_words(&self, text: &str) -> Result<Vec<String>, BuildError> {
-        let Expanded { words, .. } =
-            Lex::new(self.escape).process(text, &|n| self.get(n)).map_err(BuildError::input)?;
+        let Expanded { words, .. } = Lex::new(self.escape).process(text, &|n| self.get(n))?;
         Ok(words)
     }
 

@@ -339,7 +339,8 @@ fn build_diagnostic(e: &BuildError) -> Diagnostic {
     let number = |n: usize| u32::try_from(n).unwrap_or(0);
     if e.line > 0 {
         let text = e.snippet.clone().unwrap_or_default();
-        let length = text.chars().skip(e.column.saturating_sub(1)).count().max(1);
+        let rest = text.chars().skip(e.column.saturating_sub(1)).count().max(1);
+        let length = if e.length > 0 { e.length.min(rest) } else { rest };
         d.place = Some(
             Place::new(e.file.clone().into(), number(e.line), number(e.column.max(1)), number(length), &text)
                 .through(e.rest.clone())

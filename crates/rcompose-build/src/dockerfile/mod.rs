@@ -3,6 +3,7 @@
 mod arguments;
 mod device;
 mod directives;
+mod extent;
 mod heredoc;
 mod instruction;
 mod lines;
@@ -20,5 +21,6 @@ pub use types::{
 };
 
 pub(crate) use directives::directive;
+pub(crate) use extent::extent;
 pub(crate) use heredoc::is_heredoc;
 pub(crate) use instruction::instruction_at;

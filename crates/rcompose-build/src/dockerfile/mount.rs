@@ -1,5 +1,6 @@
 //! `RUN --mount=…` (frontend/dockerfile/instructions/commands_runmount.go).
 
+use crate::expand::Mistake;
 use crate::known::parse_bool;
 
 use super::words::nearest;
@@ -96,62 +97,80 @@ const KEYS: [&str; 19] = [
     "env",
 ];
 
+/// Gives a value with its variables expanded.
+type Expand<'a> = dyn Fn(&str) -> Result<String, Mistake> + 'a;
+
+fn wrong(message: impl Into<String>, part: &str) -> Mistake {
+    Mistake { message: message.into(), part: part.to_owned() }
+}
+
 impl Mount {
     /// Reads one; `expand` is asked for each value.
-    pub(crate) fn parse(text: &str, expand: &dyn Fn(&str) -> Result<String, String>) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("it is empty: write type=…,target=…".to_owned());
-        }
+    pub(crate) fn parse(text: &str, expand: &Expand<'_>) -> Result<Self, Mistake> {
         let mut mount = Self::default();
-        let mut read_only = None;
         let mut shared = None;
-        for field in comma_fields(text)? {
-            let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(k, v)| (k, Some(v)));
-            let key = key.to_lowercase();
-            let Some(value) = value else {
-                match key.as_str() {
-                    "readonly" | "ro" => read_only = Some(true),
-                    "readwrite" | "rw" => read_only = Some(false),
-                    "required" if mount.may_be_required() => mount.required = true,
-                    "required" => return Err(mount.unexpected(&key)),
-                    _ => return Err(format!("`{field}` isn't of the form key=value")),
-                }
-                continue;
-            };
-            let value = if key == "from" { value.to_owned() } else { expand(value)? };
-            let wrong = || format!("wrong value `{value}` of {key}");
-            match key.as_str() {
-                "type" => mount.kind = one_of("mount type", &value, &KINDS)?,
-                "from" => mount.from = Some(value).filter(|v| !v.is_empty()),
-                "source" | "src" => mount.source = value,
-                "target" | "dst" | "destination" => mount.target = value,
-                "readonly" | "ro" => read_only = Some(parse_bool(&value).ok_or_else(wrong)?),
-                "readwrite" | "rw" => read_only = Some(!parse_bool(&value).ok_or_else(wrong)?),
-                "required" if mount.may_be_required() => {
-                    mount.required = parse_bool(&value).ok_or_else(wrong)?
-                }
-                "size" if mount.kind == MountKind::Tmpfs => {
-                    mount.size = Some(bytes(&value).ok_or_else(wrong)?)
-                }
-                "required" | "size" => return Err(mount.unexpected(&key)),
-                "id" => mount.id = value,
-                "sharing" => shared = Some(one_of("sharing", &value, &SHARING)?),
-                "mode" => mount.mode = Some(u32::from_str_radix(&value, 8).map_err(|_| wrong())?),
-                "uid" => mount.uid = Some(value.parse().map_err(|_| wrong())?),
-                "gid" => mount.gid = Some(value.parse().map_err(|_| wrong())?),
-                "env" => mount.env = Some(value),
-                _ => {
-                    let near =
-                        nearest(&key, KEYS).map(|k| format!(" (did you mean `{k}`?)")).unwrap_or_default();
-                    return Err(format!("unexpected key `{key}`{near}"));
-                }
-            }
+        if text.is_empty() {
+            return Err(wrong("it is empty: write type=…,target=…", ""));
+        }
+        let mut read_only = None;
+        for field in comma_fields(text).map_err(|e| wrong(e, ""))? {
+            mount.field(&field, expand, (&mut read_only, &mut shared))?;
         }
         let memory = matches!(mount.kind, MountKind::Cache | MountKind::Tmpfs);
         mount.read_only = read_only.unwrap_or(!memory);
         mount.sharing = shared.unwrap_or_default();
-        mount.check(shared.is_some())?;
+        mount.check(shared.is_some()).map_err(|(message, key)| {
+            let part = format!("{key}=");
+            let of_key = |f: &&str| f.to_lowercase().starts_with(&part);
+            let field = text.split(',').find(|f| !key.is_empty() && of_key(f));
+            wrong(message, field.unwrap_or_default())
+        })?;
         Ok(mount)
+    }
+
+    fn field(
+        &mut self,
+        field: &str,
+        expand: &Expand<'_>,
+        (read_only, shared): (&mut Option<bool>, &mut Option<Sharing>),
+    ) -> Result<(), Mistake> {
+        let mount = self;
+        let (key, value) = field.split_once('=').map_or((field, None), |(k, v)| (k, Some(v)));
+        let key = key.to_lowercase();
+        let Some(value) = value else {
+            match key.as_str() {
+                "readonly" | "ro" => *read_only = Some(true),
+                "readwrite" | "rw" => *read_only = Some(false),
+                "required" if mount.may_be_required() => mount.required = true,
+                "required" => return Err(wrong(mount.unexpected(&key), field)),
+                _ => return Err(wrong(format!("`{field}` isn't of the form key=value"), field)),
+            }
+            return Ok(());
+        };
+        let value = if key == "from" { value.to_owned() } else { expand(value)? };
+        let bad = || wrong(format!("wrong value `{value}` of {key}"), field);
+        match key.as_str() {
+            "type" => mount.kind = one_of("mount type", &value, &KINDS).map_err(|e| wrong(e, field))?,
+            "from" => mount.from = Some(value).filter(|v| !v.is_empty()),
+            "source" | "src" => mount.source = value,
+            "target" | "dst" | "destination" => mount.target = value,
+            "readonly" | "ro" => *read_only = Some(parse_bool(&value).ok_or_else(bad)?),
+            "readwrite" | "rw" => *read_only = Some(!parse_bool(&value).ok_or_else(bad)?),
+            "required" if mount.may_be_required() => mount.required = parse_bool(&value).ok_or_else(bad)?,
+            "size" if mount.kind == MountKind::Tmpfs => mount.size = Some(bytes(&value).ok_or_else(bad)?),
+            "required" | "size" => return Err(wrong(mount.unexpected(&key), field)),
+            "id" => mount.id = value,
+            "sharing" => *shared = Some(one_of("sharing", &value, &SHARING).map_err(|e| wrong(e, field))?),
+            "mode" => mount.mode = Some(u32::from_str_radix(&value, 8).map_err(|_| bad())?),
+            "uid" => mount.uid = Some(value.parse().map_err(|_| bad())?),
+            "gid" => mount.gid = Some(value.parse().map_err(|_| bad())?),
+            "env" => mount.env = Some(value),
+            _ => {
+                let near = nearest(&key, KEYS).map(|k| format!(" (did you mean `{k}`?)")).unwrap_or_default();
+                return Err(wrong(format!("unexpected key `{key}`{near}"), field));
+            }
+        }
+        Ok(())
     }
 
     /// What a mount's `from` names, before anything else is known of it.
@@ -175,25 +194,27 @@ impl Mount {
         format!("unexpected key `{key}` for the mount type `{}`", self.name())
     }
 
-    fn check(&self, shared: bool) -> Result<(), String> {
+    /// What is wrong, and its key.
+    fn check(&self, shared: bool) -> Result<(), (String, &'static str)> {
+        let unexpected = |key| Err((self.unexpected(key), key));
         if matches!(self.kind, MountKind::Bind | MountKind::Tmpfs) {
             let set =
                 [("mode", self.mode.is_some()), ("uid", self.uid.is_some()), ("gid", self.gid.is_some())];
             if let Some((key, _)) = set.iter().find(|(_, set)| *set) {
-                return Err(self.unexpected(key));
+                return unexpected(key);
             }
         }
         if shared && self.kind != MountKind::Cache {
-            return Err(self.unexpected("sharing"));
+            return unexpected("sharing");
         }
         let named = !(self.source.is_empty() && self.target.is_empty() && self.id.is_empty());
         match self.kind {
-            MountKind::Secret if self.from.is_some() => Err(self.unexpected("from")),
-            MountKind::Secret if !named => Err("a secret needs one of id and target".to_owned()),
+            MountKind::Secret if self.from.is_some() => unexpected("from"),
+            MountKind::Secret if !named => Err(("a secret needs one of id and target".to_owned(), "")),
             MountKind::Secret if !self.source.is_empty() && !self.id.is_empty() => {
-                Err("a secret can't have both a source and an id".to_owned())
+                Err(("a secret can't have both a source and an id".to_owned(), ""))
             }
-            MountKind::Ssh if !self.source.is_empty() => Err(self.unexpected("source")),
+            MountKind::Ssh if !self.source.is_empty() => unexpected("source"),
             _ => Ok(()),
         }
     }
@@ -309,7 +330,9 @@ mod tests {
             ("type=cache,uid=x", "wrong value `x` of uid"),
             ("\"a", "a quote isn't closed"),
         ] {
-            assert_eq!(parse(text).unwrap_err(), want, "{text}");
+            assert_eq!(parse(text).unwrap_err().message, want, "{text}");
         }
+        assert_eq!(parse("type=cache,tagret=/a,id=b").unwrap_err().part, "tagret=/a");
+        assert_eq!(parse("target=/a,mode=1").unwrap_err().part, "mode=1");
     }
 }

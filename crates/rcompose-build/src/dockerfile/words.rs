@@ -14,6 +14,8 @@ pub(super) struct RawFlag {
     pub(super) text: String,
     /// Byte offset in the logical line.
     pub(super) offset: usize,
+    /// Bytes that it has there.
+    pub(super) written: usize,
 }
 
 /// White space between words of a line.
@@ -31,7 +33,7 @@ pub(super) fn split_instruction(line: &str, escape: char) -> (&str, Vec<RawFlag>
         if text == "--" {
             break;
         }
-        flags.push(RawFlag { text, offset });
+        flags.push(RawFlag { text, offset, written: length });
     }
     (name, flags, rest.trim_end())
 }

@@ -6,7 +6,7 @@ use rcompose_image::{Platform, Reference};
 
 use crate::BuildRequest;
 use crate::dockerfile::{Dockerfile, Kind, Stage};
-use crate::expand::{Expanded, Lex};
+use crate::expand::{Expanded, Lex, Mistake};
 use crate::plan::globals;
 use crate::solve::Located;
 
@@ -110,7 +110,7 @@ fn bases(linter: &mut Linter, file: &Dockerfile, req: &BuildRequest) -> Result<(
     let lex = Lex::new(file.directives.escape);
     let failed = |stage: &Stage| {
         let at = stage.at;
-        move |e: String| (crate::BuildError::input(e), at)
+        move |e: Mistake| (crate::BuildError::from(e), at)
     };
     // As if no arguments were given.
     let plain = globals(file, req, &BTreeMap::new());

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use rcompose_image::ImageConfig;
 
-use crate::dockerfile::{Command, Copy, Dockerfile, Instruction, Kind, Mount};
+use crate::dockerfile::{Command, Copy, Dockerfile, Instruction, Kind};
 use crate::expand::Lex;
 use crate::ignore::{Ignore, clean};
 use crate::known::is_for_scans;
+use crate::mounts::read_mount;
 use crate::plan::{Base, Plan, plan, replaced};
 use crate::solve::Located;
 use crate::stage::of_base;
@@ -153,10 +154,8 @@ impl<'f> Walk<'_, 'f> {
             Kind::Copy(copy) => self.copy(copy, "Copy")?,
             Kind::Add(copy) => self.copy(copy, "Add")?,
             Kind::Run(run) => {
-                for mount in &run.mounts {
-                    let expand = |v: &str| self.seen.state.expand(v).map_err(|e| e.message.clone());
-                    Mount::parse(mount, &expand)
-                        .map_err(|e| BuildError::input(format!("`--mount={mount}`: {e}")))?;
+                for (number, mount) in run.mounts.iter().enumerate() {
+                    read_mount(&self.seen.state, number, mount)?;
                     for field in mount.split(',') {
                         self.word(field.split_once('=').map_or("", |(_, v)| v))?;
                     }
@@ -195,7 +194,7 @@ impl<'f> Walk<'_, 'f> {
     fn lex(&mut self, text: &str, lex: Lex) -> Result<String, BuildError> {
         let state = &self.seen.state;
         let mut unmatched = BTreeSet::new();
-        let found = lex.process_noting(text, &|n| state.get(n), &mut unmatched).map_err(BuildError::input);
+        let found = lex.process_noting(text, &|n| state.get(n), &mut unmatched).map_err(BuildError::from);
         let names: Vec<String> = state.names().map(str::to_owned).collect();
         let declared: Vec<String> = state.args.iter().map(|(n, _)| n.clone()).collect();
         for name in unmatched.iter().filter(|n| !self.seen.blind && !declared.contains(n) && !is_for_scans(n))

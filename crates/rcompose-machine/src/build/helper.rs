@@ -392,11 +392,9 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
             None if !m.layers.is_empty() => MountSource::Image { layers: m.layers.clone(), subpath: None },
             Some(path) => bind(path),
             // As BuildKit: set-user-ID bits mean nothing there, all else does.
-            None => MountSource::Tmpfs {
-                size: m.size,
-                mode: None,
-                options: vec!["exec".into(), "dev".into()],
-            },
+            None => {
+                MountSource::Tmpfs { size: m.size, mode: None, options: vec!["exec".into(), "dev".into()] }
+            }
         },
         target: m.target.clone(),
         read_only: m.read_only,
