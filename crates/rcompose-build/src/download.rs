@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -18,14 +18,18 @@ use crate::ignore::Ignore;
 use crate::remote::one;
 use crate::select::Pick;
 use crate::stage::Stage;
+use crate::turn::is_there;
 use crate::{BuildError, Material};
 
 /// `downloads/<hash of the address>/` below the cache root: what is known, in `known.json`, and the file below its digest.
 /// Who uses it has a lock.
 struct Kept {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
+
+/// In the directory.
+const LOCK: &str = "0.lock";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
@@ -43,16 +47,19 @@ impl Kept {
         let path = cache_root.join("downloads").join(Digest::of(url.as_bytes()).hex());
         loop {
             fs::create_dir_all(&path)?;
-            let name = path.join("0.lock");
-            let lock = open_uses(&name)?;
+            let lock = match open_uses(&path.join(LOCK)) {
+                // Whoever fetched nothing has just removed the directory.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             if lock.try_lock().is_ok() {
                 sweep(&path)?;
             }
             lock.lock_shared()?;
             // It may have been pruned before it was locked.
-            if fs::metadata(&name).is_ok_and(|m| lock.metadata().is_ok_and(|l| l.ino() == m.ino())) {
+            if is_there(&path.join(LOCK), &lock) {
                 note_use(&lock);
-                return Ok(Self { path, _lock: lock });
+                return Ok(Self { path, lock });
             }
         }
     }
@@ -66,6 +73,28 @@ impl Kept {
     /// The directory with the file of this digest.
     fn file(&self, digest: &Digest) -> PathBuf {
         self.path.join(digest.hex())
+    }
+}
+
+impl Drop for Kept {
+    /// Nothing stays of what could not be fetched, unless somebody else is at it.
+    fn drop(&mut self) {
+        let nothing = || -> io::Result<()> {
+            let name = self.path.join(LOCK);
+            if self.path.join("known.json").exists() || self.lock.try_lock().is_err() {
+                return Ok(());
+            }
+            if is_there(&name, &self.lock) && !self.path.join("known.json").exists() {
+                sweep(&self.path)?;
+                // Those who wait for the lock see that it is gone, and make another one.
+                fs::remove_file(&name)?;
+                fs::remove_dir(&self.path)?;
+            }
+            Ok(())
+        };
+        if nothing().is_err() {
+            // Who fetches it next takes over what has stayed.
+        }
     }
 }
 

@@ -50,11 +50,12 @@ impl Stage<'_> {
         source.check()?;
         let mut source = source.clone();
         source.access = GitAccess::of(&source.repository, &self.solve.req.secrets, &self.solve.req.ssh)?;
-        let (root, commit) = self
-            .solve
-            .images
-            .checkout(&source)
-            .map_err(|e| BuildError::environment(format!("failed to fetch `{shown}`"), e))?;
+        let (root, commit) =
+            self.solve.images.checkout(&source).map_err(|e| match e.downcast::<BuildError>() {
+                // It says all by itself.
+                Ok(told) => *told,
+                Err(e) => BuildError::environment(format!("failed to fetch `{shown}`"), e),
+            })?;
         if let Some(want) = source.checksum.as_ref().filter(|w| w.len() < 7 || !commit.starts_with(*w)) {
             return Err(BuildError::input(format!(
                 "`{shown}` is at {commit}, not at {want} as the checksum says"

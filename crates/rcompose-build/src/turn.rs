@@ -43,7 +43,7 @@ impl Turn {
 }
 
 /// Whoever had a lock before has removed the file: the lock of one that is gone is nobody's.
-fn is_there(path: &Path, lock: &File) -> bool {
+pub(crate) fn is_there(path: &Path, lock: &File) -> bool {
     fs::metadata(path).is_ok_and(|m| lock.metadata().is_ok_and(|l| l.ino() == m.ino()))
 }
 

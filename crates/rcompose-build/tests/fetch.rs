@@ -321,6 +321,30 @@ fn what_was_fetched_is_asked_for_but_not_sent_again() {
 }
 
 #[test]
+fn nothing_stays_of_what_could_not_be_fetched() {
+    let w = World::new();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let downloads = w.temp.path().join("cache/downloads");
+    let left = || fs::read_dir(&downloads).map_or(0, Iterator::count);
+    w.build(&format!("FROM scratch\nADD http://{gone}/file /\n")).unwrap_err();
+    assert_eq!(left(), 0);
+    // Nobody's download is taken from under another one.
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let (w, downloads) = (&w, &downloads);
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    let e = w.build(&format!("FROM scratch\nADD http://{gone}/{} /\n", n % 2)).unwrap_err();
+                    assert!(e.message.contains("failed to fetch"), "{e}");
+                }
+                assert!(downloads.is_dir());
+            });
+        }
+    });
+    assert_eq!(left(), 0);
+}
+
+#[test]
 fn a_server_that_always_answers_in_full() {
     let (w, web) = (World::new(), Tagged::serve(false));
     let text = format!("FROM scratch\nADD {}/file /x/\n", web.address);

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcompose_build::{
-    BaseImage, GitSource, ImageSource, LayerStore, OutsideError, RunNetwork, RunStep, StagedLayer,
-    StepRunner, Stream,
+    BaseImage, BuildError, BuildErrorKind, GitSource, ImageSource, LayerStore, OutsideError, RunNetwork,
+    RunStep, StagedLayer, StepRunner, Stream,
 };
 use rcompose_image::{Digest, Hold, Image, ImageConfig, LayerId, Platform, Reference, Staging, Store};
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
@@ -184,7 +184,10 @@ pub(super) struct Bases<'a> {
 
 impl ImageSource for Bases<'_> {
     fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError> {
-        Ok(self.cx.sources().source(source)?)
+        Ok(self.cx.sources().source(source).map_err(|e| {
+            let error = BuildError::new(BuildErrorKind::Environment, e.message);
+            if e.help.is_empty() { error } else { error.help(e.help.join("; ")) }
+        })?)
     }
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
