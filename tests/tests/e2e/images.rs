@@ -205,7 +205,9 @@ fn inspected_as_dockers() {
 #[test]
 fn uses_of_the_build_cache() {
     let Some(p) = Project::empty("images-uses") else { return };
-    p.file("Dockerfile", "FROM scratch\nCOPY Dockerfile /images-uses\n");
+    // The cache outlives the test.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    p.file("Dockerfile", &format!("# {}\nFROM scratch\nCOPY Dockerfile /images-uses\n", now.as_nanos()));
     let ids = |uses: &str| -> Vec<String> {
         let out = p.run("system df -v --format json").ok().stdout;
         let all: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -27,6 +27,7 @@ mod logins;
 mod mounts;
 mod network;
 mod output;
+mod registries;
 mod run;
 
 use std::time::Duration;

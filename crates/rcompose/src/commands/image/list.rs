@@ -43,7 +43,7 @@ pub(super) fn images(cx: &Context, store: &Store, args: &ImageLsArgs) -> Result<
     let untagged = args.all || filters.dangling == Some(true);
     // What is only part of a name is shown with it.
     let shown =
-        |image: &&Image| filters.accepts(image) && (untagged || !image.refs.is_empty()) && !image.is_part();
+        |image: &&Image| filters.accepts(image) && (untagged || !image.is_dangling()) && !image.is_part();
     if other.is_none() {
         return tree(cx, store, &filters, args.tree, &shown);
     }
@@ -146,10 +146,10 @@ fn alike(store: &Store, image: &Image, names: Vec<String>) -> Result<Vec<Group>,
     Ok(all)
 }
 
-/// Names with tags, sorted.
+/// Names with tags, or with digests where a repository has no tag, sorted.
 fn tags(names: &[Name]) -> Vec<String> {
-    let tagged = names.iter().filter_map(|n| n.reference.as_ref()).filter(|r| r.tag().is_some());
-    let mut names: Vec<String> = tagged.map(Reference::to_string).collect();
+    let mut names: Vec<String> =
+        names.iter().filter_map(|n| n.reference.as_ref()).map(Reference::to_string).collect();
     names.sort();
     names
 }

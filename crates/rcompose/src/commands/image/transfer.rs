@@ -37,9 +37,11 @@ pub(super) fn pull(cx: &Context, store: &Store, args: &ImagePullArgs) -> Result<
         let digest =
             image.repo_digests.iter().find(|d| d.same_repository(&w.reference)).and_then(Reference::digest);
         if let (false, Some(digest)) = (args.quiet, digest) {
-            let what = w.reference.tag().map_or_else(|| digest.to_string(), str::to_owned);
-            print(&format!("{what}: Pulling from {}\nDigest: {digest}\n", w.reference.path()))?;
-            print(&format!("Status: {status} for {}\n", w.reference))?;
+            // A digest says all there is to say.
+            let name = w.reference.digest().map_or(w.reference.clone(), |d| w.reference.with_digest(d));
+            let what = name.tag().map_or_else(|| name.to_string(), str::to_owned);
+            print(&format!("{what}: Pulling from {}\nDigest: {digest}\n", name.path()))?;
+            print(&format!("Status: {status} for {name}\n"))?;
         }
     }
     print(&format!("{}\n", if args.all_tags { first.familiar_name() } else { first.canonical() }))
