@@ -57,7 +57,8 @@ impl Stage<'_> {
         let link = copy.link && place.set.mode.is_none();
         let mut key = if link { Key::new("link", &[]) } else { self.key("copy") };
         place.hash(&mut key);
-        let checksum = self.checksum(copy, &texts)?;
+        let checksum = copy.checksum.as_ref().map(|c| self.state.expand(c)).transpose()?;
+        let checksum = checked_sum(checksum, &texts)?;
         let keep_owner = place.set.owner.is_none();
         // What was fetched stays until the step is done.
         let mut holds = Vec::new();
@@ -74,9 +75,7 @@ impl Stage<'_> {
                 None => select(&source, text, &choice)?,
                 Some(Remote::Http { url, name }) => match &checksum {
                     Some(digest) => {
-                        let digest: Digest = digest
-                            .parse()
-                            .map_err(|e| BuildError::environment(format!("wrong checksum `{digest}`"), e))?;
+                        let digest = sum_of_file(digest)?;
                         key.part(format!("{name} {digest}"));
                         self.solve
                             .note(Material::Http(without_password(&url)), Some(("sha256", digest.hex())));
@@ -135,20 +134,6 @@ impl Stage<'_> {
             layer.finish()?;
             Ok(Made::Files)
         })
-    }
-
-    /// `--checksum`, where it can be.
-    fn checksum(&self, copy: &Copy, sources: &[String]) -> Result<Option<String>, BuildError> {
-        let text = copy.checksum.as_ref().map(|c| self.state.expand(c)).transpose()?;
-        let Some(text) = text.filter(|c| !c.is_empty()) else { return Ok(None) };
-        let [source] = sources else {
-            return Err(BuildError::input("--checksum is for a single source").help("write an ADD for each"));
-        };
-        if Remote::parse(source)?.is_none() {
-            return Err(BuildError::input("--checksum is for what is fetched")
-                .help("take it out: the files of the context are known by their contents"));
-        }
-        Ok(Some(text))
     }
 
     /// `--chown`, by the stage's own users.
@@ -317,4 +302,25 @@ impl Place {
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
+}
+
+/// `--checksum`, where it can be: of one source, which is fetched.
+pub(crate) fn checked_sum(text: Option<String>, sources: &[String]) -> Result<Option<String>, BuildError> {
+    let Some(text) = text.filter(|c| !c.is_empty()) else { return Ok(None) };
+    let [source] = sources else {
+        return Err(BuildError::input("--checksum is for a single source").help("write an ADD for each"));
+    };
+    match Remote::parse(source)? {
+        Some(Remote::Http { .. }) => drop(sum_of_file(&text)?),
+        Some(Remote::Git(_)) => {}
+        None => {
+            return Err(BuildError::input("--checksum is for what is fetched")
+                .help("take it out: the files of the context are known by their contents"));
+        }
+    }
+    Ok(Some(text))
+}
+
+fn sum_of_file(text: &str) -> Result<Digest, BuildError> {
+    text.parse().map_err(|e| BuildError::environment(format!("wrong checksum `{text}`"), e))
 }

@@ -45,9 +45,22 @@ pub(crate) struct Mounts {
     locks: Vec<File>,
 }
 
-/// The `--mount` of this number.
-pub(crate) fn read_mount(state: &State, number: usize, text: &str) -> Result<Mount, BuildError> {
-    Mount::parse(text, &|value| state.expand_word(value)).map_err(|e| mount_mistake(number, text, e))
+/// The `--mount` of this number, and its target: absolute, or empty for one that needs none.
+pub(crate) fn read_mount(state: &State, number: usize, text: &str) -> Result<(Mount, String), BuildError> {
+    let wrong =
+        |why: &str| mount_mistake(number, text, Mistake { message: why.to_owned(), part: String::new() });
+    let mount =
+        Mount::parse(text, &|value| state.expand_word(value)).map_err(|e| mount_mistake(number, text, e))?;
+    let files = matches!(mount.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
+    let target = match mount.target.as_str() {
+        "" if files => return Err(wrong("it has no target").help("say where it appears: target=/path")),
+        "" => String::new(),
+        path => normal(&state.absolute(path)).display().to_string(),
+    };
+    if target == "/" {
+        return Err(wrong("the target can't be the root"));
+    }
+    Ok((mount, target))
 }
 
 fn mount_mistake(number: usize, text: &str, mistake: Mistake) -> BuildError {
@@ -60,20 +73,7 @@ impl Stage<'_> {
     pub(crate) fn mounts(&self, run: &Run) -> Result<Option<Vec<Planned>>, BuildError> {
         let mut all = Vec::new();
         for (number, text) in run.mounts.iter().enumerate() {
-            let mount = read_mount(&self.state, number, text)?;
-            let wrong =
-                |why: String| mount_mistake(number, text, Mistake { message: why, part: String::new() });
-            let files = matches!(mount.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
-            if files && mount.target.is_empty() {
-                return Err(wrong("it has no target".to_owned()).help("say where it appears: target=/path"));
-            }
-            let target = match mount.target.as_str() {
-                "" => String::new(),
-                path => normal(&self.state.absolute(path)).display().to_string(),
-            };
-            if target == "/" {
-                return Err(wrong("the target can't be the root".to_owned()));
-            }
+            let (mount, target) = read_mount(&self.state, number, text)?;
             let reads =
                 mount.kind == MountKind::Bind || mount.kind == MountKind::Cache && mount.from.is_some();
             let mut key = Key::new("mount", &[]);

@@ -320,7 +320,7 @@ impl Walk<'_> {
             }
             Kind::Run(run) => {
                 for (number, text) in run.mounts.iter().enumerate() {
-                    let mount = read_mount(&self.state, number, text)?;
+                    let (mount, _target) = read_mount(&self.state, number, text)?;
                     taken.mount(one, &mount);
                 }
             }

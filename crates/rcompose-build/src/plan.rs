@@ -90,6 +90,14 @@ pub(crate) enum Asked {
 }
 
 impl Plan {
+    /// What is wrong with the name of an image, if anything is.
+    pub(crate) fn wrong_name(&self, file: &Dockerfile, image: &str, asked: Asked) -> Option<BuildError> {
+        let wrong = image.parse::<Reference>().err()?;
+        let mut error = BuildError::environment("wrong name of an image", wrong);
+        error.help = self.advice(file, image, asked);
+        Some(error)
+    }
+
     /// What to do about an image that can't be had: perhaps a stage was meant, or a variable has no value.
     pub(crate) fn advice(&self, file: &Dockerfile, image: &str, asked: Asked) -> Option<String> {
         if let Some(bare) = image.strip_prefix("http://").or_else(|| image.strip_prefix("https://")) {

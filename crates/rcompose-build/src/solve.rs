@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
-use rcompose_image::{Digest, Platform, Reference, image_purl};
+use rcompose_image::{Digest, Platform, image_purl};
 
 use crate::cache::StepCache;
 use crate::cacheconfig::inline_cache;
@@ -232,12 +232,11 @@ impl Solve<'_> {
         asked: Asked,
     ) -> Result<BaseImage, BuildError> {
         let image = self.images.resolve(reference, platform, self.req.pull).map_err(|e| {
-            let mut error = match reference.parse::<Reference>() {
-                Ok(_) => BuildError::environment(format!("failed to get the image `{reference}`"), e),
-                Err(wrong) => BuildError::environment("wrong name of an image", wrong),
-            };
-            error.help = self.plan.advice(&self.file, reference, asked);
-            error
+            self.plan.wrong_name(&self.file, reference, asked).unwrap_or_else(|| {
+                let mut error = BuildError::environment(format!("failed to get the image `{reference}`"), e);
+                error.help = self.plan.advice(&self.file, reference, asked);
+                error
+            })
         })?;
         if let Ok(name) = reference.parse() {
             let material = Material::Image(image_purl(&name, Some(platform)));

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use rcompose_build::{
     BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
-    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build, clear_steps,
+    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build, check,
+    clear_steps,
 };
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 
@@ -435,7 +436,8 @@ fn a_step_that_another_build_is_doing_is_waited_for() {
     assert!(left.map(|e| e.unwrap().path()).all(|p| p.extension().unwrap() == "json"));
 }
 
-/// mistakes.txt: after `== NAME` a Dockerfile, behind a FROM if it has none, and after `=>` what is said of it.
+/// mistakes.txt: after `== NAME` a Dockerfile, behind a FROM if it has none, and after `=>` what is said of it,
+/// by the build and, but for what only doing it can tell, by a check.
 /// `UPDATE_GOLDENS=1` rewrites it.
 #[test]
 fn mistakes() {
@@ -462,9 +464,17 @@ fn mistakes() {
             dockerfile.contains("FROM ") || ["empty", "comments", "only"].iter().any(|n| name.starts_with(n));
         let whole = if begins { dockerfile.clone() } else { format!("FROM base\n{dockerfile}") };
         got += &format!("== {name}\n{dockerfile}");
-        match w.try_build(&w.request(&whole)) {
-            Ok(_) => got += "=> taken, as by docker\n",
+        let req = w.request(&whole);
+        let checked = check(&req, &w).unwrap().error;
+        match w.try_build(&req) {
+            Ok(_) => {
+                assert!(checked.is_none(), "{name}: {checked:?}");
+                got += "=> taken, as by docker\n";
+            }
             Err(e) => {
+                if checked.is_none() {
+                    got += "=> (seen by the build alone, not by a check)\n";
+                }
                 for e in [&e].into_iter().chain(&e.more) {
                     let cause = std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default();
                     got += &format!("=> {}:{} {}{cause}\n", e.line, e.column, e.message);

@@ -67,7 +67,7 @@ impl<'a> Line<'a> {
             }
         }
         for (n, flag) in good.iter().enumerate() {
-            let several = ["mount", "exclude"].contains(&flag.name.as_str());
+            let several = ["mount", "device", "exclude"].contains(&flag.name.as_str());
             if !several && good[..n].iter().any(|f| f.name == flag.name) {
                 self.error(flag.offset, format!("flag `--{}` is given twice", flag.name));
             }

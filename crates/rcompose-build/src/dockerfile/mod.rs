@@ -16,6 +16,7 @@ pub use directives::Directives;
 pub use heredoc::Heredoc;
 pub use mount::{Mount, MountKind, Sharing, comma_fields};
 pub use parse::parse;
+pub(crate) use parse::parse_partly;
 pub use types::{
     Command, Copy, Dockerfile, From, Health, Instruction, Kind, ParseError, Position, Run, Stage,
 };

@@ -4,6 +4,12 @@ use super::{Dockerfile, Instruction, Kind, ParseError, Position, Stage};
 
 /// Reads a Dockerfile. All errors at once, in order of their places.
 pub fn parse(text: &str) -> Result<Dockerfile, Vec<ParseError>> {
+    let (file, errors) = parse_partly(text);
+    if errors.is_empty() { Ok(file) } else { Err(errors) }
+}
+
+/// What of a Dockerfile can be read, and all errors in order of their places.
+pub(crate) fn parse_partly(text: &str) -> (Dockerfile, Vec<ParseError>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Lines { directives, logical, mut errors } = logical_lines(text, None);
     let mut file = Dockerfile {
@@ -36,11 +42,8 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<ParseError>> {
                 .help("begin with `FROM <image>`"),
         );
     }
-    if errors.is_empty() {
-        return Ok(file);
-    }
     errors.sort_by_key(|e| e.at);
-    Err(errors)
+    (file, errors)
 }
 
 fn place(file: &mut Dockerfile, line: &Logical, parsed: Parsed, errors: &mut Vec<ParseError>) {

@@ -13,6 +13,14 @@ use crate::solve::Located;
 use super::{Linter, Place, count, of_instruction, of_stage, rules, suggestion, word};
 
 pub(super) fn check(linter: &mut Linter, file: &Dockerfile, req: &BuildRequest) -> Result<(), Located> {
+    read(linter, file);
+    names(linter, file);
+    casing(linter, file);
+    bases(linter, file, req)
+}
+
+/// What BuildKit says while it reads: of a Dockerfile with a mistake, what comes before that.
+pub(super) fn read(linter: &mut Linter, file: &Dockerfile) {
     for &line in &file.empty_continuations {
         let at = Place { line, last_line: line, comments: &[] };
         linter.add(&rules::NO_EMPTY_CONTINUATION, at, "Empty continuation line".to_owned());
@@ -24,9 +32,6 @@ pub(super) fn check(linter: &mut Linter, file: &Dockerfile, req: &BuildRequest) 
         from(linter, stage);
         stage.instructions.iter().for_each(|one| instruction(linter, one));
     }
-    names(linter, file);
-    casing(linter, file);
-    bases(linter, file, req)
 }
 
 fn instruction(linter: &mut Linter, one: &crate::dockerfile::Instruction) {

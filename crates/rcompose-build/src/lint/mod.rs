@@ -5,7 +5,7 @@ mod options;
 mod rules;
 mod stages;
 
-use crate::dockerfile::{Dockerfile, parse};
+use crate::dockerfile::{Dockerfile, parse_partly};
 use crate::ignore::Ignore;
 use crate::recipe::{context, dockerfile};
 use crate::solve::Located;
@@ -52,29 +52,53 @@ pub struct LintReport {
 ///
 /// `images` tells the variables of base images; one that can't be had is taken to have every variable.
 ///
-/// Errors: there is no Dockerfile or context, or `# check=` isn't understood.
+/// Errors: there is no Dockerfile or context.
 pub fn check(req: &BuildRequest, images: &dyn ImageSource) -> Result<LintReport, BuildError> {
     let (name, path, text) = dockerfile(req)?;
     let mut report =
         LintReport { file: name.clone(), text: text.clone(), lints: Vec::new(), fails: false, error: None };
-    let file = match parse(&text) {
-        Ok(file) => file,
-        Err(errors) => {
-            report.error = Some(BuildError::from_parse(&name, &text, errors));
+    let (mut file, errors) = parse_partly(&text);
+    let options = match Options::of_build(&file, req) {
+        Ok(options) => options,
+        Err(error) => {
+            report.error = Some(error);
             return Ok(report);
         }
     };
-    let mut linter = Linter { options: Options::of_build(&file, req)?, lints: Vec::new() };
+    let mut linter = Linter { options, lints: Vec::new() };
+    if let Some(first) = errors.first().map(|e| e.at.line) {
+        until(&mut file, first);
+        file::read(&mut linter, &file);
+        report.lints = linter.lints;
+        report.error = Some(BuildError::from_parse(&name, &text, errors));
+        return Ok(report);
+    }
     let all = req.target.is_none();
     let ignore = match req.context.is_dir() {
-        true => context(&req.context, path.as_deref(), "the build context")?.ignore,
-        false => Ignore::default(),
+        true => context(&req.context, path.as_deref(), "the build context").map(|c| c.ignore),
+        false => Ok(Ignore::default()),
+    };
+    let ignore = match ignore {
+        Ok(ignore) => ignore,
+        Err(error) => {
+            report.error = Some(error);
+            return Ok(report);
+        }
     };
     let checked = linter.check(&file, req, &ignore, (images, all));
     report.error = checked.err().map(|(e, at)| e.place(&name, &text, at));
     report.fails = linter.options.error && !linter.lints.is_empty();
     report.lints = linter.lints;
     Ok(report)
+}
+
+/// Takes away what begins in a line or behind it.
+fn until(file: &mut Dockerfile, line: usize) {
+    file.global_args.retain(|a| a.at.line < line);
+    file.stages.retain(|s| s.at.line < line);
+    for stage in &mut file.stages {
+        stage.instructions.retain(|i| i.at.line < line);
+    }
 }
 
 /// Before a build: `# check=` must be understood, and with `error=true` nothing may be found in the stages it needs.

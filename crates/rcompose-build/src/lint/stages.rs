@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use rcompose_image::ImageConfig;
 
+use crate::chmod::Chmod;
+use crate::copy::checked_sum;
 use crate::dockerfile::{Command, Copy, Dockerfile, Instruction, Kind};
 use crate::expand::Lex;
 use crate::ignore::{Ignore, clean};
 use crate::known::is_for_scans;
 use crate::mounts::read_mount;
-use crate::plan::{Base, Plan, plan, replaced};
+use crate::plan::{Asked, Base, Plan, plan, replaced};
 use crate::solve::Located;
 use crate::stage::of_base;
 use crate::state::State;
@@ -39,6 +41,11 @@ pub(super) fn check(
     for (number, stage) in file.stages.iter().enumerate() {
         if !all && !plan.needed.contains(&number) {
             continue;
+        }
+        if let Base::Image(reference) = &plan.bases[number]
+            && let Some(wrong) = plan.wrong_name(file, reference, Asked::Base(number))
+        {
+            return Err((wrong, stage.at));
         }
         let mut seen = begin(&plan, number, &done, file.directives.escape, req, images);
         let (wanted, got) = (&plan.platforms[number], seen.state.image.platform());
@@ -208,16 +215,20 @@ impl<'f> Walk<'_, 'f> {
     }
 
     fn copy(&mut self, copy: &Copy, verb: &str) -> Result<(), BuildError> {
-        for flag in [&copy.chown, &copy.chmod, &copy.checksum].into_iter().flatten() {
-            self.word(flag)?;
-        }
+        let mut flag = |text: &Option<String>| text.as_ref().map(|t| self.word(t)).transpose();
+        let (_owner, mode, sum) = (flag(&copy.chown)?, flag(&copy.chmod)?, flag(&copy.checksum)?);
         let sources: Result<Vec<String>, _> = copy.sources.iter().map(|s| self.word(s)).collect();
+        let sources = sources?;
         self.word(&copy.target)?;
+        if let Some(mode) = mode.filter(|m| !m.is_empty()) {
+            Chmod::parse(&mode)?;
+        }
+        checked_sum(sum, &sources)?;
         for heredoc in copy.heredocs.iter().filter(|h| h.expand) {
             self.lex(&heredoc.text(), Lex { plain_quotes: true, ..Lex::new('\\') })?;
         }
         let looked_at = copy.from.is_none() && !self.ignore.is_empty() && !self.ignore.takes_back();
-        for source in sources?.iter().filter(|s| looked_at && !crate::git::is_remote(s)) {
+        for source in sources.iter().filter(|s| looked_at && !crate::git::is_remote(s)) {
             let source = clean(source);
             let root = source == "." || source == "/";
             if (!root || self.ignore.is_all()) && self.ignore.excludes(&source) {

@@ -55,6 +55,12 @@ fn document(report: &LintReport) -> Value {
     });
     if let Some(error) = &report.error {
         out["buildError"] = json!({ "message": error.message, "location": location(error.line, error.line) });
+    } else if report.fails {
+        let mut rules: Vec<&str> = report.lints.iter().map(|l| l.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let message = format!("lint violation found for rules: {}", rules.join(", "));
+        out["buildError"] = json!({ "message": message, "location": {} });
     }
     out
 }
