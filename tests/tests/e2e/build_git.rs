@@ -289,7 +289,42 @@ fn steps_log_in_by_the_users_agent() {
             p.cmd("image build -q -o out .").env("GIT_SSH_COMMAND", ssh).env("SSH_AUTH_SOCK", socket);
         command.run().unwrap()
     };
-    fetch(&bad).code_is(1).err("failed to fetch");
+    let refused = fetch(&bad).code_is(1).err("Permission denied").err("--ssh default=KEY");
+    assert_eq!(refused.stderr.matches("failed to fetch").count(), 1, "{}", refused.stderr);
     fetch(&good).ok();
     assert_eq!(fs::read_to_string(p.dir().join("out/file")).unwrap(), "file");
+    // With a key in a file, by both forms of an address, as a context, and as an additional one.
+    let scp = format!("root@127.0.0.1:{}/.git", repository.display());
+    commit(&repository, "second");
+    let with = |file: &str, flags: &str, command: &str| {
+        p.file("Dockerfile", file);
+        let command = p.cmd(&format!("image build -q -o out {flags}")).env("GIT_SSH_COMMAND", command);
+        command.env_remove("SSH_AUTH_SOCK").run().unwrap()
+    };
+    let port_given = format!("{ssh} -p {port}");
+    let add = format!("FROM scratch\nADD {address} /ssh/\n");
+    with(&add, "--ssh default=ssh/other .", ssh).code_is(1).err("Permission denied");
+    with(&add, "--ssh default=ssh/allowed .", ssh).ok();
+    with(&format!("FROM scratch\nADD {scp} /scp/\n"), "--ssh default=ssh/allowed .", &port_given).ok();
+    let named = "FROM scratch\nCOPY --from=more second /named/\n";
+    with(named, &format!("--ssh default=ssh/allowed --build-context more={address} ."), ssh).ok();
+    for place in ["ssh/second", "scp/second", "named/second"] {
+        assert_eq!(fs::read_to_string(p.dir().join("out").join(place)).unwrap(), "second", "{place}");
+    }
+    git(&repository, &["rm", "-q", "second"]);
+    fs::write(repository.join("Dockerfile"), "FROM scratch\nCOPY file /context/\n").unwrap();
+    git(&repository, &["add", "."]);
+    git(&repository, &["commit", "-qm", "Dockerfile"]);
+    with("", &format!("--ssh default=ssh/allowed {address}"), ssh).ok();
+    assert_eq!(fs::read_to_string(p.dir().join("out/context/file")).unwrap(), "file");
+    // Of another server nobody has said that it is the right one.
+    let strict = "ssh -o BatchMode=yes -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes";
+    with(&add.replace("/ssh/", "/s/"), "--no-cache --ssh default=ssh/allowed .", strict)
+        .code_is(1)
+        .err("Host key verification failed")
+        .err("known_hosts");
+    let key = fs::read_to_string(p.dir().join("ssh/host.pub")).unwrap();
+    p.file("ssh/known", &format!("[127.0.0.1]:{port} {key}"));
+    let strict = strict.replace("/dev/null", &p.dir().join("ssh/known").display().to_string());
+    with(&add.replace("/ssh/", "/s/"), "--no-cache --ssh default=ssh/allowed .", &strict).ok();
 }

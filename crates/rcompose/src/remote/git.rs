@@ -221,9 +221,39 @@ fn run(variables: &Variables, at: &Path, repository: &str, words: &[&str]) -> Re
 
 fn unreachable(repository: &str, out: &Output) -> FetchError {
     let said = String::from_utf8_lossy(&out.stderr);
-    let said =
-        said.lines().find(|l| l.starts_with("fatal:") || l.starts_with("error:")).unwrap_or(said.trim());
-    FetchError::new(format!("failed to fetch {}: {said}", without_secret(repository))).help(
+    let (why, help) = reason(&said);
+    FetchError::new(format!("failed to fetch {}: {why}", without_secret(repository))).help(help)
+}
+
+/// Of what git said, the line that matters, and what to do.
+fn reason(said: &str) -> (&str, &'static str) {
+    let lines = || said.lines().map(str::trim).filter(|l| !l.is_empty());
+    // ssh says more than git, which only sees that there is nothing to read.
+    if lines().any(|l| l.starts_with("fatal: Could not read from remote repository")) {
+        let of_ssh = |l: &&str| {
+            ["Permission denied (", "Host key verification failed"].iter().any(|part| l.contains(part))
+                || l.starts_with("ssh: ")
+        };
+        match lines().find(of_ssh) {
+            Some(line) if line.contains("Permission denied (") => {
+                return (
+                    line,
+                    "give a key that may log in there: `--ssh default=KEY`, `build.ssh`, or ssh-add",
+                );
+            }
+            Some(line) if line.starts_with("Host key") => {
+                return (
+                    line,
+                    "compare the server's key with what its owner says, and add it to known_hosts",
+                );
+            }
+            Some(line) => return (line, "check the address and the network"),
+            None => {}
+        }
+    }
+    let line = lines().find(|l| l.starts_with("fatal:") || l.starts_with("error:"));
+    (
+        line.unwrap_or(said.trim()),
         "check the address and the network; git asks for no password here, so set up its credentials before",
     )
 }
@@ -256,6 +286,27 @@ fn git(variables: &Variables, directory: Option<&Path>, words: &[&str]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ssh_says_why() {
+        let end = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n";
+        for (said, line, help) in [
+            ("git@x.y: Permission denied (publickey).", "git@x.y: Permission denied (publickey).", "--ssh"),
+            ("Host key verification failed.", "Host key verification failed.", "known_hosts"),
+            (
+                "ssh: Could not resolve hostname x.y: Name or service not known",
+                "ssh: Could not resolve hostname x.y: Name or service not known",
+                "the network",
+            ),
+            ("ERROR: Repository not found.", "fatal: Could not read from remote repository.", "credentials"),
+        ] {
+            let said = format!("Warning: added\r\n{said}\r\n{end}");
+            let (got, remedy) = reason(&said);
+            assert_eq!(got, line);
+            assert!(remedy.contains(help), "{remedy}");
+        }
+        assert_eq!(reason("fatal: repository 'x' not found\n").0, "fatal: repository 'x' not found");
+    }
 
     #[test]
     fn names_are_whole() {
