@@ -8,7 +8,7 @@ use std::time::Duration;
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::{Facts, GitSource};
+use crate::{ContextSource, Facts, GitSource};
 
 /// A failure beyond a seam.
 pub type OutsideError = Box<dyn Error + Send + Sync>;
@@ -282,6 +282,8 @@ pub struct BuildRequest {
     pub shm_size: Option<u64>,
     /// Directories by name for `--from` and FROM, `docker-image://…` as well.
     pub additional_contexts: BTreeMap<String, String>,
+    /// Where those of them come from that aren't directories of this machine, by name.
+    pub context_sources: BTreeMap<String, ContextSource>,
     /// Secrets by id, for `RUN --mount=type=secret`.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.

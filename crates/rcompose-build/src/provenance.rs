@@ -201,8 +201,12 @@ impl Provenance<'_> {
             put("ulimit", limits.join(","));
         }
         for (name, place) in &r.additional_contexts {
-            let image = place.starts_with("docker-image://");
-            put(&format!("context:{name}"), if image { place.clone() } else { format!("local:{name}") });
+            let value = match r.context_sources.get(name) {
+                Some(source) => source.uri.clone(),
+                None if place.starts_with("docker-image://") => place.clone(),
+                None => format!("local:{name}"),
+            };
+            put(&format!("context:{name}"), value);
         }
         all
     }
@@ -295,6 +299,9 @@ impl Provenance<'_> {
 
 /// A commit by the algorithm of its repository.
 fn digest_of(commit: &str) -> Value {
-    let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
-    json!({ algorithm: commit })
+    json!({ git_algorithm(commit): commit })
+}
+
+pub(crate) fn git_algorithm(commit: &str) -> &'static str {
+    if commit.len() == 64 { "sha256" } else { "sha1" }
 }

@@ -6,10 +6,11 @@ use rcompose_image::without_password;
 
 use crate::git::{decoded, is_remote};
 use crate::ignore::Ignore;
+use crate::provenance::git_algorithm;
 use crate::select::{Choice, Pick, Source, select};
 use crate::stage::Stage;
 use crate::view::View;
-use crate::{BuildError, GitAccess, GitSource, Material};
+use crate::{BuildError, Facts, GitAccess, GitSource, Material};
 
 /// An address that ADD takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,11 +63,15 @@ impl Stage<'_> {
             ))
             .help("give the commit as the reference, or correct the checksum"));
         }
-        let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
-        self.solve.noted(|facts| facts.secrets.extend(GitAccess::SECRETS.map(|s| (s.to_owned(), true))));
-        self.solve.note(Material::Git(shown.clone()), Some((algorithm, commit)));
+        self.solve.noted(note_git_secrets);
+        self.solve.note(Material::Git(shown.clone()), Some((git_algorithm(&commit), commit)));
         one(&root, "/", &Ignore::default(), shown)
     }
+}
+
+/// Those that log in at repositories are looked for whenever there is one.
+pub(crate) fn note_git_secrets(facts: &mut Facts) {
+    facts.secrets.extend(GitAccess::SECRETS.map(|s| (s.to_owned(), true)));
 }
 
 /// What is at a path of a directory.

@@ -15,14 +15,16 @@ use crate::dockerfile::{Dockerfile, Kind, Position, parse};
 use crate::ignore::Ignore;
 use crate::known;
 use crate::plan::{Asked, Base, Plan, plan, replaced};
+use crate::provenance::git_algorithm;
 use crate::recipe::{context, dockerfile};
+use crate::remote::note_git_secrets;
 use crate::select::Source;
 use crate::stage::{is_step, run_stage};
 use crate::state::State;
 use crate::view::View;
 use crate::{
-    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, Facts,
-    ImageSource, LayerStore, Material, StepOutcome, StepRunner,
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, ContextSource, DockerfileSource,
+    Facts, ImageSource, LayerStore, Material, StepOutcome, StepRunner,
 };
 
 /// What all stages share.
@@ -250,6 +252,18 @@ impl Solve<'_> {
         self.noted(|facts| drop(facts.materials.insert(material, digest)));
     }
 
+    /// An additional context: a repository, a file, or a directory of this machine.
+    fn note_context(&self, name: &str) {
+        match self.req.context_sources.get(name) {
+            None => self.noted(|facts| facts.locals.extend([name.to_owned()])),
+            Some(ContextSource { uri, commit: Some(commit) }) => {
+                self.note(Material::Git(uri.clone()), Some((git_algorithm(commit), commit.clone())));
+                self.noted(note_git_secrets);
+            }
+            Some(ContextSource { uri, commit: None }) => self.note(Material::Http(uri.clone()), None),
+        }
+    }
+
     pub(crate) fn noted(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -309,7 +323,7 @@ impl Solve<'_> {
             }
             Base::Context(place) => {
                 let named = self.req.additional_contexts.iter().find(|(_, p)| *p == place);
-                self.noted(|facts| facts.locals.extend(named.map(|(name, _)| name.clone())));
+                named.into_iter().for_each(|(name, _)| self.note_context(name));
                 return context(Path::new(place), None, &format!("context `{place}`")).map(Some);
             }
         };

@@ -151,6 +151,39 @@ fn repositories_with_what_is_in_them() {
     p.run(&format!("image build -q {address}?checksum={first}")).code_is(1).err("as the checksum says");
 }
 
+#[test]
+fn provenance_names_the_commits_of_contexts() {
+    let Some(p) = Project::empty("build-git-provenance") else { return };
+    let (_daemon, address, top) = repositories(&p);
+    let head = git(&top, &["rev-parse", "HEAD"]);
+    let service = format!(
+        "services:\n  a:\n    build:\n      context: .\n      provenance: mode=max\n      additional_contexts:\n        \
+         more: {address}#main\n        mine: ./mine\n        unused: {address}\n      \
+         dockerfile_inline: |\n        FROM scratch\n        COPY --from=more top /\n        COPY --from=mine / /\n"
+    );
+    p.file("compose.yaml", &service);
+    p.file("mine/file", "");
+    p.run("build").ok();
+    p.run("image save -o out.tar build-git-provenance-a").ok();
+    let tar = Command::new("tar").args(["-xf", "out.tar"]).current_dir(p.dir()).status();
+    assert!(tar.unwrap().success());
+    let blobs = fs::read_dir(p.dir().join("blobs/sha256")).unwrap();
+    let said: serde_json::Value = blobs
+        .filter_map(|b| serde_json::from_slice(&fs::read(b.unwrap().path()).unwrap()).ok())
+        .find(|v: &serde_json::Value| v["predicateType"] == "https://slsa.dev/provenance/v1")
+        .unwrap();
+    let definition = &said["predicate"]["buildDefinition"];
+    let want = serde_json::json!([{ "uri": format!("{address}#main"), "digest": { "sha1": head } }]);
+    assert_eq!(definition["resolvedDependencies"], want, "{said:#}");
+    let request = &definition["externalParameters"]["request"];
+    assert_eq!(request["args"]["context:more"], format!("{address}#main"));
+    assert_eq!(request["args"]["context:mine"], "local:mine");
+    let locals: Vec<&str> =
+        request["locals"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
+    assert_eq!(locals, ["context", "dockerfile", "mine"]);
+    p.run("down --rmi local").ok();
+}
+
 const SERVED: &str = "/usr/sbin/sshd";
 
 /// A server for root with two keys, `allowed` and not `other`.

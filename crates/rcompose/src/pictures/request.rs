@@ -56,7 +56,7 @@ pub(super) fn service_requests(
     if build.privileged {
         allow.insert("security.insecure".into());
     }
-    let mut contexts = BTreeMap::new();
+    let (mut contexts, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (name, place) in &build.additional_contexts {
         let place = match place.strip_prefix("service:") {
             Some(other) => match project.services.get(other) {
@@ -67,7 +67,11 @@ pub(super) fn service_requests(
                     )));
                 }
             },
-            None => context_place(cx, store, place, inputs)?,
+            None => {
+                let at = context_place(cx, store, place, inputs)?;
+                sources.extend(inputs.source(place).map(|source| (name.clone(), source)));
+                at
+            }
         };
         contexts.insert(name.clone(), place);
     }
@@ -89,6 +93,7 @@ pub(super) fn service_requests(
         ulimits: build.ulimits.iter().map(|u| (u.name.clone(), u.soft, u.hard)).collect(),
         limits: options.limits.clone(),
         additional_contexts: contexts,
+        context_sources: sources,
         secrets,
         ssh,
         allow,

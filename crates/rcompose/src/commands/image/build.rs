@@ -129,12 +129,13 @@ fn requests(
     }
     cx.env.put_epoch(&mut build_args);
     let labels = pairs(&args.label).into_iter().map(|(name, value)| (name, value.unwrap_or_default()));
-    let mut contexts = BTreeMap::new();
+    let (mut contexts, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for text in &args.build_context {
         let (name, place) = text.split_once('=').ok_or_else(|| {
             Failure::user(format!("invalid value `{text}` for --build-context")).hint("write NAME=PATH")
         })?;
         contexts.insert(name.to_owned(), context_place(cx, store, place, inputs)?);
+        sources.extend(inputs.source(place).map(|source| (name.to_owned(), source)));
     }
     let default = cx.env.get("DOCKER_DEFAULT_PLATFORM").map(str::to_owned);
     let mut platforms: Vec<Option<Platform>> = Vec::new();
@@ -163,6 +164,7 @@ fn requests(
         shm_size: args.shm_size.as_deref().map(bytes).transpose()?,
         ulimits: args.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
         additional_contexts: contexts,
+        context_sources: sources,
         secrets: inputs.secrets.clone(),
         ssh: inputs.ssh.clone(),
         limits: limits(args)?,
