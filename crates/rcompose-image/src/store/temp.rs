@@ -6,10 +6,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::{LayerId, Store, files};
 use crate::error::{ImageError, Result};
 use crate::{Digest, remove_tree};
+
+/// With more directories than this, those without an owner are looked for once in a while only: each look takes locks.
+const FEW: usize = 16;
+const WHILE: Duration = Duration::from_secs(1);
 
 /// Bytes that can be freed on a full disk: more than all names of images take.
 const ROOM: usize = 64 * 1024;
@@ -80,7 +85,7 @@ impl Store {
     pub(super) fn temp(&self) -> Result<Temp> {
         let tmp = self.tmp();
         let guard = self.guard()?;
-        let stale = ownerless(&tmp)?;
+        let stale = ownerless(&tmp, &guard)?;
         let path = tmp.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         // A directory of an earlier process with our id.
         let path = if path.exists() { unused(&path) } else { path };
@@ -179,14 +184,17 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     listed.map(|e| e.map(|e| e.path()).map_err(|e| ImageError::io("read", dir, e))).collect()
 }
 
-fn ownerless(tmp: &Path) -> Result<Vec<PathBuf>> {
-    let mut out = Vec::new();
-    for dir in entries(tmp)?.into_iter().filter(|p| p.is_dir()) {
-        if is_free(&dir) {
-            out.push(dir);
-        }
+/// What nobody has any more. The guard's time says when it was looked for.
+fn ownerless(tmp: &Path, guard: &File) -> Result<Vec<PathBuf>> {
+    let all = entries(tmp)?;
+    let looked = guard.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    if all.len() > FEW && looked.is_some_and(|before| before < WHILE) {
+        return Ok(Vec::new());
     }
-    Ok(out)
+    if guard.set_modified(SystemTime::now()).is_err() {
+        // The next operation looks again.
+    }
+    Ok(all.into_iter().filter(|p| p.is_dir() && is_free(p)).collect())
 }
 
 fn is_free(dir: &Path) -> bool {
@@ -200,6 +208,30 @@ fn is_free(dir: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Many operations at once don't each look through what all others have.
+    #[test]
+    fn what_nobody_has_is_looked_for_once_in_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let left = store.tmp().join("1-1");
+        let leave = || {
+            fs::create_dir_all(&left).unwrap();
+            drop(store.temp().unwrap());
+            left.exists()
+        };
+        assert!(!leave(), "of few, at once");
+        let held: Vec<Hold> = (0..2 * FEW).map(|_| store.hold().unwrap()).collect();
+        let guard = store.guard().unwrap();
+        guard.set_modified(SystemTime::now()).unwrap();
+        drop(guard);
+        assert!(leave(), "of many, not so soon");
+        let guard = store.guard().unwrap();
+        guard.set_modified(SystemTime::now() - 2 * WHILE).unwrap();
+        drop(guard);
+        assert!(!leave());
+        assert!(held.iter().all(|h| h.temp.path().exists()));
+    }
 
     #[test]
     fn a_hold_has_room_for_thousands() {
