@@ -8,7 +8,7 @@ use std::time::Duration;
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContextSource, Facts, GitSource};
+use crate::{ContextSource, Facts, GitSource, Scan};
 
 /// A failure beyond a seam.
 pub type OutsideError = Box<dyn Error + Send + Sync>;
@@ -325,6 +325,10 @@ pub struct Built {
     pub steps: Vec<StepOutcome>,
     /// What went in.
     pub facts: Facts,
+    /// What else is to be looked through for packages: `BUILDKIT_SBOM_SCAN_CONTEXT` and `BUILDKIT_SBOM_SCAN_STAGE`.
+    pub scans: Vec<Scan>,
+    /// Seconds since the epoch for everything that is dated, if the request or the Dockerfile says so.
+    pub source_date_epoch: Option<u64>,
 }
 
 /// What a step made. The same key gives the same outcome on any machine.

@@ -7,6 +7,8 @@ pub(crate) const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
 pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 pub(crate) const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
 pub(crate) const SYNTAX: &str = "BUILDKIT_SYNTAX";
+pub(crate) const SCAN_CONTEXT: &str = "BUILDKIT_SBOM_SCAN_CONTEXT";
+pub(crate) const SCAN_STAGE: &str = "BUILDKIT_SBOM_SCAN_STAGE";
 const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
@@ -24,7 +26,7 @@ pub(crate) fn is_known(name: &str) -> bool {
 
 /// An ARG that says what is scanned for packages; RUN doesn't see it.
 pub(crate) fn is_for_scans(name: &str) -> bool {
-    ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"].contains(&name)
+    [SCAN_CONTEXT, SCAN_STAGE].contains(&name)
 }
 
 /// `SOURCE_DATE_EPOCH`; empty is none.

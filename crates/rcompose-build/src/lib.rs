@@ -33,6 +33,7 @@ mod recipe;
 mod remote;
 mod run;
 mod sbom;
+mod scan;
 mod select;
 mod signal;
 mod solve;
@@ -64,5 +65,6 @@ pub use outline::{Outline, OutlineArg, OutlineInput, Target, Targets, outline, t
 pub use provenance::{ContextSource, Invocation, Provenance, ProvenanceOptions};
 pub use recipe::INLINE;
 pub use sbom::{SbomSubject, sbom};
+pub use scan::Scan;
 pub use solve::build;
 pub use unpack::unpack;

@@ -12,19 +12,21 @@ use crate::cacheconfig::inline_cache;
 use crate::digests::Digests;
 use crate::dockerfile::words::nearest;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse};
+use crate::error::Culprit;
 use crate::ignore::Ignore;
 use crate::known;
 use crate::plan::{Asked, Base, Plan, plan, replaced};
 use crate::provenance::git_algorithm;
 use crate::recipe::{context, dockerfile};
 use crate::remote::note_git_secrets;
+use crate::scan::{scans_context, scans_stage};
 use crate::select::Source;
 use crate::stage::{is_step, run_stage};
 use crate::state::State;
 use crate::view::View;
 use crate::{
     BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, ContextSource, DockerfileSource,
-    Facts, ImageSource, LayerStore, Material, StepOutcome, StepRunner,
+    Facts, ImageSource, LayerStore, Material, Scan, StepOutcome, StepRunner,
 };
 
 /// What all stages share.
@@ -80,8 +82,13 @@ pub fn build(
     let dated;
     let req = match plan.globals.get(known::EPOCH).filter(|_| req.source_date_epoch.is_none()) {
         Some(seconds) => {
-            let source_date_epoch =
-                known::epoch(seconds).map_err(|e| e.place(&name, &text, Position { line: 1, column: 1 }))?;
+            let at = file
+                .global_args
+                .iter()
+                .rfind(|i| matches!(&i.kind, Kind::Arg(all) if all.iter().any(|(n, _)| n == known::EPOCH)));
+            let at = at.map_or(Position { line: 1, column: 1 }, |i| i.at);
+            let source_date_epoch = known::epoch(seconds)
+                .map_err(|e| e.about(Culprit::Text(seconds.clone())).place(&name, &text, at))?;
             dated = BuildRequest { source_date_epoch, ..req.clone() };
             &dated
         }
@@ -171,6 +178,7 @@ impl Solve<'_> {
             .store
             .put_image(&state.image, &self.req.tags)
             .map_err(|e| BuildError::environment("failed to keep the image", e))?;
+        let scans = self.scans(&state);
         Ok(Built {
             image,
             config: state.image,
@@ -178,7 +186,27 @@ impl Solve<'_> {
             ran_steps: self.ran.load(Ordering::Relaxed),
             steps,
             facts: self.facts(),
+            scans,
+            source_date_epoch: self.req.source_date_epoch,
         })
+    }
+
+    /// What the Dockerfile wants looked through for packages beside the image: the context, and stages below it.
+    fn scans(&self, target: &State) -> Vec<Scan> {
+        let global = |name: &str| self.plan.globals.get(name).cloned();
+        let name = |n: usize| self.file.stages[n].from.name.clone().unwrap_or_else(|| format!("stage-{n}"));
+        let mut scans = Vec::new();
+        if scans_context(target, &global, &name(self.plan.target)) {
+            scans.push(Scan::of_context(&self.req.context, &self.context));
+        }
+        for (number, stand) in self.lock().iter().enumerate().filter(|(n, _)| *n != self.plan.target) {
+            if let Stand::Done(Some(state)) = stand
+                && scans_stage(state, &global, &name(number))
+            {
+                scans.push(Scan::of_stage(name(number), state));
+            }
+        }
+        scans
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Stand>> {

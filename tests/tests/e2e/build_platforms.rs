@@ -253,6 +253,90 @@ fn packages_are_listed() {
 }
 
 #[test]
+fn the_context_and_stages_are_looked_through_if_the_dockerfile_says_so() {
+    let Some(p) = Project::empty("build-sbom-scans") else { return };
+    p.run("image rm -f box/scans");
+    for name in ["own", "built", "left", "ignored"] {
+        p.file(&format!("{name}/x.dist-info/METADATA"), &format!("Name: {name}\nVersion: 1\n"));
+    }
+    p.file(".dockerignore", "ignored\n");
+    p.file(
+        "Dockerfile",
+        "ARG BUILDKIT_SBOM_SCAN_STAGE=false\nFROM scratch AS build\nARG BUILDKIT_SBOM_SCAN_STAGE=true\n\
+         COPY built /usr/built\nFROM scratch AS other\nCOPY left /usr/left\nFROM scratch AS unused\n\
+         ARG BUILDKIT_SBOM_SCAN_STAGE=true\nCOPY left /\nFROM scratch\nARG BUILDKIT_SBOM_SCAN_CONTEXT\n\
+         COPY own /usr/own\nCOPY --from=build /usr/built /data\nCOPY --from=other /usr/left /data2\n",
+    );
+    let documents = |flags: &str| -> Vec<(String, Vec<String>)> {
+        p.run(&format!("image build -q -t box/scans --sbom=true {flags} .")).ok();
+        let said = statements(&p, "scans", &saved(&p, "box/scans", "scans"), 0);
+        let spdx = said.iter().filter(|s| s["predicateType"] == "https://spdx.dev/Document");
+        let packages = |s: &Value| {
+            let all = s["predicate"]["packages"].as_array().unwrap();
+            all.iter().skip(1).map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+        };
+        spdx.map(|s| (s["predicate"]["name"].as_str().unwrap().to_owned(), packages(s))).collect()
+    };
+    let of = |name: &str, packages: &[&str]| {
+        (name.to_owned(), packages.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>())
+    };
+    let image = of("box/scans:latest", &["built", "left", "own"]);
+    assert_eq!(documents(""), [image.clone(), of("sbom-build", &["built"])]);
+    let context = of("sbom-context", &["built", "left", "own"]);
+    let flags =
+        "--build-arg BUILDKIT_SBOM_SCAN_CONTEXT=true --build-arg BUILDKIT_SBOM_SCAN_STAGE=build,other";
+    // A stage that doesn't declare the argument isn't reached from outside, unless all do before the first FROM.
+    let stages = [of("sbom-build", &["built"]), of("sbom-other", &["left"])];
+    assert_eq!(documents(flags), [vec![image, context], stages.to_vec()].concat());
+    p.run(&format!("image build -q -o out --sbom=true {flags} .")).ok();
+    for file in ["sbom", "sbom-context", "sbom-build", "sbom-other"] {
+        assert_eq!(
+            json(&p, &format!("out/{file}.spdx.json"))["predicate"]["spdxVersion"],
+            "SPDX-2.3",
+            "{file}"
+        );
+    }
+    p.run("image rm -f box/scans").ok();
+}
+
+#[test]
+fn the_dockerfile_can_date_an_image_and_what_is_attested_of_it() {
+    let Some(p) = Project::empty("build-dated") else { return };
+    p.run("image rm -f box/dated");
+    p.file("file", "x");
+    let build = |date: &str, flags: &str| {
+        p.file("Dockerfile", &format!("{date}\nFROM scratch\nCOPY file /\n"));
+        p.run(&format!("image build -q -t box/dated --no-cache --sbom=true {flags} ."))
+    };
+    let dates = |date: &str, flags: &str| {
+        build(date, flags).ok();
+        let index = saved(&p, "box/dated", "dated");
+        let said = statements(&p, "dated", &index, 0);
+        let created = p.run("image inspect -f {{.Created}} box/dated").ok().stdout.trim().to_owned();
+        let sbom = said.iter().find(|s| s["predicateType"] == "https://spdx.dev/Document").unwrap();
+        let slsa = said.iter().find(|s| s["predicateType"] != "https://spdx.dev/Document").unwrap();
+        [
+            created,
+            sbom["predicate"]["creationInfo"]["created"].as_str().unwrap().to_owned(),
+            slsa["predicate"]["runDetails"]["metadata"]["startedOn"].as_str().unwrap().to_owned(),
+        ]
+    };
+    let all = dates("ARG SOURCE_DATE_EPOCH=1000000000", "");
+    assert!(all.iter().all(|d| d.starts_with("2001-09-09T01:46:40")), "{all:?}");
+    let given = dates("ARG SOURCE_DATE_EPOCH=1000000000", "--build-arg SOURCE_DATE_EPOCH=1100000000");
+    assert!(given.iter().all(|d| d.starts_with("2004-11-09T11:33:20")), "{given:?}");
+    for (date, flags) in [
+        ("ARG SOURCE_DATE_EPOCH=1000000000", "--build-arg SOURCE_DATE_EPOCH="),
+        ("ARG SOURCE_DATE_EPOCH", ""),
+    ] {
+        let none = dates(date, flags);
+        assert!(none.iter().all(|d| !d.starts_with("2001") && !d.starts_with("1970")), "{none:?}");
+    }
+    build("ARG A=1 SOURCE_DATE_EPOCH=soon", "").code_is(1).err("Dockerfile:1:27").err("seconds since 1970");
+    p.run("image rm -f box/dated").ok();
+}
+
+#[test]
 fn indexes_go_to_registries_and_come_back() {
     let Some(p) = project("build-push-index") else { return };
     let Some(registry) = Registry::start(&p) else { return };

@@ -32,6 +32,8 @@ pub struct SbomSubject {
     pub purl: Option<String>,
     /// RFC 3339, to the second.
     pub created: String,
+    /// What SPDX calls its purpose: `CONTAINER`, `SOURCE`.
+    pub purpose: &'static str,
 }
 
 /// A package. In this order they are written.
@@ -50,13 +52,22 @@ struct Package {
 
 /// The packages of an image, from its unpacked layers, top first; and what can't be read of it, in words.
 pub fn sbom(lowers: &[PathBuf], subject: &SbomSubject) -> Result<(Attestation, Vec<String>), BuildError> {
+    sbom_of(lowers, &|_| true, subject)
+}
+
+/// As [`sbom`], of the files that are taken.
+pub(crate) fn sbom_of(
+    lowers: &[PathBuf],
+    taken: &dyn Fn(&Path) -> bool,
+    subject: &SbomSubject,
+) -> Result<(Attestation, Vec<String>), BuildError> {
     let failed = |e| BuildError::environment("failed to look for packages in the image", e);
     let view = View::new(lowers.to_vec());
     let distribution = system::Distribution::read(&view.text("/etc/os-release").map_err(failed)?);
     let mut packages: BTreeSet<Package> = BTreeSet::new();
     let mut warnings = Vec::new();
     let looked = walk(lowers, &mut |node| {
-        if !node.meta.is_file() {
+        if !node.meta.is_file() || !taken(&node.path) {
             return Ok(());
         }
         let path = node.path.strip_prefix("/").unwrap_or(&node.path);

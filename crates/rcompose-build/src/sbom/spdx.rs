@@ -23,7 +23,7 @@ pub(super) fn document(subject: &SbomSubject, packages: &[Package]) -> Value {
     if let Some(purl) = &subject.purl {
         root["externalRefs"] = json!([reference(purl)]);
     }
-    root["primaryPackagePurpose"] = json!("CONTAINER");
+    root["primaryPackagePurpose"] = json!(subject.purpose);
     let mut all = vec![root];
     let mut relationships = vec![relationship("SPDXRef-DOCUMENT", "DESCRIBES", ROOT)];
     for package in packages {

@@ -73,6 +73,7 @@ fn packages_of_every_kind() {
         id: "abc".into(),
         purl: Some("pkg:docker/a/b@latest".into()),
         created: "2024-01-01T00:00:00Z".into(),
+        purpose: "CONTAINER",
     };
     let (made, warnings) = sbom(&[u.to_owned(), l.to_owned()], &subject).unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

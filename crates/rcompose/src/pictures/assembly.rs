@@ -99,10 +99,17 @@ impl Assembly {
     pub(crate) fn files(&self, n: usize) -> Vec<(String, &Attestation)> {
         let all = self.index.members[n].attestations.iter();
         let shown = all.filter(|a| !(self.attests.inline_only && is_provenance(a)));
-        let name = |a: &Attestation| match is_provenance(a) {
-            true => self.attests.filename.clone().unwrap_or_else(|| "provenance.json".to_owned()),
-            false => "sbom.spdx.json".to_owned(),
+        let mut first = true;
+        let name = |a: &Attestation| match (
+            is_provenance(a),
+            std::mem::replace(&mut first, false),
+            &a.predicate["name"],
+        ) {
+            (true, ..) => self.attests.filename.clone().unwrap_or_else(|| "provenance.json".to_owned()),
+            (false, false, serde_json::Value::String(more)) => format!("{more}.spdx.json"),
+            (false, ..) => "sbom.spdx.json".to_owned(),
         };
+        let mut name = name;
         shown.map(|a| (name(a), a)).collect()
     }
 
@@ -148,7 +155,8 @@ pub(super) fn assemble(
     if builds.iter().any(|b| b.ran_steps > 0) {
         bound(cx, store)?;
     }
-    let epoch = requests[0].source_date_epoch.map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+    let epoch = builds.iter().find_map(|b| b.source_date_epoch);
+    let epoch = epoch.map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
     let invocation = Invocation {
         id: match epoch {
             // The same build is the same then.
@@ -171,8 +179,8 @@ pub(super) fn assemble(
         };
         if said.attests.sbom {
             let about = (&member, names, invocation.finished);
-            let sbom = sbom(cx, store, built, about)?;
-            member.attestations.push(sbom);
+            let sboms = sboms(cx, (store, &layers), built, about)?;
+            member.attestations.extend(sboms);
         }
         member.attestations.extend(said.attests.provenance.as_ref().map(|o| provenance.attestation(o)));
         summaries.push(provenance.summary());
@@ -206,22 +214,34 @@ pub(super) fn layers(store: &Store, built: &Built) -> Result<Vec<std::path::Path
     Ok(paths)
 }
 
-fn sbom(
+/// The packages of the image, then of what else its Dockerfile wants looked through.
+fn sboms(
     cx: &Context,
-    store: &Store,
+    (store, all): (&Store, &Layers<'_>),
     built: &Built,
     (member, names, at): (&Member, &[Reference], SystemTime),
-) -> Result<Attestation, Failure> {
+) -> Result<Vec<Attestation>, Failure> {
     let time = rfc3339(at);
     let subject = SbomSubject {
         name: names.first().map_or_else(|| built.image.to_string(), Reference::to_string),
         id: built.image.hex(),
         purl: names.first().map(|n| image_purl(n, Some(&member.platform))),
         created: time.get(..19).map_or(time.clone(), |t| format!("{t}Z")),
+        purpose: "CONTAINER",
     };
-    let (attestation, warnings) = rcompose_build::sbom(&layers(store, built)?, &subject)?;
-    warnings.iter().for_each(|w| cx.warn(w));
-    Ok(attestation)
+    let mut found = vec![rcompose_build::sbom(&layers(store, built)?, &subject)?];
+    for scan in &built.scans {
+        let more = SbomSubject {
+            name: format!("sbom-{}", scan.name),
+            id: format!("{}-{}", subject.id, scan.name),
+            purl: None,
+            purpose: if scan.name == "context" { "SOURCE" } else { subject.purpose },
+            ..subject.clone()
+        };
+        found.push(scan.sbom(all, &more)?);
+    }
+    found.iter().flat_map(|(_, warnings)| warnings).for_each(|w| cx.warn(w));
+    Ok(found.into_iter().map(|(attestation, _)| attestation).collect())
 }
 
 /// Names the Dockerfile as a person in this directory would; of a context from elsewhere, by its place in it.
