@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::index::{ATTESTATION, REFERENCE_DIGEST, REFERENCE_TYPE};
 use crate::{Digest, Platform};
 
 /// A pointer with what is known of what it points to (OCI image spec, descriptor.md; docker's schema 2 has the same
@@ -25,4 +26,16 @@ pub struct Descriptor {
     /// What else is said of it.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// Whether it leads to what is said of an image, not to an image.
+    pub(crate) fn is_attestation(&self) -> bool {
+        self.annotations.get(REFERENCE_TYPE).is_some_and(|t| t == ATTESTATION)
+    }
+
+    /// The manifest that an attestation is about.
+    pub(crate) fn attested(&self) -> Option<&String> {
+        self.annotations.get(REFERENCE_DIGEST)
+    }
 }

@@ -371,5 +371,48 @@ fn indexes_go_to_registries_and_come_back() {
     p.run(&format!("image pull -q --platform linux/arm64 {name}")).ok();
     assert!(arch(&p, &name, "").contains("ARCH=amd64"));
     assert!(arch(&p, &name, "linux/arm64").contains("ARCH=arm64"));
+    // With what is attested of them: elsewhere it is the same index.
+    let copy = format!("{}/copied/index:1", registry.1);
+    p.run(&format!("image tag {name} {copy}")).ok();
+    p.run(&format!("image push {copy}")).ok().out(&format!("digest: {digest}"));
+    p.run(&format!("image rm {name} {copy}")).ok();
+}
+
+#[test]
+fn attestations_come_along_with_a_pull() {
+    let Some(p) = project("build-pulled-index") else { return };
+    let Some(registry) = Registry::start(&p) else { return };
+    let auths = format!(r#"{{"auths":{{"{}":{{"auth":"dXNlcjpVKlU="}}}}}}"#, registry.1);
+    let p = p.env("DOCKER_AUTH_CONFIG", auths);
+    let (name, copy) = (format!("{}/attested:1", registry.1), format!("{}/copied/attested:2", registry.1));
+    p.run(&format!("image build -q -t {name} --provenance=mode=max --sbom=true --annotation a=b .")).ok();
+    let digest = |said: String| {
+        let after = said.split_once("digest: ").map(|(_, d)| d.to_owned()).unwrap();
+        after.split(' ').next().unwrap().to_owned()
+    };
+    let pushed = digest(p.run(&format!("image push {name}")).ok().stdout);
+    p.run(&format!("image save -o before.tar {name}")).ok();
+    p.run(&format!("image rm {name}")).ok();
+    p.run(&format!("image pull -q {name}")).ok();
+    p.run(&format!("image pull {name}")).ok().out("Image is up to date");
+    p.run(&format!("image save -o after.tar {name}")).ok();
+    let read = |file: &str| std::fs::read(p.dir().join(file)).unwrap();
+    assert!(read("before.tar") == read("after.tar"), "the archives differ");
+    p.run(&format!("image tag {name} {copy}")).ok();
+    assert_eq!(digest(p.run(&format!("image push {copy}")).ok().stdout), pushed);
+    // A registry that has lost them still has the image.
+    p.run(&format!("image rm {name} {copy}")).ok();
+    let blobs = p.dir().join("registry/data/docker/registry/v2/blobs/sha256");
+    let mut lost = 0;
+    for blob in std::fs::read_dir(&blobs).unwrap().flat_map(|d| std::fs::read_dir(d.unwrap().path()).unwrap())
+    {
+        let path = blob.unwrap().path().join("data");
+        if std::fs::read(&path).is_ok_and(|b| b.windows(13).any(|w| w == b"predicateType")) {
+            std::fs::remove_file(path).unwrap();
+            lost += 1;
+        }
+    }
+    assert!(lost >= 2, "{lost}");
+    p.run(&format!("image pull -q {name}")).ok();
     p.run(&format!("image rm {name}")).ok();
 }

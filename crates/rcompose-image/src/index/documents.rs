@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Attestation, Index, Member, image_purl};
@@ -12,7 +13,8 @@ use crate::{Digest, Platform};
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const STATEMENT: &str = "application/vnd.in-toto+json";
+/// The type of a statement.
+pub(crate) const STATEMENT: &str = "application/vnd.in-toto+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const ARTIFACT: &str = "application/vnd.docker.attestation.manifest.v1+json";
 /// What a manifest in an index is, if it is no image.
@@ -79,6 +81,16 @@ pub(crate) fn manifest(
     });
     annotated(&mut value, annotations);
     document(&value, MANIFEST)
+}
+
+/// What is read of an in-toto statement.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Statement {
+    pub(crate) predicate_type: String,
+    #[serde(default)]
+    pub(crate) subject: Vec<Value>,
+    pub(crate) predicate: Value,
 }
 
 /// An in-toto statement: what is said, and of what by name and digest.

@@ -7,7 +7,9 @@ mod documents;
 mod purl;
 mod types;
 
-pub(crate) use documents::{ATTESTATION, Blob, Documents, INDEX, REFERENCE_DIGEST, REFERENCE_TYPE, manifest};
+pub(crate) use documents::{
+    ATTESTATION, Blob, Documents, INDEX, REFERENCE_DIGEST, REFERENCE_TYPE, STATEMENT, Statement, manifest,
+};
 pub use documents::{ATTESTATION_TYPE, statement};
 pub use purl::image_purl;
 pub use types::{Attestation, Index, Member};

@@ -1,8 +1,11 @@
 //! Manifests and indexes, as far as a pull needs them (OCI image spec, manifest.md and image-index.md; docker's
 //! schema 2 has the same fields).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
+use super::attested;
 use super::layer::Blob;
 use crate::registry::{About, RegistryError};
 use crate::store::LayerId;
@@ -15,6 +18,19 @@ struct Document {
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// What an index says of an image beyond where it is.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Annotations of the index.
+    pub(super) index: BTreeMap<String, String>,
+    /// Annotations of the image's entry.
+    pub(super) entry: BTreeMap<String, String>,
+    /// Manifests of attestations.
+    pub(super) attestations: Vec<Digest>,
 }
 
 /// What to fetch next.
@@ -24,6 +40,20 @@ pub(super) enum Parsed {
     Index(Digest),
     /// The configuration and the layers' blobs, bottom first, with lengths and types.
     Manifest(Digest, Vec<(Digest, u64, String)>),
+}
+
+/// What the index says of the image that was chosen.
+pub(super) fn said(index: &[u8], chosen: &Digest) -> Said {
+    let Ok(document) = serde_json::from_slice::<Document>(index) else { return Said::default() };
+    let manifests = document.manifests.unwrap_or_default();
+    let entry = manifests.iter().find(|m| m.digest == *chosen).map(|m| m.annotations.clone());
+    let attestations = attested::about(&manifests, chosen);
+    Said { index: document.annotations, entry: entry.unwrap_or_default(), attestations }
+}
+
+/// Annotations of a manifest.
+pub(super) fn annotations(manifest: &[u8]) -> BTreeMap<String, String> {
+    serde_json::from_slice::<Document>(manifest).map(|d| d.annotations).unwrap_or_default()
 }
 
 /// The entry of a list that has this type.

@@ -1,6 +1,7 @@
 //! Images from registries.
 
 mod artifact;
+mod attested;
 mod document;
 mod layer;
 mod parts;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::registry::{About, Manifest, Registry, RegistryError, RegistryOptions};
 use crate::store::{Hold, Image, KnownBlob, KnownManifest, LayerId, NewImage, Store};
 use crate::{Digest, ImageConfig, ImageError, Platform, Reference};
+pub(crate) use attested::Attested;
 use document::Parsed;
 use layer::{Blob, Then};
 
@@ -91,7 +93,9 @@ pub async fn pull(
     let (registry, mut manifest) = Registry::open(reference, &options.registry).await?;
     let digest = manifest.digest;
     let about = &registry.about;
+    let mut said = None;
     if let Parsed::Index(chosen) = document::parse(&manifest.bytes, &options.platform, about)? {
+        said = Some(document::said(&manifest.bytes, &chosen));
         manifest = registry.manifest(&chosen.to_string()).await?;
     }
     let Parsed::Manifest(config_digest, blobs) = document::parse(&manifest.bytes, &options.platform, about)?
@@ -119,21 +123,31 @@ pub async fn pull(
         }
     }
     let (running, mut all_done) = mpsc::channel(1);
-    let fetched: Result<(), RegistryError> = futures_util::stream::iter(&wanted)
+    let layers = futures_util::stream::iter(&wanted)
         .map(|blob| {
             let (registry, running, keep) = (&registry, running.clone(), (store.clone(), hold.clone()));
             let then: Then<()> = Box::new(move |layer| keep.0.place_pulled(&layer, &keep.1));
             async move { layer::fetch(registry, store, blob, progress, running, then).await }
         })
         .buffer_unordered(options.parallel.max(1))
-        .try_collect()
-        .await;
+        .try_collect::<()>();
+    let attested = async {
+        match said {
+            Some(said) if !store.has_pulled(reference, &digest, &config_digest)? => {
+                let mut attested = attested::fetch(&registry, said).await?;
+                attested.manifest = document::annotations(&manifest.bytes);
+                Ok(Some(attested))
+            }
+            _ => Ok::<_, RegistryError>(None),
+        }
+    };
+    let fetched = futures_util::future::try_join(layers, attested).await;
     drop(running);
     // The other layers' threads clean up before we say that it failed.
     let _ = all_done.recv().await;
     let done = match fetched {
-        Ok(()) => {
-            let new = Complete { config: config_bytes, digest, manifest, known };
+        Ok(((), attested)) => {
+            let new = Complete { config: config_bytes, digest, manifest, known, attested };
             add(store, reference, new, hold, about).await
         }
         Err(e) => {
@@ -154,6 +168,8 @@ struct Complete {
     digest: Digest,
     manifest: Manifest,
     known: Vec<(LayerId, KnownBlob)>,
+    /// None: it came without an index, or is there already.
+    attested: Option<Attested>,
 }
 
 async fn add(
@@ -166,12 +182,8 @@ async fn add(
     let (store, names) = (store.clone(), vec![reference.clone()]);
     let add = move || {
         let _hold = hold;
-        let image = store.add_pulled(&NewImage {
-            config: &new.config,
-            layers: &[],
-            names: &names,
-            manifest: Some(new.digest),
-        })?;
+        let image = NewImage { config: &new.config, layers: &[], names: &names, manifest: Some(new.digest) };
+        let image = store.add_pulled(&image, new.attested)?;
         store.unmark_pulled(&image.layers)?;
         let text = String::from_utf8(new.manifest.bytes).ok();
         let manifest = text.map(|text| KnownManifest { media_type: new.manifest.media_type, text });

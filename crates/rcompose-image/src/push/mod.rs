@@ -117,11 +117,11 @@ async fn send_image(
         tries.again(failed).await.map_err(|e| registry.about.error(e))?;
     }
     let learnt: Vec<(LayerId, KnownBlob)> = image.layers.iter().copied().zip(blobs.iter().cloned()).collect();
-    if let Some(annotations) = annotations {
+    let manifest = manifest(image, config.len(), (&blobs, annotations), came_with);
+    if annotations.is_some() {
         store.remember(&image.id, None, learnt)?;
-        return Ok(new_manifest((image.id, config.len()), &blobs, annotations));
+        return Ok(manifest);
     }
-    let manifest = manifest(image, config.len(), &blobs, came_with);
     let known = KnownManifest {
         media_type: manifest.media_type.clone(),
         text: String::from_utf8_lossy(&manifest.bytes).into_owned(),
@@ -179,17 +179,23 @@ fn blobs_of(manifest: &KnownManifest) -> Vec<Digest> {
 }
 
 /// The manifest that the image came with, if it is of these blobs, else a new one.
-fn manifest(image: &Image, config: usize, blobs: &[KnownBlob], came_with: Option<KnownManifest>) -> Manifest {
+fn manifest(
+    image: &Image,
+    config: usize,
+    (blobs, annotations): (&[KnownBlob], Option<&BTreeMap<String, String>>),
+    came_with: Option<KnownManifest>,
+) -> Manifest {
     if let Some(known) = came_with {
         let value: Value = serde_json::from_str(&known.text).unwrap_or_default();
         let same = value["config"]["digest"].as_str() == Some(&image.id.to_string())
-            && blobs_of(&known) == blobs.iter().map(|b| b.digest).collect::<Vec<_>>();
+            && blobs_of(&known) == blobs.iter().map(|b| b.digest).collect::<Vec<_>>()
+            && annotations.is_none_or(|a| value["annotations"] == serde_json::json!(a));
         if same {
             let bytes = known.text.into_bytes();
             return Manifest { digest: Digest::of(&bytes), bytes, media_type: known.media_type };
         }
     }
-    new_manifest((image.id, config), blobs, &BTreeMap::new())
+    new_manifest((image.id, config), blobs, annotations.unwrap_or(&BTreeMap::new()))
 }
 
 fn new_manifest(

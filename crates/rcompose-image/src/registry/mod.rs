@@ -230,15 +230,25 @@ impl Registry {
 
     /// A small blob.
     pub(crate) async fn blob(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        self.document(digest, "the configuration", LONGEST as u64).await
+    }
+
+    /// A blob of at most so many bytes. `what` it is, for messages.
+    pub(crate) async fn document(
+        &self,
+        digest: Digest,
+        what: &'static str,
+        longest: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
         let mut tries = self.tries();
         loop {
             let failed = match self.blob_from(digest, 0).await {
-                Ok((answer, _)) => match self.whole(answer, "its configuration").await {
+                Ok((answer, _)) => match self.up_to(answer, what, longest).await {
                     Ok(bytes) => {
                         let actual = Digest::of(&bytes);
                         return match actual == digest {
                             true => Ok(bytes),
-                            false => Err(self.about.mismatch("the configuration", digest, actual)),
+                            false => Err(self.about.mismatch(what, digest, actual)),
                         };
                     }
                     Err(e) => e,
@@ -260,7 +270,11 @@ impl Registry {
         Ok((answer, skip))
     }
 
-    async fn whole(&self, mut answer: Response, what: &str) -> Result<Vec<u8>, Failed> {
+    async fn whole(&self, answer: Response, what: &str) -> Result<Vec<u8>, Failed> {
+        self.up_to(answer, what, LONGEST as u64).await
+    }
+
+    async fn up_to(&self, mut answer: Response, what: &str, longest: u64) -> Result<Vec<u8>, Failed> {
         let mut bytes = Vec::new();
         loop {
             match answer.chunk().await {
@@ -268,8 +282,9 @@ impl Registry {
                 Ok(None) => return Ok(bytes),
                 Err(e) => return Err(Failed::Body(std::io::Error::other(e))),
             }
-            if bytes.len() > LONGEST {
-                return Err(self.about.malformed(format!("{what} is longer than 8 MiB")).into());
+            if bytes.len() as u64 > longest {
+                let why = format!("{what} is longer than {} MiB", longest >> 20);
+                return Err(self.about.malformed(why).into());
             }
         }
     }

@@ -9,6 +9,7 @@ use super::names::{self, Name, Names};
 use super::{Image, LayerId, NewImage, Store, files};
 use crate::error::{ImageError, Result};
 use crate::index::{Blob, Documents, manifest};
+use crate::pull::Attested;
 use crate::registry::Manifest;
 use crate::{Digest, ImageConfig, Index, Member, Reference, rfc3339};
 
@@ -93,16 +94,31 @@ impl Store {
         Ok(indexed)
     }
 
+    /// Whether a name has this image of this index of its registry already.
+    pub(crate) fn has_pulled(
+        &self,
+        reference: &Reference,
+        manifest: &Digest,
+        image: &Digest,
+    ) -> Result<bool> {
+        let names = self.names()?;
+        let name = names.get(&names::key(reference)).filter(|n| n.manifest == Some(*manifest));
+        Ok(name.is_some_and(|n| n.image == *image || n.others.contains(image))
+            && self.summary_path(image).exists())
+    }
+
     /// Adds an image from a registry under its name. Other platforms of the same index stay with the name.
-    pub(crate) fn add_pulled(&self, new: &NewImage<'_>) -> Result<Image> {
+    pub(crate) fn add_pulled(&self, new: &NewImage<'_>, attested: Option<Attested>) -> Result<Image> {
         let names = self.names()?;
         let [reference] = new.names else { return self.add(new) };
         let old = names
             .get(&names::key(reference))
             .filter(|n| new.manifest.is_some() && n.manifest == new.manifest);
-        let Some(old) = old else { return self.add(new) };
-        let mut index = old.index.map_or(Ok(None), |d| self.index(&d))?.unwrap_or_default();
-        if index.members.is_empty() {
+        let mut index = match old.and_then(|n| n.index) {
+            Some(digest) => self.index(&digest)?.unwrap_or_default(),
+            None => Index::default(),
+        };
+        if let (Some(old), true) = (old, index.members.is_empty()) {
             let before = self.image(old.image, &names)?;
             index.members.extend(before.map(|i| Member::new(i.config.platform(), i.id)));
         }
@@ -111,6 +127,16 @@ impl Store {
             let config: ImageConfig = serde_json::from_slice(new.config)
                 .map_err(|e| ImageError::json("the image configuration", e))?;
             index.members.push(Member::new(config.platform(), id));
+        }
+        if let (Some(attested), Some(member)) = (attested, index.members.iter_mut().find(|m| m.image == id)) {
+            member.annotations = attested.manifest;
+            member.descriptor_annotations = attested.entry;
+            member.attestations = attested.attestations;
+            index.annotations = attested.index;
+            index.subjects = attested.subjects;
+        }
+        if index.is_plain() {
+            return self.add(new);
         }
         let config = |m: &Member| match m.image == id {
             true => Ok(new.config.to_vec()),

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::load::{Found, Members, blob};
 use crate::error::{ImageError, Result};
-use crate::index::{ATTESTATION, REFERENCE_DIGEST, REFERENCE_TYPE};
+use crate::index::Statement;
 use crate::{Attestation, Descriptor, Digest, ImageConfig, Index, Member, Platform, Reference};
 
 #[derive(Debug, Deserialize)]
@@ -27,15 +26,6 @@ struct Manifest {
     annotations: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Statement {
-    predicate_type: String,
-    #[serde(default)]
-    subject: Vec<Value>,
-    predicate: Value,
-}
-
 /// The images of `index.json`. Without a platform, of several that stand there by themselves this machine's is meant.
 pub(super) fn oci_images(members: &Members, index: &[u8], platform: Option<&Platform>) -> Result<Vec<Found>> {
     let document = read::<Document>(index, "index.json")?;
@@ -43,7 +33,7 @@ pub(super) fn oci_images(members: &Members, index: &[u8], platform: Option<&Plat
     let host = Platform::host();
     let meant = platform.unwrap_or(&host);
     for entry in document.manifests.unwrap_or_default() {
-        if entry.platform.as_ref().is_some_and(|p| !meant.accepts(p)) || is_attestation(&entry) {
+        if entry.platform.as_ref().is_some_and(|p| !meant.accepts(p)) || entry.is_attestation() {
             continue;
         }
         let names: Vec<Reference> = name(&entry).into_iter().collect();
@@ -96,7 +86,7 @@ fn several(
     index.descriptor_annotations =
         root.annotations.clone().into_iter().filter(|(k, _)| !NAMES.contains(&k.as_str())).collect();
     let (mut images, mut there) = (Vec::new(), Vec::new());
-    for entry in all.iter().filter(|d| !is_attestation(d)) {
+    for entry in all.iter().filter(|d| !d.is_attestation()) {
         let path = blob(&entry.digest);
         let (found, annotations) = image(members.need(&path)?, &path, Vec::new())?;
         if !members.has(&found) {
@@ -136,9 +126,7 @@ fn several(
 fn attestations(members: &Members, all: &[Descriptor], about: &Digest) -> Result<Vec<(Attestation, bool)>> {
     let about = about.to_string();
     let mut out = Vec::new();
-    for entry in
-        all.iter().filter(|d| is_attestation(d) && d.annotations.get(REFERENCE_DIGEST) == Some(&about))
-    {
+    for entry in all.iter().filter(|d| d.is_attestation() && d.attested() == Some(&about)) {
         let path = blob(&entry.digest);
         let manifest: Manifest = read(members.need(&path)?, &path)?;
         for layer in &manifest.layers {
@@ -150,10 +138,6 @@ fn attestations(members: &Members, all: &[Descriptor], about: &Digest) -> Result
         }
     }
     Ok(out)
-}
-
-fn is_attestation(entry: &Descriptor) -> bool {
-    entry.annotations.get(REFERENCE_TYPE).is_some_and(|t| t == ATTESTATION)
 }
 
 /// An image, and its manifest's annotations.
