@@ -204,8 +204,12 @@ fn class_token(chars: &[char]) -> Option<(Token, usize)> {
     let negated = chars.first() == Some(&'^');
     let mut at = usize::from(negated);
     let mut ranges = Vec::new();
+    // As Go, which takes a bare `]` or `-` for a mistake where a character belongs.
     let one = |at: &mut usize| {
         let escaped = chars.get(*at) == Some(&'\\');
+        if !escaped && matches!(chars.get(*at), Some(']' | '-')) {
+            return None;
+        }
         *at += usize::from(escaped);
         let c = chars.get(*at).copied();
         *at += 1;
@@ -380,7 +384,7 @@ mod tests {
         let keeps = |rules, directory| Ignore::parse(rules).unwrap().may_keep_below(directory);
         assert!(keeps("*\n!src/keep", "src") && keeps("*\n!**/keep", "any"));
         assert!(!keeps("node_modules\n!src/keep", "node_modules"));
-        for bad in ["!", "[a", "a\\"] {
+        for bad in ["!", "[a", "a\\", "[]a]", "[-a]", "[^]a]"] {
             assert!(Ignore::parse(bad).is_err(), "{bad}");
         }
         let many = "*a".repeat(40);
