@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::dockerfile::Position;
 use crate::dockerfile::words::nearest;
+use crate::dockerfile::{Position, syntax_of};
 use crate::ignore::Ignore;
+use crate::known;
 use crate::select::Source;
 use crate::view::View;
 use crate::{BuildError, BuildRequest, DockerfileSource};
@@ -19,7 +20,10 @@ const SHOWN: usize = 5;
 /// The Dockerfile: its name to show, its path, its text.
 pub(crate) fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>, String), BuildError> {
     let path = match &req.dockerfile {
-        DockerfileSource::Inline(text) => return Ok((INLINE.to_owned(), None, text.clone())),
+        DockerfileSource::Inline(text) => {
+            other_frontend(req, INLINE, text)?;
+            return Ok((INLINE.to_owned(), None, text.clone()));
+        }
         DockerfileSource::Path(path) => spelled(tidy(&req.context.join(path))),
     };
     let name = path.display().to_string();
@@ -37,7 +41,31 @@ pub(crate) fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>,
         _ => BuildError::io("read", &path, e),
     })?;
     let text = text(&name, bytes)?;
+    other_frontend(req, &name, &text)?;
     Ok((name, Some(path), text))
+}
+
+/// docker would run the image of a frontend to read the file; this builder only stands for docker's own.
+fn other_frontend(req: &BuildRequest, name: &str, text: &str) -> Result<(), BuildError> {
+    let refused = |syntax: &str| {
+        BuildError::input(format!(
+            "the frontend `{syntax}` would have to be run to read the file, and there are only Dockerfiles here"
+        ))
+        .help(format!(
+            "if it is a copy of docker/dockerfile, say so by --build-arg {}=docker/dockerfile:1",
+            known::SYNTAX
+        ))
+    };
+    if let Some(given) = req.known(known::SYNTAX) {
+        if known::is_own_frontend(given.trim()) {
+            return Ok(());
+        }
+        return Err(refused(given).help(format!("leave the build argument {} out", known::SYNTAX)));
+    }
+    match syntax_of(text).filter(|(syntax, _)| !known::is_own_frontend(syntax)) {
+        Some((syntax, at)) => Err(refused(&syntax).place(name, text, at)),
+        None => Ok(()),
+    }
 }
 
 /// Without `.`.

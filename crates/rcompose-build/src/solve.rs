@@ -11,7 +11,7 @@ use crate::cache::StepCache;
 use crate::cacheconfig::inline_cache;
 use crate::digests::Digests;
 use crate::dockerfile::words::nearest;
-use crate::dockerfile::{Dockerfile, Kind, Position, parse};
+use crate::dockerfile::{Dockerfile, Kind, Position, parse, unknown_trigger};
 use crate::error::Culprit;
 use crate::ignore::Ignore;
 use crate::known;
@@ -95,7 +95,7 @@ pub fn build(
         None => req,
     };
     warn_unused_args(&file, req, events);
-    warn_other_frontend(&file, req, events);
+    warn_unknown_triggers(&file, events);
     let failed = |e| BuildError::io("open the build cache in", &req.cache_root, e);
     let steps = StepCache::open(&req.cache_root).map_err(failed)?;
     let digests = Digests::open(&req.cache_root, &req.context);
@@ -400,15 +400,13 @@ fn warn_unused_args(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEve
     }
 }
 
-/// Nobody's images are run to read Dockerfiles.
-fn warn_other_frontend(file: &Dockerfile, req: &BuildRequest, events: &dyn BuildEvents) {
-    let given = req.known(known::SYNTAX).map(|s| (s, format!("the build argument {}", known::SYNTAX)));
-    let said = file.directives.syntax.as_deref().map(|s| (s, "`# syntax=`".to_owned()));
-    if let Some((syntax, place)) = given.or(said).filter(|(s, _)| !known::is_own_frontend(s)) {
-        let message = format!(
-            "the frontend `{syntax}` of {place} isn't used: the file is read as docker/dockerfile reads it"
-        );
-        events.event(BuildEvent::Warning { message: &message, line: 0 });
+fn warn_unknown_triggers(file: &Dockerfile, events: &dyn BuildEvents) {
+    for one in file.stages.iter().flat_map(|s| &s.instructions) {
+        if let Kind::Onbuild(text) = &one.kind
+            && let Some(message) = unknown_trigger(text)
+        {
+            events.event(BuildEvent::Warning { message: &message, line: one.at.line });
+        }
     }
 }
 

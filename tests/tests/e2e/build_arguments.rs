@@ -48,7 +48,37 @@ fn frontends_and_devices_there_are_none_of() {
     p.file("Own", "# syntax = mirror.example/docker/dockerfile:1-labs\nFROM busybox:latest\n");
     p.run("image build -f Own .").ok().not_err("warning");
     p.file("Other", "#syntax=me/frontend:1\nFROM busybox:latest\n");
-    p.run("image build -f Other .").ok().err("the frontend `me/frontend:1` of `# syntax=` isn't used");
+    let refused = "the frontend `me/frontend:1` would have to be run to read the file";
+    p.run("image build -f Other .").code_is(1).err(refused).err("Other:1:9");
+    p.run("image build --check -f Other .").code_is(1).err(refused);
+    // A copy of docker's by another name.
+    let own = "--build-arg BUILDKIT_SYNTAX=docker/dockerfile:1";
+    p.run(&format!("image build {own} -f Other .")).ok().not_err("warning");
+    p.run("image build --build-arg BUILDKIT_SYNTAX=me/frontend:1 -f Own .")
+        .code_is(1)
+        .err(refused)
+        .err("leave the build argument BUILDKIT_SYNTAX out");
+    for text in [
+        "#!/usr/bin/env x\n# escape=`\n# syntax=me/frontend:1 --more\nhello: world\n",
+        "// syntax=me/frontend:1\nlet x = 1\n",
+        "{\"syntax\": \"me/frontend:1\"}\n",
+    ] {
+        p.file("Other", text);
+        p.run("image build -f Other .")
+            .code_is(1)
+            .err("the frontend `me/frontend:1")
+            .not_err("unknown instruction");
+    }
+    p.file("Other", "FROM busybox:latest\n# syntax=me/frontend:1\n");
+    p.run("image build -f Other .").ok().not_err("warning");
+    // A trigger that nobody knows harms only who builds on top of it, as with docker.
+    p.file("Trigger", "FROM busybox:latest\nONBUILD CPOY a b\n");
+    p.run("image build -t box/trigger -f Trigger .")
+        .ok()
+        .err("unknown instruction `CPOY` (did you mean `COPY`?)");
+    p.file("Top", "FROM box/trigger\nRUN true\n");
+    p.run("image build -f Top .").code_is(1).err("Top:1:1").err("unknown instruction `CPOY`");
+    p.run("image rm -f box/trigger").ok();
     p.file("Device", "FROM busybox:latest\nRUN --device=vendor.com/dev=x true\n");
     p.run("image build -f Device .").ok().err("RUN goes without the device `vendor.com/dev=x`");
     p.file("Device", "FROM busybox:latest\nRUN --device=vendor.com/dev=x,required true\n");

@@ -55,6 +55,30 @@ impl Reader {
     }
 }
 
+/// The frontend that a file names, and where: also behind `//`, and in JSON, as files in other languages do (BuildKit,
+/// parser.DetectSyntax).
+pub(crate) fn syntax_of(text: &str) -> Option<(String, Position)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for comment in ["#", "//"] {
+        let lines = text.lines().enumerate().skip(usize::from(text.starts_with("#!")));
+        for (number, line) in lines {
+            let Some((key, value)) = line.trim_start().strip_prefix(comment).and_then(directive) else {
+                break;
+            };
+            if key == "syntax" {
+                let before = line.trim_end().strip_suffix(value).unwrap_or_default();
+                let at = Position { line: number + 1, column: before.chars().count() + 1 };
+                return Some((value.to_owned(), at));
+            }
+        }
+    }
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let document: serde_json::Value = serde_json::from_str(text).ok()?;
+    Some((document.get("syntax")?.as_str()?.to_owned(), Position { line: 1, column: 1 }))
+}
+
 /// `name = value` of a known name.
 pub(crate) fn directive(text: &str) -> Option<(String, &str)> {
     let (key, value) = text.trim_start().split_once('=')?;

@@ -81,6 +81,16 @@ pub(crate) fn instruction_at(text: &str, at: Position) -> Result<Instruction, Ve
     }
 }
 
+/// What is wrong with an ONBUILD trigger whose instruction nobody knows: only builds on top of the image fail with it.
+pub(crate) fn unknown_trigger(text: &str) -> Option<String> {
+    let word = text.split_whitespace().next().unwrap_or("").to_uppercase();
+    if NAMES.contains(&word.as_str()) {
+        return None;
+    }
+    let near = nearest(&word, NAMES).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+    Some(format!("ONBUILD with the unknown instruction `{word}`{near}: builds on top of the image will fail"))
+}
+
 pub(super) fn instruction(logical: &Logical, escape: char) -> Result<Parsed, Vec<ParseError>> {
     let (word, flags, rest) = split_instruction(&logical.text, escape);
     let upper = word.to_uppercase();
@@ -332,12 +342,6 @@ impl Line<'_> {
         let word = self.rest.split_whitespace().next().unwrap_or("").to_uppercase();
         if ["ONBUILD", "FROM", "MAINTAINER"].contains(&word.as_str()) {
             self.error(self.offset, format!("{word} isn't allowed as an ONBUILD trigger"));
-        } else if !NAMES.contains(&word.as_str()) {
-            let message = format!("unknown instruction `{word}`");
-            match nearest(&word, NAMES) {
-                Some(near) => self.error_help(self.offset, message, format!("did you mean `{near}`?")),
-                None => self.error(self.offset, message),
-            }
         }
         let mut text = self.rest.to_owned();
         for heredoc in &self.logical.heredocs {

@@ -21,7 +21,7 @@ pub use types::{
     Command, Copy, Dockerfile, From, Health, Instruction, Kind, ParseError, Position, Run, Stage,
 };
 
-pub(crate) use directives::directive;
+pub(crate) use directives::{directive, syntax_of};
 pub(crate) use extent::extent;
 pub(crate) use heredoc::is_heredoc;
-pub(crate) use instruction::instruction_at;
+pub(crate) use instruction::{instruction_at, unknown_trigger};
