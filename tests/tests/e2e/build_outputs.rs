@@ -60,7 +60,12 @@ fn identities_and_forms_of_output() {
 fn a_failure_shows_the_lines_around() {
     let Some(p) = project("build-around") else { return };
     p.file("Dockerfile", "FROM busybox:latest\n\nRUN echo first && \\\n    exit 7\nCMD [\"x\"]\n");
-    p.run("image build .").code_is(1).err("3 | RUN echo first").err("4 |     exit 7").err("status 7");
+    p.run("image build .")
+        .code_is(1)
+        .err("3 | / RUN echo first")
+        .err("4 | |     exit 7")
+        .err("5 |   CMD")
+        .err("status 7");
 }
 
 #[test]
