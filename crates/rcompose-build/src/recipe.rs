@@ -48,13 +48,11 @@ pub(crate) fn dockerfile(req: &BuildRequest) -> Result<(String, Option<PathBuf>,
 /// docker would run the image of a frontend to read the file; this builder only stands for docker's own.
 fn other_frontend(req: &BuildRequest, name: &str, text: &str) -> Result<(), BuildError> {
     let refused = |syntax: &str| {
-        BuildError::input(format!(
-            "the frontend `{syntax}` would have to be run to read the file, and there are only Dockerfiles here"
-        ))
-        .help(format!(
-            "if it is a copy of docker/dockerfile, say so by --build-arg {}=docker/dockerfile:1",
-            known::SYNTAX
-        ))
+        let message =
+            format!("the frontend `{syntax}` can't be run: only what docker/dockerfile reads is built");
+        let own = format!("{}=docker/dockerfile:1", known::SYNTAX);
+        BuildError::input(message)
+            .help(format!("if it is a copy of docker/dockerfile, say so by the build argument {own}"))
     };
     if let Some(given) = req.known(known::SYNTAX) {
         if known::is_own_frontend(given.trim()) {

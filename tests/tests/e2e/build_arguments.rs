@@ -48,7 +48,7 @@ fn frontends_and_devices_there_are_none_of() {
     p.file("Own", "# syntax = mirror.example/docker/dockerfile:1-labs\nFROM busybox:latest\n");
     p.run("image build -f Own .").ok().not_err("warning");
     p.file("Other", "#syntax=me/frontend:1\nFROM busybox:latest\n");
-    let refused = "the frontend `me/frontend:1` would have to be run to read the file";
+    let refused = "the frontend `me/frontend:1` can't be run";
     p.run("image build -f Other .").code_is(1).err(refused).err("Other:1:9");
     p.run("image build --check -f Other .").code_is(1).err(refused);
     // A copy of docker's by another name.
