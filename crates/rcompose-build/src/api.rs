@@ -284,6 +284,8 @@ pub struct BuildRequest {
     pub additional_contexts: BTreeMap<String, String>,
     /// Where those of them come from that aren't directories of this machine, by name.
     pub context_sources: BTreeMap<String, ContextSource>,
+    /// Where the context comes from, if it isn't a directory of this machine.
+    pub context_source: Option<ContextSource>,
     /// Secrets by id, for `RUN --mount=type=secret`.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.

@@ -321,6 +321,7 @@ pub(crate) fn checked_sum(text: Option<String>, sources: &[String]) -> Result<Op
     Ok(Some(text))
 }
 
-fn sum_of_file(text: &str) -> Result<Digest, BuildError> {
+/// The digest of a file.
+pub(crate) fn sum_of_file(text: &str) -> Result<Digest, BuildError> {
     text.parse().map_err(|e| BuildError::environment(format!("wrong checksum `{text}`"), e))
 }

@@ -19,7 +19,7 @@ use crate::remote::one;
 use crate::select::Pick;
 use crate::stage::Stage;
 use crate::turn::is_there;
-use crate::{BuildError, Material};
+use crate::{BuildError, BuildRequest, Material};
 
 /// `downloads/<hash of the address>/` below the cache root: what is known, in `known.json`, and the file below its digest.
 /// Who uses it has a lock.
@@ -112,8 +112,7 @@ fn sweep(path: &Path) -> io::Result<()> {
 }
 
 impl Stage<'_> {
-    /// A file from an address: readable by its owner alone, as old as the server says. One of which the checksum is
-    /// known isn't asked for again.
+    /// A file from an address: readable by its owner alone, as old as the server says.
     pub(crate) fn download(
         &self,
         url: &str,
@@ -121,40 +120,54 @@ impl Stage<'_> {
         checksum: Option<&Digest>,
     ) -> Result<(Held, Pick), BuildError> {
         let shown = without_password(url);
-        let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{shown}`: {e}"));
-        let broken =
-            |e: io::Error| failed(&e).help("try again; the connection broke off or the disk is full");
-        let kept = Kept::open(&self.solve.req.cache_root, url).map_err(broken)?;
-        let known = kept.known();
-        let digest = match (&known, checksum) {
-            (Some(known), Some(want)) if known.digest == *want => known.digest,
-            _ => {
-                let tag = known.as_ref().and_then(|k| k.tag.as_deref());
-                let authorization = of_file(url, &self.solve.req.secrets)?;
-                let asked = Download::open_changed(url, tag, authorization.as_deref());
-                let asked = asked.map_err(|e| match e {
-                    RegistryError::Download { why, .. } => failed(&why),
-                    e => failed(&e),
-                })?;
-                match (asked, known) {
-                    (None, Some(known)) => known.digest,
-                    (None, None) => return Err(failed(&"the answer is empty")),
-                    (Some(download), _) => self.fetch(&kept, download, name).map_err(broken)?,
-                }
-            }
-        };
-        if let Some(want) = checksum.filter(|want| **want != digest) {
-            return Err(BuildError::input(format!("`{shown}` is {digest}, not {want} as --checksum says"))
-                .help("the file has changed: look at it, and then correct the checksum"));
-        }
+        let (held, directory, digest) = fetched(self.solve.req, url, name, checksum)?;
         self.solve.note(Material::Http(shown.clone()), Some(("sha256", digest.hex())));
-        let pick = one(&kept.file(&digest), &format!("/{name}"), &Ignore::default(), &shown)?;
-        Ok((Held(kept), pick))
+        let pick = one(&directory, &format!("/{name}"), &Ignore::default(), &shown)?;
+        Ok((held, pick))
     }
+}
 
+/// A file from an address, in a directory of its own. One of which the checksum is known isn't asked for again.
+pub(crate) fn fetched(
+    req: &BuildRequest,
+    url: &str,
+    name: &str,
+    checksum: Option<&Digest>,
+) -> Result<(Held, PathBuf, Digest), BuildError> {
+    let shown = without_password(url);
+    let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{shown}`: {e}"));
+    let broken = |e: io::Error| failed(&e).help("try again; the connection broke off or the disk is full");
+    let kept = Kept::open(&req.cache_root, url).map_err(broken)?;
+    let known = kept.known();
+    let digest = match (&known, checksum) {
+        (Some(known), Some(want)) if known.digest == *want => known.digest,
+        _ => {
+            let tag = known.as_ref().and_then(|k| k.tag.as_deref());
+            let authorization = of_file(url, &req.secrets)?;
+            let asked = Download::open_changed(url, tag, authorization.as_deref());
+            let asked = asked.map_err(|e| match e {
+                RegistryError::Download { why, .. } => failed(&why),
+                e => failed(&e),
+            })?;
+            match (asked, known) {
+                (None, Some(known)) => known.digest,
+                (None, None) => return Err(failed(&"the answer is empty")),
+                (Some(download), _) => kept.fill(&req.cache_root, download, name).map_err(broken)?,
+            }
+        }
+    };
+    if let Some(want) = checksum.filter(|want| **want != digest) {
+        return Err(BuildError::input(format!("`{shown}` is {digest}, not {want} as --checksum says"))
+            .help("the file has changed: look at it, and then correct the checksum"));
+    }
+    let directory = kept.file(&digest);
+    Ok((Held(kept), directory, digest))
+}
+
+impl Kept {
     /// Fetches the file to its place, where it is never seen half.
-    fn fetch(&self, kept: &Kept, mut from: Download, name: &str) -> io::Result<Digest> {
-        let scratch = Scratch::new(&self.solve.req.cache_root).map_err(io::Error::other)?;
+    fn fill(&self, cache_root: &Path, mut from: Download, name: &str) -> io::Result<Digest> {
+        let scratch = Scratch::new(cache_root).map_err(io::Error::other)?;
         let new = scratch.path().join("new");
         fs::create_dir(&new)?;
         let path = new.join(name);
@@ -166,7 +179,7 @@ impl Stage<'_> {
         let times = Timestamps { last_access: time, last_modification: time };
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty())?;
-        let at = kept.file(&digest);
+        let at = self.file(&digest);
         // The same contents may be there, with another date.
         if let Err(e) = fs::rename(&new, &at)
             && !at.is_dir()
@@ -175,7 +188,7 @@ impl Stage<'_> {
         }
         rustix::fs::utimensat(CWD, at.join(name), &times, AtFlags::empty())?;
         let known = Known { version: 1, tag: from.tag().map(str::to_owned), digest };
-        write_atomic(&kept.path.join("known.json"), &serde_json::to_vec(&known)?)?;
+        write_atomic(&self.path.join("known.json"), &serde_json::to_vec(&known)?)?;
         Ok(digest)
     }
 }

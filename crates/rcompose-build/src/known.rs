@@ -29,28 +29,24 @@ pub(crate) fn is_for_scans(name: &str) -> bool {
     [SCAN_CONTEXT, SCAN_STAGE].contains(&name)
 }
 
-/// `SOURCE_DATE_EPOCH`; empty is none.
-pub(crate) fn epoch(text: &str) -> Result<Option<u64>, BuildError> {
-    let wrong =
-        || BuildError::input(format!("invalid {EPOCH} `{text}`")).help("write the seconds since 1970-01-01");
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| wrong()) }
-}
-
 impl BuildRequest {
     /// The value of an argument that is given and isn't empty.
     pub(crate) fn known(&self, name: &str) -> Option<&str> {
         self.args.get(name)?.as_deref().filter(|v| !v.is_empty())
     }
 
-    /// Takes up the arguments that stand for other fields.
-    ///
-    /// Errors: `SOURCE_DATE_EPOCH` is no number.
-    pub fn with_known_arguments(mut self) -> Result<Self, BuildError> {
-        if let Some(Some(text)) = self.args.get(EPOCH) {
-            self.source_date_epoch = epoch(text)?;
-        }
+    /// Takes up the arguments that stand for other fields. `SOURCE_DATE_EPOCH` may need the Dockerfile.
+    pub fn with_known_arguments(mut self) -> Self {
         self.inline_cache |= self.known(INLINE_CACHE).and_then(parse_bool) == Some(true);
-        Ok(self)
+        self
+    }
+
+    /// The same, dated.
+    pub(crate) fn dated(&self, seconds: Option<u64>) -> Self {
+        let mut dated = Self { source_date_epoch: seconds, ..self.clone() };
+        // Who asks for the argument sees what came of it.
+        dated.args.insert(EPOCH.to_owned(), Some(seconds.map(|s| s.to_string()).unwrap_or_default()));
+        dated
     }
 
     /// `BUILDKIT_CONTEXT_KEEP_GIT_DIR`: a repository as the context has its `.git`.
@@ -103,11 +99,7 @@ mod tests {
 
     #[test]
     fn fields() {
-        let with = |name, value| given(name, value).with_known_arguments().unwrap();
-        assert_eq!(with(EPOCH, "12").source_date_epoch, Some(12));
-        assert_eq!(with(EPOCH, "").source_date_epoch, None);
-        let said = given(EPOCH, "x").with_known_arguments().unwrap_err().to_string();
-        assert_eq!(said, "invalid SOURCE_DATE_EPOCH `x`");
+        let with = |name, value| given(name, value).with_known_arguments();
         for (value, want) in [("1", true), ("true", true), ("0", false), ("x", false), ("", false)] {
             assert_eq!(with(INLINE_CACHE, value).inline_cache, want, "{value}");
             assert_eq!(given(KEEP_GIT_DIR, value).keeps_git_dir(), want, "{value}");

@@ -15,6 +15,7 @@ mod copy;
 mod digests;
 pub mod dockerfile;
 mod download;
+mod epoch;
 mod error;
 mod expand;
 mod export;

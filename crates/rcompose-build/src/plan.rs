@@ -204,7 +204,7 @@ pub(crate) fn replaced<'a>(file: &Dockerfile, req: &'a BuildRequest, number: usi
 }
 
 /// The context of a name, `alpine` being `docker.io/library/alpine:latest`, too.
-fn context_named<'a>(req: &'a BuildRequest, name: &str) -> Option<&'a str> {
+pub(crate) fn context_named<'a>(req: &'a BuildRequest, name: &str) -> Option<&'a str> {
     if ["scratch", "context"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
         return None;
     }
@@ -224,7 +224,7 @@ fn named_context(place: &str) -> Base {
     }
 }
 
-fn stage_named(file: &Dockerfile, name: &str, before: usize) -> Option<usize> {
+pub(crate) fn stage_named(file: &Dockerfile, name: &str, before: usize) -> Option<usize> {
     let lower = name.to_lowercase();
     file.stages[..before].iter().rposition(|s| s.from.name.as_deref() == Some(&lower))
 }

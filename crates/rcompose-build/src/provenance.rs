@@ -35,6 +35,8 @@ pub struct ContextSource {
     pub uri: String,
     /// The commit, if it is a repository.
     pub commit: Option<String>,
+    /// Seconds since the epoch: when it was made, as far as that is known (BuildKit, docs/build-repro.md).
+    pub time: Option<u64>,
 }
 
 /// When a build was done, and as which.
@@ -55,8 +57,6 @@ pub struct Provenance<'a> {
     pub request: &'a BuildRequest,
     /// What was used.
     pub facts: &'a Facts,
-    /// Where the context came from, if not from this machine.
-    pub source: Option<&'a ContextSource>,
     /// When, and as which.
     pub invocation: &'a Invocation,
 }
@@ -153,7 +153,7 @@ impl Provenance<'_> {
 
     fn config_source(&self, path: &str) -> Value {
         let mut out = Map::new();
-        if let Some(source) = self.source {
+        if let Some(source) = &self.request.context_source {
             out.insert("uri".into(), json!(source.uri));
             if let Some(commit) = &source.commit {
                 out.insert("digest".into(), digest_of(commit));
@@ -245,7 +245,7 @@ impl Provenance<'_> {
 
     /// What comes from this machine and has no address.
     fn locals(&self) -> impl Iterator<Item = &str> {
-        let own = match self.source {
+        let own = match &self.request.context_source {
             Some(_) => &[][..],
             None => &["context", "dockerfile"],
         };
@@ -254,8 +254,11 @@ impl Provenance<'_> {
 
     /// In BuildKit's order, the context among them.
     fn materials(&self) -> Vec<Value> {
-        let context =
-            self.source.and_then(|s| Some((Material::Git(s.uri.clone()), digest_of(s.commit.as_ref()?))));
+        let context = self
+            .request
+            .context_source
+            .as_ref()
+            .and_then(|s| Some((Material::Git(s.uri.clone()), digest_of(s.commit.as_ref()?))));
         let known = |(algorithm, hex): &(&str, String)| json!({ *algorithm: hex });
         let facts = self.facts.materials.iter().map(|(m, digest)| (m.clone(), digest.as_ref().map(known)));
         let all: BTreeMap<_, _> = facts.chain(context.map(|(m, digest)| (m, Some(digest)))).collect();
@@ -269,7 +272,7 @@ impl Provenance<'_> {
     /// The secrets that were asked for; those that log in at repositories are looked for whenever there is one.
     fn secrets(&self) -> BTreeMap<String, bool> {
         let mut all = self.facts.secrets.clone();
-        if self.source.is_some_and(|s| s.commit.is_some()) {
+        if self.request.context_source.as_ref().is_some_and(|s| s.commit.is_some()) {
             all.extend(GitAccess::SECRETS.map(|s| (s.to_owned(), true)));
         }
         all

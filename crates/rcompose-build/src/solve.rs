@@ -12,7 +12,7 @@ use crate::cacheconfig::inline_cache;
 use crate::digests::Digests;
 use crate::dockerfile::words::nearest;
 use crate::dockerfile::{Dockerfile, Kind, Position, parse, unknown_trigger};
-use crate::error::Culprit;
+use crate::epoch::{self, Epoch};
 use crate::ignore::Ignore;
 use crate::known;
 use crate::plan::{Asked, Base, Plan, plan, replaced};
@@ -79,22 +79,18 @@ pub fn build(
     let (name, path, text) = dockerfile(req)?;
     let file = parse(&text).map_err(|e| BuildError::from_parse(&name, &text, e))?;
     let plan = plan(&file, req).map_err(|(e, at)| e.place(&name, &text, at))?;
-    let dated;
-    let req = match plan.globals.get(known::EPOCH).filter(|_| req.source_date_epoch.is_none()) {
-        Some(seconds) => {
-            let at = file
-                .global_args
-                .iter()
-                .rfind(|i| matches!(&i.kind, Kind::Arg(all) if all.iter().any(|(n, _)| n == known::EPOCH)));
-            let at = at.map_or(Position { line: 1, column: 1 }, |i| i.at);
-            let source_date_epoch = known::epoch(seconds)
-                .map_err(|e| e.about(Culprit::Text(seconds.clone())).place(&name, &text, at))?;
-            dated = BuildRequest { source_date_epoch, ..req.clone() };
-            &dated
+    let epoch = epoch::read(&file, req, &plan).map_err(|(e, at)| epoch::placed(e, at, &name, &text))?;
+    let (dated, plan) = match epoch {
+        Epoch::Unset if !req.args.contains_key(known::EPOCH) => (None, plan),
+        epoch => {
+            let dated = req.dated(epoch.seconds(req, images)?);
+            let plan = self::plan(&file, &dated).map_err(|(e, at)| e.place(&name, &text, at))?;
+            (Some(dated), plan)
         }
-        None => req,
     };
-    warn_unused_args(&file, req, events);
+    let asked = req;
+    let req = dated.as_ref().unwrap_or(req);
+    warn_unused_args(&file, asked, events);
     warn_unknown_triggers(&file, events);
     let failed = |e| BuildError::io("open the build cache in", &req.cache_root, e);
     let steps = StepCache::open(&req.cache_root).map_err(failed)?;
@@ -284,11 +280,11 @@ impl Solve<'_> {
     fn note_context(&self, name: &str) {
         match self.req.context_sources.get(name) {
             None => self.noted(|facts| facts.locals.extend([name.to_owned()])),
-            Some(ContextSource { uri, commit: Some(commit) }) => {
+            Some(ContextSource { uri, commit: Some(commit), .. }) => {
                 self.note(Material::Git(uri.clone()), Some((git_algorithm(commit), commit.clone())));
                 self.noted(note_git_secrets);
             }
-            Some(ContextSource { uri, commit: None }) => self.note(Material::Http(uri.clone()), None),
+            Some(ContextSource { uri, commit: None, .. }) => self.note(Material::Http(uri.clone()), None),
         }
     }
 

@@ -7,11 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rcompose_build::{
-    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
-    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, ContextSource, DockerfileSource,
+    GitSource, ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build, check,
 };
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 
@@ -136,12 +136,17 @@ fn server(archive: Vec<u8>) -> (String, &'static AtomicUsize) {
             let path = text.split(' ').nth(1).unwrap_or("/");
             let body: &[u8] = match path {
                 "/file" | "/dir/" => b"hello",
-                "/pkg.tar" => &archive,
+                "/pkg.tar" | "/undated.tar" => &archive,
+                "/undated" => b"text",
                 _ => b"",
+            };
+            let date = match path.starts_with("/undated") {
+                true => "",
+                false => "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
             };
             let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
             let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{date}Connection: close\r\n\r\n",
                 body.len()
             );
             drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
@@ -155,6 +160,7 @@ fn archive() -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_size(2);
     header.set_mode(0o755);
+    header.set_mtime(1_234_567_890);
     tar.append_data(&mut header, "tool", &b"hi"[..]).unwrap();
     tar.into_inner().unwrap()
 }
@@ -195,6 +201,72 @@ fn addresses() {
         fs::read_dir(w.temp.path().join("cache/tmp")).unwrap().next().is_none(),
         "nothing is left behind"
     );
+}
+
+/// `SOURCE_DATE_EPOCH` that names what has the date.
+#[test]
+fn dates() {
+    let w = World::new();
+    let (at, _) = server(archive());
+    let root = fs::File::open(w.temp.path().join("repository")).unwrap();
+    root.set_modified(UNIX_EPOCH + Duration::from_secs(77)).unwrap();
+    let end = "FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL epoch=$SOURCE_DATE_EPOCH\nCOPY c /\n";
+    let dated = |dockerfile: &str, given: Option<&str>| {
+        let source = |time| ContextSource { uri: "https://x.y/z".into(), commit: None, time };
+        let mut req = BuildRequest {
+            context: w.temp.path().join("ctx"),
+            dockerfile: DockerfileSource::Inline(format!("{dockerfile}{end}")),
+            cache_root: w.temp.path().join("cache"),
+            context_source: Some(source(Some(88))),
+            ..BuildRequest::default()
+        };
+        let place = w.temp.path().join("ctx").display().to_string();
+        for (name, time) in [("old", Some(99)), ("never", None)] {
+            req.additional_contexts.insert(name.into(), place.clone());
+            req.context_sources.insert(name.into(), source(time));
+        }
+        req.args.extend(given.map(|g| ("SOURCE_DATE_EPOCH".to_owned(), Some(g.to_owned()))));
+        let checked = check(&req, &w).unwrap().error;
+        let built = build(&w, &req, &w, &w, &w).map_err(|e| format!("{}:{} {}", e.line, e.column, e.message));
+        if let Err(said) = &built {
+            let checked = checked.unwrap();
+            assert_eq!(said, &format!("{}:{} {}", checked.line, checked.column, checked.message));
+        }
+        built.map(|b| {
+            let label = &b.config.config.labels["epoch"];
+            assert_eq!(*label, b.source_date_epoch.map(|s| s.to_string()).unwrap_or_default());
+            b.source_date_epoch
+        })
+    };
+    let stage = |add: &str| format!("FROM scratch AS src\nARG AT={at}\n{add}\n");
+    for (before, given, want) in [
+        ("", Some("12"), Some(12)),
+        ("", Some(""), None),
+        ("ARG SOURCE_DATE_EPOCH=13\n", None, Some(13)),
+        ("ARG SOURCE_DATE_EPOCH=13\n", Some("14"), Some(14)),
+        ("ARG SOURCE_DATE_EPOCH=13\n", Some(""), None),
+        ("ARG SOURCE_DATE_EPOCH=context\n", None, Some(88)),
+        ("", Some("context"), Some(88)),
+        ("", Some("old"), Some(99)),
+        ("", Some("never"), None),
+        (&stage("ADD $AT/file /"), Some("SRC"), Some(784_111_777)),
+        (&stage("ADD $AT/pkg.tar /"), Some("src"), Some(784_111_777)),
+        (&stage("ADD $AT/undated.tar /"), Some("src"), Some(1_234_567_890)),
+        (&stage("ADD $AT/undated /"), Some("src"), None),
+        (&stage("ADD https://x.y/r.git#main /"), Some("src"), Some(77)),
+    ] {
+        assert_eq!(dated(before, given), Ok(want), "{before} {given:?}");
+    }
+    for (before, given, want) in [
+        ("", Some("x"), "0:0 invalid SOURCE_DATE_EPOCH `x`"),
+        ("ARG SOURCE_DATE_EPOCH=y\n", None, "1:23 invalid SOURCE_DATE_EPOCH `y`"),
+        (&stage("COPY c /"), Some("src"), "3:1 the stage `src` can't date the build: it has COPY"),
+        (&stage("ADD c /"), Some("src"), "3:1 the stage `src` can't date the build: its ADD fetches nothing"),
+        (&stage(""), Some("src"), "1:1 the stage `src` can't date the build: it has no ADD"),
+    ] {
+        let said = dated(before, given).unwrap_err();
+        assert!(said.starts_with(want), "{said}");
+    }
 }
 
 /// An archive whose extended header says that it is huge.

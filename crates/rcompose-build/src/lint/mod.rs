@@ -6,7 +6,9 @@ mod rules;
 mod stages;
 
 use crate::dockerfile::{Dockerfile, parse_partly};
+use crate::epoch;
 use crate::ignore::Ignore;
+use crate::plan::plan;
 use crate::recipe::{context, dockerfile};
 use crate::solve::Located;
 use crate::{BuildError, BuildRequest, ImageSource};
@@ -87,6 +89,12 @@ pub fn check(req: &BuildRequest, images: &dyn ImageSource) -> Result<LintReport,
     };
     let checked = linter.check(&file, req, &ignore, (images, all));
     report.error = checked.err().map(|(e, at)| e.place(&name, &text, at));
+    if report.error.is_none()
+        && let Ok(plan) = plan(&file, req)
+        && let Err((error, at)) = epoch::read(&file, req, &plan)
+    {
+        report.error = Some(epoch::placed(error, at, &name, &text));
+    }
     report.fails = linter.options.error && !linter.lints.is_empty();
     report.lints = linter.lints;
     Ok(report)

@@ -184,10 +184,11 @@ pub(super) struct Bases<'a> {
 
 impl ImageSource for Bases<'_> {
     fn checkout(&self, source: &GitSource) -> Result<(PathBuf, String), OutsideError> {
-        Ok(self.cx.sources().source(source).map_err(|e| {
+        let found = self.cx.sources().source(source).map_err(|e| {
             let error = BuildError::new(BuildErrorKind::Environment, e.message);
             if e.help.is_empty() { error } else { error.help(e.help.join("; ")) }
-        })?)
+        })?;
+        Ok((found.at, found.commit))
     }
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use rcompose_build::{BuildError, BuildRequest, Built, ContextSource, Invocation, Provenance, SbomSubject};
+use rcompose_build::{BuildError, BuildRequest, Built, Invocation, Provenance, SbomSubject};
 use rcompose_image::{
     Attestation, Digest, Hold, Image, Index, Indexed, LayerId, Member, Platform, Reference, Store, ToSave,
     image_purl, rfc3339,
@@ -25,8 +25,6 @@ use crate::failure::Failure;
 pub(crate) struct Said {
     pub(crate) attests: Attests,
     pub(crate) annotations: Annotations,
-    /// Where the context came from, if not from this machine.
-    pub(crate) source: Option<ContextSource>,
 }
 
 /// The result of builds.
@@ -147,8 +145,9 @@ pub(super) fn assemble(
         layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), &events);
         // One after the other: what they have in common is done once.
         let built = rcompose_build::build(&layers, &request, &runner, &Bases { cx, store }, &events);
-        let built =
-            built.map_err(|e| from_here(&cx.env.cwd, said.source.as_ref().map(|_| &*request.context), e))?;
+        let built = built.map_err(|e| {
+            from_here(&cx.env.cwd, request.context_source.as_ref().map(|_| &*request.context), e)
+        })?;
         super::caches::write(cx, store, &caches.to, &built, &events)?;
         builds.push(built);
     }
@@ -171,12 +170,7 @@ pub(super) fn assemble(
     for (request, built) in requests.iter().zip(&builds) {
         let platform = request.platform.clone().unwrap_or_else(|| built.config.platform());
         let mut member = Member::new(platform, built.image);
-        let provenance = Provenance {
-            request,
-            facts: &built.facts,
-            source: said.source.as_ref(),
-            invocation: &invocation,
-        };
+        let provenance = Provenance { request, facts: &built.facts, invocation: &invocation };
         if said.attests.sbom {
             let about = (&member, names, invocation.finished);
             let sboms = sboms(cx, (store, &layers), built, about)?;

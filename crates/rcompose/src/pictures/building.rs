@@ -85,8 +85,7 @@ pub(crate) fn build_services(
             options.sbom.as_deref().or(build.sbom.as_deref()),
         )
         .map_err(in_service)?;
-        let source = inputs.source(&build.context);
-        let said = Said { attests, source, ..Said::default() };
+        let said = Said { attests, ..Said::default() };
         let twin = |j: &&mut Job<'_>| j.caches == caches && j.said == said && same(&j.requests, &requests);
         match jobs.iter_mut().find(twin) {
             Some(job) => {

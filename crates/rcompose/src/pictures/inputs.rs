@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use rcompose_build::{ContextSource, GitAccess, GitSource, SecretSource};
 use rcompose_image::{Download, Store, without_password};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::remote::Checkout;
 
 /// More than this isn't a secret (BuildKit, session/secrets).
 const SECRET_LIMIT: usize = 500 * 1024;
@@ -23,8 +25,8 @@ const SECRET_LIMIT: usize = 500 * 1024;
 pub(crate) struct Inputs {
     directories: Vec<PathBuf>,
     agents: Vec<Child>,
-    /// Which commits contexts are, by their addresses.
-    commits: BTreeMap<String, String>,
+    /// Where contexts come from, by their addresses.
+    sources: BTreeMap<String, ContextSource>,
     /// What logs in where contexts are fetched: secrets, and agents of SSH.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     /// By their ids.
@@ -63,9 +65,11 @@ impl Inputs {
             Some(mut source) => {
                 source.keep_git_dir.get_or_insert(keep_git_dir);
                 source.access = GitAccess::of(&source.repository, &self.secrets, &self.ssh)?;
-                let (at, commit) = self::repository(cx, &source)?;
-                self.commits.insert(place.to_owned(), commit);
-                Ok(at)
+                let found = self::repository(cx, &source)?;
+                let time = u64::try_from(found.time).ok();
+                let source = ContextSource { uri: without_password(place), commit: Some(found.commit), time };
+                self.sources.insert(place.to_owned(), source);
+                Ok(found.at)
             }
             None if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),
             None if place.contains("://") => Err(Failure::user(format!(
@@ -78,11 +82,7 @@ impl Inputs {
 
     /// Where a context comes from that isn't this machine's own.
     pub(crate) fn source(&self, place: &str) -> Option<ContextSource> {
-        let remote = matches!(GitSource::context(place), Ok(Some(_)))
-            || place.starts_with("http://")
-            || place.starts_with("https://");
-        remote
-            .then(|| ContextSource { uri: without_password(place), commit: self.commits.get(place).cloned() })
+        self.sources.get(place).cloned()
     }
 
     /// What is at an address: an archive with the context, or a Dockerfile alone.
@@ -92,15 +92,27 @@ impl Inputs {
         let mut body = Download::open(url).map_err(|e| Failure::io("fetch the build context", &e))?;
         let mut head = Vec::new();
         body.by_ref().take(512).read_to_end(&mut head).map_err(failed)?;
+        let modified = body.modified();
         let archive = is_archive(&head);
         let mut whole = head.as_slice().chain(body);
+        let newest = |at: &Path| if modified.is_some() { Ok(modified) } else { newest_file(at) };
         if archive {
-            return self.archive(cx, whole);
+            let at = self.archive(cx, whole)?;
+            let time = newest(&at).map_err(failed)?;
+            self.note(url, time);
+            return Ok(at);
         }
+        self.note(url, modified);
         let directory = self.directory(cx)?;
         let mut file = std::fs::File::create(directory.join("Dockerfile")).map_err(failed)?;
         std::io::copy(&mut whole, &mut file).map_err(failed)?;
         Ok(directory)
+    }
+
+    fn note(&mut self, url: &str, time: Option<SystemTime>) {
+        let time = time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|t| t.as_secs());
+        let source = ContextSource { uri: without_password(url), commit: None, time };
+        self.sources.insert(url.to_owned(), source);
     }
 
     /// The context in a tar archive, perhaps compressed.
@@ -270,17 +282,34 @@ pub(crate) fn is_archive(head: &[u8]) -> bool {
 }
 
 /// The files of a repository that is a build context, and which commit they are.
-fn repository(cx: &Context, source: &GitSource) -> Result<(PathBuf, String), Failure> {
+fn repository(cx: &Context, source: &GitSource) -> Result<Checkout, Failure> {
     source.check()?;
-    let (at, commit) = cx.sources().source(source).map_err(fetch_failure)?;
-    match source.checksum.as_ref().filter(|want| want.len() < 7 || !commit.starts_with(*want)) {
-        None => Ok((at, commit)),
+    let found = cx.sources().source(source).map_err(fetch_failure)?;
+    match source.checksum.as_ref().filter(|want| want.len() < 7 || !found.commit.starts_with(*want)) {
+        None => Ok(found),
         Some(want) => Err(Failure::user(format!(
-            "{} is at {commit}, not at {want} as the checksum says",
-            without_password(&source.repository)
+            "{} is at {}, not at {want} as the checksum says",
+            without_password(&source.repository),
+            found.commit
         ))
         .hint("give the commit as the reference, or correct the checksum")),
     }
+}
+
+/// When the youngest file below a directory was changed.
+fn newest_file(directory: &Path) -> std::io::Result<Option<SystemTime>> {
+    let mut newest = None;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        let time = match () {
+            () if meta.is_dir() => newest_file(&entry.path())?,
+            () if meta.is_file() => Some(meta.modified()?),
+            () => None,
+        };
+        newest = newest.max(time);
+    }
+    Ok(newest)
 }
 
 fn fetch_failure(e: rcompose_loader::FetchError) -> Failure {

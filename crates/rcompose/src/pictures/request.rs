@@ -101,8 +101,9 @@ pub(super) fn service_requests(
         cache_root: cx.dirs.build_cache(),
         ..BuildRequest::default()
     };
-    let mut request = request.with_known_arguments()?;
+    let mut request = request.with_known_arguments();
     request.context = inputs.context_with(cx, &build.context, request.keeps_git_dir())?;
+    request.context_source = inputs.source(&build.context);
     let one = |platform| BuildRequest { platform, ..request.clone() };
     Ok(platforms(build, service)?.into_iter().map(one).collect())
 }

@@ -1,6 +1,7 @@
 //! Repositories, by the program `git`.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -8,12 +9,25 @@ use rcompose_build::GitSource;
 use rcompose_loader::{FetchError, GitRemote, without_secret};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
+/// The files of a commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkout {
+    /// The directory with them.
+    pub(crate) at: PathBuf,
+    pub(crate) commit: String,
+    /// When it was made, in seconds since the epoch.
+    pub(crate) time: i64,
+}
+
 /// Variables that git gets beside the environment.
 pub(crate) type Variables = Vec<(&'static str, String)>;
 
 /// The setting that logs in, and the variable with its value.
 const SCOPE: &str = "RCOMPOSE_GIT_SCOPE";
 const HEADER: &str = "RCOMPOSE_GIT_HEADER";
+
+/// The files of a commit, in the directory of a checkout.
+const TREE: &str = "tree";
 
 /// The directory with the files of a commit. A commit that was fetched once isn't asked for again.
 pub(super) fn fetch(cache: &Path, remote: &GitRemote, variables: &Variables) -> Result<PathBuf, FetchError> {
@@ -30,12 +44,12 @@ pub(super) fn fetch(cache: &Path, remote: &GitRemote, variables: &Variables) -> 
     Ok(at)
 }
 
-/// The directory with the files of a commit as a build wants them, and the commit.
+/// The files of a commit as a build wants them.
 pub(super) fn fetch_source(
     cache: &Path,
     source: &GitSource,
     variables: &Variables,
-) -> Result<(PathBuf, String), FetchError> {
+) -> Result<Checkout, FetchError> {
     let repository = &source.repository;
     let variables = &with_access(variables, source);
     let found = match (&source.checksum, source.fetch_by_commit) {
@@ -58,20 +72,27 @@ pub(super) fn fetch_source(
     if keep && let Some(reference) = &found.name {
         name = format!("{name}-{}", reference.replace('/', "-"));
     }
-    let at = cache.join("build").join(&name);
-    if !at.is_dir() {
-        std::fs::create_dir_all(cache.join("build"))
+    // The directory around the files is as old as the commit.
+    let around = cache.join("trees").join(&name);
+    if !around.is_dir() {
+        std::fs::create_dir_all(cache.join("trees"))
             .map_err(|e| FetchError::new(format!("failed to write the cache {}: {e}", cache.display())))?;
-        super::make(&at, |new| {
-            checkout(new, repository, &found, variables)?;
+        super::make(&around, |new| {
+            let failed = |e: io::Error| FetchError::new(format!("failed to write {}: {e}", new.display()));
+            let tree = &new.join(TREE);
+            std::fs::create_dir(tree).map_err(failed)?;
+            checkout(tree, repository, &found, variables)?;
             if !source.no_submodules {
                 let words = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
-                run(variables, new, repository, &words)?;
+                run(variables, tree, repository, &words)?;
             }
-            finish(new, repository, &found, (keep, source.commit_time), variables)
+            let time = finish(tree, repository, &found, (keep, source.commit_time), variables)?;
+            set_time(new, time).map_err(failed)
         })?;
     }
-    Ok((at, found.commit))
+    let time = std::fs::metadata(&around).map(|m| m.mtime());
+    let time = time.map_err(|e| FetchError::new(format!("failed to read {}: {e}", around.display())))?;
+    Ok(Checkout { at: around.join(TREE), commit: found.commit, time })
 }
 
 /// Git's own variables rather than arguments, which everybody on this machine could read.
@@ -91,14 +112,14 @@ fn with_access(variables: &Variables, source: &GitSource) -> Variables {
     all
 }
 
-/// Without what would tell of this machine, or of how it was fetched.
+/// Without what would tell of this machine, or of how it was fetched. Tells when the commit was made.
 fn finish(
     new: &Path,
     repository: &str,
     found: &Found,
     (keep, commit_time): (bool, bool),
     variables: &Variables,
-) -> Result<(), FetchError> {
+) -> Result<i64, FetchError> {
     let failed = |e: io::Error| FetchError::new(format!("failed to write {}: {e}", new.display()));
     let time = git(variables, Some(new), &["log", "-1", "--format=%ct", &found.commit])?;
     if keep {
@@ -110,12 +131,13 @@ fn finish(
         // Those of submodules only lead to what isn't there.
         remove_git(new).map_err(failed)?;
     }
+    let time = String::from_utf8_lossy(&time.stdout).trim().parse::<i64>();
+    let shown = without_secret(repository);
+    let time = time.map_err(|_| FetchError::new(format!("{shown}: the commit has no time")))?;
     if commit_time {
-        let time = String::from_utf8_lossy(&time.stdout).trim().parse::<i64>();
-        let time = time.map_err(|_| FetchError::new(format!("{repository}: the commit has no time")))?;
         set_times(new, time).map_err(failed)?;
     }
-    Ok(())
+    Ok(time)
 }
 
 fn remove_git(directory: &Path) -> io::Result<()> {
@@ -139,6 +161,10 @@ fn set_times(path: &Path, seconds: i64) -> io::Result<()> {
             set_times(&entry?.path(), seconds)?;
         }
     }
+    set_time(path, seconds)
+}
+
+fn set_time(path: &Path, seconds: i64) -> io::Result<()> {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)

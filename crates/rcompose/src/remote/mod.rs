@@ -13,6 +13,8 @@ use rcompose_loader::{FetchError, FsSources, Remote, Sources, without_secret};
 
 use crate::env::Registries;
 
+pub(crate) use git::Checkout;
+
 /// Default names of a Compose file, best first.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
@@ -32,11 +34,13 @@ impl Files {
         Self { cache, registries, git, known: RefCell::default() }
     }
 
-    /// What a build wants of a repository, and the commit. Links may not lead out of it.
-    pub(crate) fn source(&self, source: &GitSource) -> Result<(PathBuf, String), FetchError> {
-        let (root, commit) = git::fetch_source(&self.cache.join("git"), source, &self.git)?;
-        let Some(part) = &source.directory else { return Ok((root, commit)) };
-        part_of(&root, part, &source.repository).map(|at| (at, commit))
+    /// What a build wants of a repository. Links may not lead out of it.
+    pub(crate) fn source(&self, source: &GitSource) -> Result<Checkout, FetchError> {
+        let mut all = git::fetch_source(&self.cache.join("git"), source, &self.git)?;
+        if let Some(part) = &source.directory {
+            all.at = part_of(&all.at, part, &source.repository)?;
+        }
+        Ok(all)
     }
 
     /// The directory of a remote project.

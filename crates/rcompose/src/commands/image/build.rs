@@ -69,7 +69,6 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
             args.shared.sbom.as_deref(),
         )?,
         annotations: Annotations::parse(&args.annotation)?,
-        source: inputs.source(&args.context.to_string_lossy()),
     };
     let outputs = outputs(cx, args, &request.tags)?;
     let wanted = BuildWanted { outputs, quiet: args.shared.quiet, raw, caches, said };
@@ -174,8 +173,9 @@ fn requests(
         cache_root: cx.dirs.build_cache(),
         ..BuildRequest::default()
     };
-    let mut request = request.with_known_arguments()?;
+    let mut request = request.with_known_arguments();
     (request.context, request.dockerfile) = context(cx, args, request.keeps_git_dir(), inputs)?;
+    request.context_source = inputs.source(&args.context.to_string_lossy());
     let one = |platform| BuildRequest { platform, ..request.clone() };
     Ok(platforms.into_iter().map(one).collect())
 }
