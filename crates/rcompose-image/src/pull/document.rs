@@ -15,6 +15,7 @@ use crate::{Descriptor, Digest, ImageConfig, Platform};
 #[serde(rename_all = "camelCase")]
 struct Document {
     schema_version: u32,
+    media_type: Option<String>,
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
@@ -63,8 +64,12 @@ pub(super) fn entry(bytes: &[u8], media_type: &str) -> Option<Digest> {
 }
 
 pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<Parsed, RegistryError> {
-    let document: Document = serde_json::from_slice(bytes)
-        .map_err(|e| about.malformed(format!("its manifest is malformed: {e}")))?;
+    let document: Document = serde_json::from_slice(bytes).map_err(|e| match bytes.trim_ascii_start() {
+        [b'<', ..] => about.malformed(
+            "its manifest is a web page: a proxy or a page for logins may stand before the registry",
+        ),
+        _ => about.malformed(format!("its manifest is malformed: {e}")),
+    })?;
     match document {
         Document { schema_version: 2, manifests: Some(manifests), .. } => {
             choose(&manifests, platform, about).map(Parsed::Index)
@@ -76,7 +81,11 @@ pub(super) fn parse(bytes: &[u8], platform: &Platform, about: &About) -> Result<
             ))
         }
         Document { schema_version: 1, .. } => {
-            Err(about.malformed("its manifest is of schema 1, obsolete since 2015"))
+            let why = "its manifest is of schema 1, obsolete since 2015: push it again with a newer program";
+            Err(about.malformed(why))
+        }
+        Document { media_type: Some(kind), .. } => {
+            Err(about.malformed(format!("its manifest describes no image: it is of type `{kind}`")))
         }
         _ => Err(about.malformed("its manifest describes no image")),
     }

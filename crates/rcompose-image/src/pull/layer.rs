@@ -64,14 +64,29 @@ pub(super) async fn fetch<T: Send + 'static>(
     };
     // A failed download is why unpacking failed, not the other way round.
     downloaded?;
+    let about = &registry.about;
     let unpacked = unpacked.map_err(|e| match e {
         ImageError::Mismatch { expected, actual, .. } => {
-            registry.about.mismatch("a layer's content", expected, actual)
+            about.mismatch("a layer's content", expected, actual)
+        }
+        e @ (ImageError::Read { .. } | ImageError::Member { .. }) => {
+            about.malformed(format!("its layer {} can't be unpacked: {}", blob.digest.short(), chain(&e)))
         }
         e => RegistryError::Store(e),
     })?;
     progress.layer(&blob.progress(LayerState::Done, blob.size));
     Ok(unpacked)
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        out += &format!(": {e}");
+        cause = e.source();
+    }
+    out
 }
 
 async fn download(

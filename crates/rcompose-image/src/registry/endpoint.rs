@@ -32,7 +32,8 @@ pub(crate) struct Endpoint {
     pub(crate) base: String,
     pub(crate) http: Client,
     credential: Credential,
-    challenge: Challenge,
+    /// What the last answer that wanted to know who we are has said.
+    challenge: Mutex<Challenge>,
     /// By scope.
     tokens: Mutex<HashMap<String, (String, Instant)>>,
 }
@@ -136,6 +137,7 @@ impl Endpoint {
             if status.is_success() || status == StatusCode::UNAUTHORIZED {
                 let headers = answer.headers().get_all(WWW_AUTHENTICATE);
                 let challenge = Challenge::of(headers.iter().filter_map(|h| h.to_str().ok()));
+                let challenge = Mutex::new(challenge);
                 return Ok(Self { base, http, credential, challenge, tokens: Mutex::default() });
             }
             if status == StatusCode::NOT_FOUND {
@@ -163,20 +165,32 @@ impl Endpoint {
         }
         let headers = answer.headers().get_all(WWW_AUTHENTICATE);
         let wanted = Challenge::of(headers.iter().filter_map(|h| h.to_str().ok()));
-        let (Challenge::Bearer { scope: asked, .. }, Some(mut again), Challenge::Bearer { .. }) =
-            (wanted, again, &self.challenge)
-        else {
-            return Err(failed(answer).await);
+        let Some(mut again) = again else { return Err(failed(answer).await) };
+        let value = match (wanted, self.challenge()) {
+            (Challenge::Bearer { scope: asked, .. }, Challenge::Bearer { .. }) => {
+                self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(scope);
+                let token = self.token(&asked.unwrap_or_else(|| scope.to_owned())).await?;
+                self.keep(scope, &token);
+                Some(secret("Bearer", &token.0)?)
+            }
+            // Who lets anybody in may still keep some images for some.
+            (wanted, Challenge::None) if again.url().origin() == answer.url().origin() => {
+                *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+                self.authorization(scope).await?
+            }
+            _ => None,
         };
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(scope);
-        let token = self.token(&asked.unwrap_or_else(|| scope.to_owned())).await?;
-        self.keep(scope, &token);
-        again.headers_mut().insert(AUTHORIZATION, secret("Bearer", &token.0)?);
+        let Some(value) = value else { return Err(failed(answer).await) };
+        again.headers_mut().insert(AUTHORIZATION, value);
         checked(client.execute(again).await.map_err(Failed::Send)?).await
     }
 
+    fn challenge(&self) -> Challenge {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn authorization(&self, scope: &str) -> Result<Option<HeaderValue>, Failed> {
-        Ok(match (&self.challenge, &self.credential) {
+        Ok(match (&self.challenge(), &self.credential) {
             (Challenge::None, _) => None,
             (_, Credential::Access(token)) => Some(secret("Bearer", token)?),
             (Challenge::Basic, Credential::Basic(user, password)) => {
@@ -219,21 +233,21 @@ impl Endpoint {
     }
 
     async fn ask_token(&self, scopes: &str, offline: bool) -> Result<Token, Failed> {
-        let Challenge::Bearer { realm, service, .. } = &self.challenge else {
+        let Challenge::Bearer { realm, service, .. } = &self.challenge() else {
             let why = "it has no token server, which an identity token is for".to_owned();
             return Err(Failed::Final(RegistryError::NoRegistry { host: self.base.clone(), why }));
         };
-        let no_url = |why: String| {
+        let not_it = |why: String| {
             Failed::Final(RegistryError::NoRegistry {
                 host: self.base.clone(),
-                why: format!("its token server {realm:?} is no address: {why}"),
+                why: format!("its token server {realm:?} {why}"),
             })
         };
-        let mut url = Url::parse(realm).map_err(|e| no_url(e.to_string()))?;
+        let mut url = Url::parse(realm).map_err(|e| not_it(format!("is no address: {e}")))?;
         let secret = matches!(self.credential, Credential::Basic(..) | Credential::Identity(_));
         let in_clear = url.scheme() == "http" && self.base.starts_with("https://");
         if secret && in_clear && !is_loopback(&url_host(&url)) {
-            return Err(no_url("a password is not sent there without TLS".to_owned()));
+            return Err(not_it("is without TLS, and a password is not sent in clear".to_owned()));
         }
         let mut query: Vec<(&str, &str)> = Vec::new();
         if let Some(service) = service {
@@ -247,7 +261,7 @@ impl Endpoint {
                     ("scope", scopes),
                     ("refresh_token", token),
                 ]);
-                let mut form = Url::parse("http://form/").map_err(|e| no_url(e.to_string()))?;
+                let mut form = Url::parse("http://form/").map_err(|e| not_it(e.to_string()))?;
                 form.query_pairs_mut().extend_pairs(&query);
                 self.http
                     .post(url)
@@ -272,12 +286,12 @@ impl Endpoint {
         let answer = checked(request.send().await.map_err(Failed::Send)?).await?;
         let text = answer.text().await.map_err(Failed::Send)?;
         serde_json::from_str(&text)
-            .map_err(|e| no_url(format!("it answers with something that is no token: {e}")))
+            .map_err(|e| not_it(format!("answers with something that is no token: {e}")))
     }
 
     /// Whether the registry takes who we are; a refresh token to keep instead of the password, if it gives one.
     pub(super) async fn login(&self) -> Result<Option<String>, Failed> {
-        let refresh = match (&self.challenge, &self.credential) {
+        let refresh = match (&self.challenge(), &self.credential) {
             (Challenge::Bearer { .. }, Credential::Basic(..)) => {
                 Some(self.ask_token("", true).await?.refresh_token).filter(|t| !t.is_empty())
             }

@@ -183,6 +183,9 @@ pub enum Trouble {
     /// Its certificate is none that we trust.
     #[error("its certificate is not trusted: {0}")]
     Certificate(String),
+    /// It sends on, and where it sends sends on.
+    #[error("it sends from one address to the next without an end")]
+    Circle,
     /// It doesn't speak TLS as we do, or not at all.
     #[error("no secure connection: {0}")]
     Tls(String),
@@ -301,6 +304,9 @@ fn asked(error: &reqwest::Error) -> Option<String> {
 pub(super) fn trouble_of(error: &reqwest::Error) -> Option<Trouble> {
     if error.is_timeout() {
         return Some(Trouble::Silent);
+    }
+    if error.is_redirect() {
+        return Some(Trouble::Circle);
     }
     let mut cause = error.source();
     while let Some(e) = cause {

@@ -99,11 +99,14 @@ impl Registry {
                 Ok(found) => return Ok(found),
                 // A mirror that doesn't have it, or has a trouble of its own, is nothing to tell the user of.
                 Err(_) if mirror => {}
+                // Somebody is there, who is no registry: that says more than why there was no TLS.
+                Err(
+                    e @ (RegistryError::NoRegistry { .. }
+                    | RegistryError::Unreachable { why: Trouble::Circle, .. }),
+                ) if plain => first = Some(e),
                 Err(e @ (RegistryError::Unreachable { .. } | RegistryError::Tls(_))) => {
                     first.get_or_insert(e);
                 }
-                // Somebody is there, who is no registry: that says more than why there was no TLS.
-                Err(e) if plain && matches!(e, RegistryError::NoRegistry { .. }) => first = Some(e),
                 Err(e) => return Err(e),
             }
         }
@@ -265,7 +268,13 @@ impl Registry {
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }
-        let answer = self.endpoint.send(&self.scope, request).await?;
+        let answer = match self.endpoint.send(&self.scope, request).await {
+            Err(Failed::Answer(a)) if a.status == 404 => {
+                let why = format!("its registry has lost a part of it, {digest}: push it there again");
+                return Err(self.about.malformed(why).into());
+            }
+            answer => answer?,
+        };
         let skip = if answer.status() == StatusCode::PARTIAL_CONTENT { 0 } else { offset };
         Ok((answer, skip))
     }

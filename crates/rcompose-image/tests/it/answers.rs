@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rcompose_image::{Digest, Image, NoProgress, PullOptions, RegistryError, RegistryOptions, pull};
+use rcompose_image::{
+    AuthSource, Digest, Image, NoProgress, PullOptions, RegistryError, RegistryOptions, Trouble, pull,
+};
 
 use crate::common::{Room, Tar, reference};
 use crate::proxy::{Parrot, http};
@@ -101,6 +103,7 @@ fn at_every_step() {
                     let right = match (code, at.as_str()) {
                         (401 | 403, _) => matches!(e, RegistryError::Unauthorized { .. }),
                         (404, "/v2/") => matches!(e, RegistryError::NoRegistry { .. }),
+                        (404, at) if at.contains("/blobs/") => matches!(e, RegistryError::Malformed { .. }),
                         (404, _) => matches!(e, RegistryError::NotFound { .. }),
                         _ => matches!(e, RegistryError::Failing { .. }),
                     };
@@ -174,4 +177,74 @@ fn documents_are_bounded() {
     assert!(error.to_string().contains("longer than 8 MiB"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20));
     unchanged(&room);
+}
+
+/// Everybody may say hello; who we are is asked for an image alone.
+#[test]
+fn asked_late() {
+    let bearer =
+        |host: &str| format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s\"\r\n");
+    let basic = |_: &str| "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned();
+    type Asks = fn(&str) -> String;
+    for (asks, want) in [(bearer as Asks, "bearer secret"), (basic as Asks, "basic dXNlcjpwYXNz")] {
+        let served = served();
+        let server = Parrot::start(move |request| {
+            let header = |name: &str| {
+                let line = request.lines().find(|l| l.to_ascii_lowercase().starts_with(name));
+                line.and_then(|l| l.split_once(": ")).map(|(_, v)| v.to_owned()).unwrap_or_default()
+            };
+            if path(request).starts_with("/token") {
+                return http("200 OK", "", r#"{"token":"secret"}"#);
+            }
+            let known = header("authorization").replacen('B', "b", 1) == want;
+            match served.documents.get(path(request)) {
+                Some(_) if path(request) != "/v2/" && !known => {
+                    http("401 Unauthorized", &asks(&header("host")), "")
+                }
+                Some(text) => http("200 OK", "", text),
+                None => http("404 Not Found", "", ""),
+            }
+        });
+        let room = Room::new();
+        let pull_as = |auth: AuthSource| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let options = PullOptions {
+                registry: RegistryOptions { retries: 0, auth, ..RegistryOptions::default() },
+                ..PullOptions::default()
+            };
+            let name = reference(&format!("{}/app:1", server.address));
+            runtime.block_on(pull(&room.store, &name, &options, &NoProgress))
+        };
+        if want.starts_with("basic") {
+            let error = pull_as(AuthSource::default()).unwrap_err();
+            assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error:?}");
+        }
+        let login = AuthSource::Basic { username: "user".into(), password: "pass".into() };
+        assert_eq!(pull_as(login).unwrap().size, 300_000, "{want}");
+    }
+}
+
+/// Messages say what is there instead of an image.
+#[test]
+fn no_images() {
+    for (manifest, says) in [
+        ("<html>please log in</html>", "is a web page"),
+        (r#"{"schemaVersion":1,"name":"x"}"#, "push it again with a newer program"),
+        (r#"{"schemaVersion":2,"mediaType":"application/vnd.acme+json"}"#, "`application/vnd.acme+json`"),
+    ] {
+        let server = Parrot::start(move |request| match path(request) {
+            "/v2/" => http("200 OK", "", ""),
+            _ => http("200 OK", "", manifest),
+        });
+        let room = Room::new();
+        let error = attempt(&room, &server, 0).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        unchanged(&room);
+    }
+    let server = Parrot::start(|request| match path(request) {
+        "/v2/" => http("200 OK", "", ""),
+        at => http("307 Temporary Redirect", &format!("Location: {at}\r\n"), ""),
+    });
+    let error = attempt(&Room::new(), &server, 0).unwrap_err();
+    assert!(matches!(error, RegistryError::Unreachable { why: Trouble::Circle, .. }), "{error:?}");
 }

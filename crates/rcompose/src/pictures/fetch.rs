@@ -203,6 +203,13 @@ fn failure(e: RegistryError) -> Failure {
                 "if it speaks plain HTTP, list {host} under `insecure-registries` in /etc/docker/daemon.json"
             )),
         ),
+        RegistryError::Unreachable { why: Trouble::Circle, .. } => {
+            (FailureKind::Environment, Some("tell who runs the registry".to_owned()))
+        }
+        RegistryError::Mismatch { .. } => (
+            FailureKind::Environment,
+            Some("pull it again; if that doesn't help, what the registry or a proxy before it has is damaged: push it there again".to_owned()),
+        ),
         RegistryError::Unreachable { why: Trouble::Name, .. } => (
             FailureKind::Environment,
             Some("check the name and the network, or import the image: rcompose image import".to_owned()),
