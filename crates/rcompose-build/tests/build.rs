@@ -488,27 +488,3 @@ fn mistakes() {
     }
     assert!(got == want, "{got}");
 }
-
-#[test]
-fn mistakes_are_placed_where_they_are() {
-    let w = World::new();
-    for (text, place) in [
-        (
-            "FROM base\nRUN --mount=type=cache,target=/a \\\n  --mount=type=tmpfs,tagret=/b \\\n  x\n",
-            (3, 22, 9),
-        ),
-        ("FROM base\nRUN --mount=type=cache \\\n # no\n --mount='type=secret' x\n", (2, 5, 18)),
-        ("FROM base\nRUN --mount='type=cache,target=/ä,id=${x:q}' x\n", (2, 38, 5)),
-        ("FROM base\nENV a=1 \\\n  b=ä${x:q}\n", (3, 6, 5)),
-        ("FROM base\nCOPY <<E /a\none\nä ${x:?no} b\nE\n", (4, 3, 8)),
-        ("FROM base\nRUN true\nLABEL a=\"b\n", (3, 9, 2)),
-        ("ARG a=${b:q}\nFROM base\n", (1, 7, 5)),
-        ("FROM \\\n  --platform=${b:q} base\n", (2, 14, 5)),
-        ("FROM \\\n  ${NONE}\n", (2, 3, 7)),
-        ("FROM base AS one\nCOPY --chown=${a:q} x /\n", (2, 14, 5)),
-    ] {
-        let e = w.try_build(&w.request(text)).unwrap_err();
-        assert_eq!((e.line, e.column, e.length), place, "{text}: {}", e.message);
-        assert!(e.rest.is_empty());
-    }
-}

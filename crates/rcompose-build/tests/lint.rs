@@ -78,3 +78,33 @@ fn corpus() {
     assert!(compared > 100, "the corpus isn't there");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn mistakes_are_placed_where_they_are() {
+    let context = tempfile::tempdir().unwrap();
+    fs::write(context.path().join("x"), "").unwrap();
+    for (text, place) in [
+        (
+            "FROM base\nRUN --mount=type=cache,target=/a \\\n  --mount=type=tmpfs,tagret=/b \\\n  x\n",
+            (3, 22, 9),
+        ),
+        ("FROM base\nRUN --mount=type=cache \\\n # no\n --mount='type=secret' x\n", (2, 5, 18)),
+        ("FROM base\nRUN --mount='type=cache,target=/ä,id=${x:q}' x\n", (2, 38, 5)),
+        ("FROM base\nENV a=1 \\\n  b=ä${x:q}\n", (3, 6, 5)),
+        ("FROM base\nCOPY <<E /a\none\nä ${x:?no} b\nE\n", (4, 3, 8)),
+        ("FROM base\nRUN true\nLABEL a=\"b\n", (3, 9, 2)),
+        ("ARG a=${b:q}\nFROM base\n", (1, 7, 5)),
+        ("FROM \\\n  --platform=${b:q} conformance-base:1\n", (2, 14, 5)),
+        ("FROM \\\n  ${NONE}\n", (2, 3, 7)),
+        ("FROM base AS one\nCOPY --chown=${a:q} x /\n", (2, 14, 5)),
+    ] {
+        let request = BuildRequest {
+            dockerfile: DockerfileSource::Inline(text.replace("FROM base", "FROM conformance-base:1")),
+            context: context.path().to_owned(),
+            ..BuildRequest::default()
+        };
+        let e = check(&request, &Bases).unwrap().error.unwrap_or_else(|| panic!("taken: {text}"));
+        assert_eq!((e.line, e.column, e.length), place, "{text}: {}", e.message);
+        assert!(e.rest.is_empty());
+    }
+}
