@@ -103,7 +103,8 @@ impl BuildError {
     }
 
     pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
-        let help = (source.kind() == io::ErrorKind::StorageFull).then(|| "free some disk space".to_owned());
+        let help = (source.kind() == io::ErrorKind::StorageFull)
+            .then(|| "make room, for example with `rcompose system prune`, and try again".to_owned());
         let mut error = Self::environment(format!("failed to {doing} {}", path.display()), source);
         error.help = help;
         error

@@ -7,7 +7,7 @@ use reqwest::Response;
 use tokio::sync::mpsc;
 
 use super::{LayerProgress, LayerState, PullProgress};
-use crate::registry::{Failed, Registry, RegistryError};
+use crate::registry::{Failed, Registry, RegistryError, broken};
 use crate::store::{LayerId, Store, Unpacked};
 use crate::{Digest, Hasher, ImageError};
 
@@ -146,7 +146,7 @@ async fn chunks(
     hasher: &mut Hasher,
     to: &mpsc::Sender<Message>,
 ) -> io::Result<()> {
-    while let Some(mut chunk) = answer.chunk().await.map_err(io::Error::other)? {
+    while let Some(mut chunk) = answer.chunk().await.map_err(|e| broken(&e))? {
         let known = skip.min(chunk.len() as u64);
         skip -= known;
         chunk = chunk.slice(known as usize..);

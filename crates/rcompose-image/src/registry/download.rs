@@ -143,7 +143,7 @@ async fn carry(
         let piece = match answer.chunk().await {
             Ok(Some(piece)) => Ok(piece),
             Ok(None) => return,
-            Err(e) => Err(io::Error::other(e)),
+            Err(e) => Err(super::broken(&e)),
         };
         let last = piece.is_err();
         // Nobody reads any more, or there is no more.

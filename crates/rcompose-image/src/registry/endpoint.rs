@@ -24,6 +24,9 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(60);
 /// An access token that doesn't say how long it is good for (spec/auth/token.md).
 const TOKEN_LIFE: u64 = 60;
+/// So much of an answer is read that is no success.
+const LONGEST_ANSWER: usize = 256 << 10;
+const LONGEST_TOKEN: usize = 4 << 20;
 /// Longest words of a server that are shown.
 const LONGEST_WORDS: usize = 300;
 
@@ -284,7 +287,7 @@ impl Endpoint {
             }
         };
         let answer = checked(request.send().await.map_err(Failed::Send)?).await?;
-        let text = answer.text().await.map_err(Failed::Send)?;
+        let text = text(answer, LONGEST_TOKEN).await.map_err(Failed::Send)?;
         serde_json::from_str(&text)
             .map_err(|e| not_it(format!("answers with something that is no token: {e}")))
     }
@@ -317,13 +320,25 @@ async fn checked(answer: Response) -> Result<Response, Failed> {
     if answer.status().is_success() { Ok(answer) } else { Err(failed(answer).await) }
 }
 
+/// The beginning of an answer, whatever its server goes on to send.
+async fn text(mut answer: Response, most: usize) -> Result<String, reqwest::Error> {
+    let mut bytes = Vec::new();
+    while bytes.len() < most
+        && let Some(chunk) = answer.chunk().await?
+    {
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes.truncate(most);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// What a server said: its errors if it has some, else the beginning of its words.
 async fn failed(answer: Response) -> Failed {
     let (status, host) = (answer.status().as_u16(), url_host(answer.url()));
     let after = answer.headers().get(RETRY_AFTER).and_then(|h| h.to_str().ok()).and_then(retry_after);
     let html = answer.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/html"));
     // Without its words the status says enough.
-    let text = answer.text().await.unwrap_or_default();
+    let text = text(answer, LONGEST_ANSWER).await.unwrap_or_default();
     let (codes, message) = match serde_json::from_str::<Errors>(&text) {
         Ok(e) => {
             let said: Vec<&str> =
@@ -351,6 +366,19 @@ fn retry_after(text: &str) -> Option<Duration> {
             Some(at.duration_since(SystemTime::now()).unwrap_or_default())
         }
     }
+}
+
+/// Why a body ended too early: what is behind the libraries' layers of words.
+pub(crate) fn broken(error: &reqwest::Error) -> std::io::Error {
+    if error.is_timeout() {
+        let why = format!("nothing came for {} seconds", SILENCE.as_secs());
+        return std::io::Error::new(std::io::ErrorKind::TimedOut, why);
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(e) = cause.source() {
+        cause = e;
+    }
+    std::io::Error::other(cause.to_string())
 }
 
 pub(super) fn url_host(url: &Url) -> String {

@@ -8,6 +8,7 @@ mod login;
 mod settings;
 
 pub use download::Download;
+pub(crate) use endpoint::broken;
 pub(crate) use error::{About, Failed};
 pub use error::{Answer, RegistryError, Trouble};
 pub use login::{LoggedIn, login};
@@ -289,7 +290,7 @@ impl Registry {
             match answer.chunk().await {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => return Ok(bytes),
-                Err(e) => return Err(Failed::Body(std::io::Error::other(e))),
+                Err(e) => return Err(Failed::Body(broken(&e))),
             }
             if bytes.len() as u64 > longest {
                 let why = format!("{what} is longer than {} MiB", longest >> 20);

@@ -248,3 +248,26 @@ fn no_images() {
     let error = attempt(&Room::new(), &server, 0).unwrap_err();
     assert!(matches!(error, RegistryError::Unreachable { why: Trouble::Circle, .. }), "{error:?}");
 }
+
+/// An error may be told without an end, too.
+#[test]
+fn words_are_bounded() {
+    let server = Parrot::start(|request| match path(request) {
+        "/v2/" => http("200 OK", "", ""),
+        // It says that there is much more, and waits.
+        _ => format!("HTTP/1.1 403 Forbidden\r\nContent-Length: 9000000000\r\n\r\n{}", "no ".repeat(200_000)),
+    });
+    let begun = std::time::Instant::now();
+    let error = attempt(&Room::new(), &server, 0).unwrap_err();
+    let RegistryError::Unauthorized { source, .. } = error else { panic!("{error:?}") };
+    assert_eq!(source.message.len(), 300);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    // What broke is said in the fewest words.
+    let server = Parrot::start(|request| match path(request) {
+        "/v2/" => http("200 OK", "", ""),
+        _ => "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{".to_owned(),
+    });
+    let error = attempt(&Room::new(), &server, 0).unwrap_err();
+    let RegistryError::Broken { source, .. } = error else { panic!("{error:?}") };
+    assert_eq!(source.to_string(), "end of file before message length reached");
+}
