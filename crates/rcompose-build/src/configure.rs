@@ -104,7 +104,8 @@ impl State {
                 self.image.author = Some(name.clone());
                 format!("MAINTAINER {name}")
             }
-            Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_) | Kind::Arg(_) => return Ok(()),
+            Kind::Workdir(path) => return self.enter(path).map(drop),
+            Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Arg(_) => return Ok(()),
         };
         self.history(shown, true);
         Ok(())

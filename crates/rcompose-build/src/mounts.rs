@@ -52,11 +52,14 @@ pub(crate) fn read_mount(state: &State, number: usize, text: &str) -> Result<(Mo
     let mount =
         Mount::parse(text, &|value| state.expand_word(value)).map_err(|e| mount_mistake(number, text, e))?;
     let files = matches!(mount.kind, MountKind::Bind | MountKind::Cache | MountKind::Tmpfs);
+    // Without one it is the working directory.
     let target = match mount.target.as_str() {
-        "" if files => return Err(wrong("it has no target").help("say where it appears: target=/path")),
-        "" => String::new(),
+        "" if !files => String::new(),
         path => normal(&state.absolute(path)).display().to_string(),
     };
+    if target == "/" && mount.target.is_empty() {
+        return Err(wrong("it has no target").help("say where it appears: target=/path"));
+    }
     if target == "/" {
         return Err(wrong("the target can't be the root"));
     }

@@ -310,7 +310,8 @@ impl Walk<'_> {
                     let own = default.is_some() || given(self.req, name).is_some();
                     // Else it is the one before the first FROM.
                     if own || !self.plan.globals.contains_key(name) {
-                        let value = self.state.get(name).filter(|_| own).unwrap_or_default();
+                        let mine = self.state.args.iter().find(|(n, _)| own && n == name);
+                        let value = mine.map(|(_, v)| v.clone()).unwrap_or_default();
                         let known = Known { arg: arg(one, name, value), needs: BTreeSet::new() };
                         taken.known.insert(name.clone(), known);
                     }

@@ -294,14 +294,8 @@ impl Stage<'_> {
 
     /// WORKDIR: the directory is made, owned by USER, if it isn't there.
     fn workdir(&mut self, path: &str) -> Result<Done, BuildError> {
-        let path = self.state.expand(path)?;
-        let path = if path.starts_with('/') {
-            path
-        } else {
-            normal(&self.state.absolute(&path)).display().to_string()
-        };
+        let path = self.state.enter(path)?;
         let shown = format!("WORKDIR {path}");
-        self.state.image.config.working_dir.clone_from(&path);
         if path == "/" {
             self.state.history(shown, true);
             return Ok(Done::Layer { cached: true });

@@ -7,6 +7,7 @@ use rcompose_image::{ContainerConfig, History, ImageConfig};
 use crate::BuildError;
 use crate::expand::{Expanded, Lex, Mistake, expand};
 use crate::known::is_for_scans;
+use crate::select::normal;
 
 /// docker's PATH for a Linux image that has none (moby oci/defaults.go).
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -96,6 +97,17 @@ impl State {
         }
         let base = self.image.config.working_dir.trim_end_matches('/');
         format!("{base}/{path}")
+    }
+
+    /// WORKDIR: where it is now.
+    pub(crate) fn enter(&mut self, path: &str) -> Result<String, BuildError> {
+        let path = self.expand(path)?;
+        let path = match path.starts_with('/') {
+            true => path,
+            false => normal(&self.absolute(&path)).display().to_string(),
+        };
+        self.image.config.working_dir.clone_from(&path);
+        Ok(path)
     }
 
     pub(crate) fn history(&mut self, created_by: String, empty_layer: bool) {
