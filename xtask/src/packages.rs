@@ -41,6 +41,8 @@ pub(crate) const FOR_CI: &[Need] = &[
     need("umoci", "/usr/bin/umoci"),
     need("openssl", "/usr/bin/openssl"),
     need("procps", "/usr/bin/pgrep"),
+    need("git", "/usr/bin/git"),
+    need("openssh-server", "/usr/sbin/sshd"),
 ];
 
 /// For an emulated machine with Debian's kernel.
@@ -93,10 +95,14 @@ pub(crate) fn install(needs: &[Need]) -> Result<()> {
             bail!("apt-get could not install {}", missing.join(" "));
         }
     }
-    if missing.contains(&"docker-registry") && Path::new("/run/systemd/system").exists() {
-        // Debian starts what it installs; the tests start a registry of their own, on a port of their own.
-        say("the package docker-registry starts a service: switching it off");
-        crate::sh::run("systemctl", &["disable", "--now", "docker-registry.service"])?;
+    // Debian starts what it installs; the tests start servers of their own, on ports of their own.
+    for (package, service) in
+        [("docker-registry", "docker-registry.service"), ("openssh-server", "ssh.service")]
+    {
+        if missing.contains(&package) && Path::new("/run/systemd/system").exists() {
+            say(&format!("the package {package} starts a service: switching it off"));
+            crate::sh::run("systemctl", &["disable", "--now", service])?;
+        }
     }
     Ok(())
 }

@@ -186,6 +186,7 @@ fn inspected_as_dockers() {
         ("[{{.Author}}{{.Variant}}{{.Parent}}]", "[]\n"),
         ("{{.Config.Labels}} {{.Config.Cmd}} {{.Config.User}}.", "map[] [] .\n"),
         ("{{len .Config.Env}}{{range .Config.Volumes}}no{{end}} {{json .Config.Healthcheck}}", "0 null\n"),
+        ("{{json .Config.Cmd}} {{.Config.Labels | json}} {{json .Config.User}}", "null null \"\"\n"),
         ("{{if .Config.Healthcheck}}yes{{else}}no{{end}}", "no\n"),
     ] {
         let out = p.cmd_args(["image", "inspect", "-f", format, "images-inspect:imported"]).run().unwrap();

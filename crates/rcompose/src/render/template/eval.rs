@@ -1,5 +1,7 @@
 //! From a tree and data to text.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
 use super::functions::{self, is_true, print};
@@ -19,6 +21,7 @@ pub(super) fn run(
     let mut run = Run {
         template,
         default,
+        omitted: Cell::new(false),
         root: data,
         heads,
         out: String::new(),
@@ -35,6 +38,8 @@ pub(super) type Default = fn(&Map<String, Value>, &str) -> Option<Value>;
 struct Run<'a> {
     template: &'a Template,
     default: Default,
+    /// The last field is one that its object leaves out.
+    omitted: Cell<bool>,
     root: &'a Value,
     heads: bool,
     out: String,
@@ -208,6 +213,12 @@ impl Run<'_> {
         if self.heads {
             return Ok(functions::on_head(arguments));
         }
+        // Go's nil list prints as an empty one, but not in JSON.
+        let empty = |v: &Value| v == &serde_json::json!([]) || v == &serde_json::json!({});
+        if self.omitted.get() && matches!(name.as_str(), "json" | "printjson") && arguments.iter().all(empty)
+        {
+            return Ok(Value::from("null"));
+        }
         functions::call(name, &arguments).map_err(|e| format!("template: error calling {name}: {e}"))
     }
 
@@ -233,6 +244,7 @@ impl Run<'_> {
     }
 
     fn field(&self, value: &Value, name: &str) -> Result<Value, String> {
+        self.omitted.set(false);
         match value {
             Value::Object(map) => match map.get(name) {
                 Some(found) => Ok(found.clone()),
@@ -240,6 +252,7 @@ impl Run<'_> {
                 None if !name.starts_with(|c: char| c.is_uppercase()) => Ok(Value::Null),
                 None => {
                     if let Some(value) = (self.default)(map, name) {
+                        self.omitted.set(true);
                         return Ok(value);
                     }
                     let known: Vec<&str> = map.keys().map(String::as_str).collect();
