@@ -84,7 +84,8 @@ impl Platform {
         let variant = self.variant.as_deref();
         let major = |v: &str| v.trim_start_matches('v').parse::<u32>().ok();
         let below = |v: Option<&str>, least: u32| {
-            v.and_then(major).into_iter().flat_map(move |n| (least..n).rev()).map(|n| Some(format!("v{n}")))
+            let number = v.and_then(major).map_or(least, |n| n.min(NUMBERS));
+            (least..number).rev().map(|n| Some(format!("v{n}")))
         };
         let mut all = vec![(self.architecture.clone(), self.variant.clone())];
         match self.architecture.as_str() {
@@ -102,12 +103,12 @@ impl Platform {
                 let name =
                     |n: u32, minor: u32| if minor == 0 { format!("v{n}") } else { format!("v{n}.{minor}") };
                 if number == 9 {
-                    (0..minor.min(MINORS)).rev().for_each(|m| add(name(9, m)));
+                    (0..minor.min(NUMBERS)).rev().for_each(|m| add(name(9, m)));
                     // v9.0 came from v8.5.
-                    minor = minor.min(MINORS) + 5;
+                    minor = minor.min(NUMBERS) + 5;
                     add(name(8, minor));
                 }
-                (0..minor.min(2 * MINORS)).rev().for_each(|m| add(name(8, m)));
+                (0..minor.min(2 * NUMBERS)).rev().for_each(|m| add(name(8, m)));
                 let small = ["v8", "v7", "v6", "v5"].map(|v| ("arm".to_owned(), Some(v.to_owned())));
                 all.extend(small);
             }
@@ -117,8 +118,8 @@ impl Platform {
     }
 }
 
-/// Minor versions of arm64 have one digit.
-const MINORS: u32 = 10;
+/// Variants and arm64's minor versions have one digit; one that has more is not counted down from.
+const NUMBERS: u32 = 10;
 
 impl FromStr for Platform {
     type Err = PlatformError;
@@ -178,6 +179,12 @@ mod tests {
             ("linux/amd64", "linux/amd64 linux/386 linux/amd64/v2 linux/amd64/v3"),
             ("linux/amd64/v2", "linux/amd64/v2 linux/amd64 linux/386"),
             ("linux/amd64/v3", "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386"),
+            // Not as many as the number says.
+            ("linux/amd64/v4294967295", "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386"),
+            (
+                "linux/arm64/v9.4294967295",
+                "linux/arm64/v9 linux/arm64/v8.2 linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5",
+            ),
             ("linux/arm/v7", "linux/arm/v7 linux/arm/v6 linux/arm/v5"),
             (
                 "linux/arm64",

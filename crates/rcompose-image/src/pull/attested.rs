@@ -10,7 +10,7 @@ use crate::index::{STATEMENT, Statement};
 use crate::registry::{Registry, RegistryError};
 use crate::{Attestation, Descriptor, Digest, Reference, image_purl};
 
-/// Lists of packages are long. One that is longer is left out.
+/// Lists of packages are long. What doesn't fit into this together with those before it is left out.
 const LONGEST: u64 = 64 << 20;
 
 #[derive(Debug, Deserialize)]
@@ -32,18 +32,21 @@ pub(crate) struct Attested {
     pub(crate) subjects: Vec<Reference>,
 }
 
-/// Fetches what is attested of an image. What the registry doesn't have of it, or can't be read, is left out: the image
-/// is of use without it.
+/// Fetches what is attested of an image. What the registry doesn't have of it or won't give, or can't be read, is left
+/// out: the image is of use without it.
 pub(super) async fn fetch(registry: &Registry, said: Said) -> Result<Attested, RegistryError> {
     let Said { index, entry, attestations } = said;
     let mut out = Attested { index, entry, ..Attested::default() };
+    let mut room = LONGEST;
     for digest in attestations {
         let Some(manifest) = there(registry.manifest(&digest.to_string()).await)? else { continue };
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&manifest.bytes) else { continue };
-        for layer in manifest.layers.iter().filter(|l| l.media_type == STATEMENT && l.size <= LONGEST) {
-            let Some(bytes) = there(registry.document(layer.digest, "an attestation", LONGEST).await)? else {
-                continue;
-            };
+        for layer in manifest.layers.iter().filter(|l| l.media_type == STATEMENT) {
+            // No more than it says, which is what there is room for.
+            let Some(left) = room.checked_sub(layer.size) else { continue };
+            let fetched = registry.document(layer.digest, "an attestation", layer.size).await;
+            let Some(bytes) = there(fetched)? else { continue };
+            room = left;
             let Ok(statement) = serde_json::from_slice::<Statement>(&bytes) else { continue };
             for subject in statement.subject.iter().filter_map(subject) {
                 if !out.subjects.contains(&subject) {
@@ -60,7 +63,12 @@ pub(super) async fn fetch(registry: &Registry, said: Said) -> Result<Attested, R
 fn there<T>(fetched: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match fetched {
         Err(
-            RegistryError::NotFound { .. } | RegistryError::Malformed { .. } | RegistryError::Mismatch { .. },
+            RegistryError::NotFound { .. }
+            | RegistryError::Unauthorized { .. }
+            | RegistryError::Refused { .. }
+            | RegistryError::Failing { .. }
+            | RegistryError::Malformed { .. }
+            | RegistryError::Mismatch { .. },
         ) => Ok(None),
         other => other.map(Some),
     }

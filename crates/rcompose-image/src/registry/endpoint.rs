@@ -24,6 +24,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(60);
 /// An access token that doesn't say how long it is good for (spec/auth/token.md).
 const TOKEN_LIFE: u64 = 60;
+/// Longer than this none is kept, whatever it says.
+const LONGEST_LIFE: u64 = 24 * 60 * 60;
 /// So much of an answer is read that is no success.
 const LONGEST_ANSWER: usize = 256 << 10;
 const LONGEST_TOKEN: usize = 4 << 20;
@@ -223,7 +225,7 @@ impl Endpoint {
 
     fn keep(&self, scope: &str, (token, life): &(String, u64)) {
         // Not to the last moment: the request is still on its way.
-        let until = Instant::now() + Duration::from_secs(life.saturating_sub(10));
+        let until = Instant::now() + Duration::from_secs(life.saturating_sub(10).min(LONGEST_LIFE));
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.insert(scope.to_owned(), (token.clone(), until));
     }

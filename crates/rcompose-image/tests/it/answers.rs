@@ -224,6 +224,77 @@ fn asked_late() {
     }
 }
 
+/// A token that is good for longer than there is time.
+#[test]
+fn tokens_for_ever() {
+    let served = served();
+    let server = Parrot::start(move |request| {
+        let host = request.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or_default();
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s\"\r\n");
+        match (path(request), served.documents.get(path(request))) {
+            (at, _) if at.starts_with("/token") => {
+                http("200 OK", "", r#"{"token":"secret","expires_in":18446744073709551615}"#)
+            }
+            _ if !request.contains("secret") => http("401 Unauthorized", &challenge, ""),
+            (_, Some(text)) => http("200 OK", "", text),
+            (_, None) => http("404 Not Found", "", ""),
+        }
+    });
+    let room = Room::new();
+    assert_eq!(attempt(&room, &server, 0).unwrap().size, 300_000);
+    let tokens = server.asked.lock().unwrap().iter().filter(|r| path(r).starts_with("/token")).count();
+    assert_eq!(tokens, 1);
+}
+
+/// What is attested of an image doesn't stop its pull: the registry refuses it, or it never ends.
+#[test]
+fn attestations() {
+    const STATEMENT: usize = 30 << 20;
+    let statement = |n: u32, length: usize| {
+        let text = format!(r#"{{"predicateType":"https://x.y/{n}","predicate":""#);
+        format!("{text}{}\"}}", "x".repeat(length - text.len() - 2))
+    };
+    let mut served = served();
+    let manifest = served.documents["/v2/app/manifests/1"].clone();
+    let image = Digest::of(manifest.as_bytes());
+    served.documents.insert(format!("/v2/app/manifests/{image}"), manifest.clone());
+    let mut entries = vec![format!(
+        r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{image}","size":{},"platform":{{"os":"linux","architecture":"amd64"}}}}"#,
+        manifest.len()
+    )];
+    let mut blobs = Vec::new();
+    for n in 0..5 {
+        let text = statement(n, if n == 0 { 1000 } else { STATEMENT });
+        let digest = Digest::of(text.as_bytes());
+        let about = format!(
+            r#"{{"schemaVersion":2,"layers":[{{"mediaType":"application/vnd.in-toto+json","digest":"{digest}","size":{}}}]}}"#,
+            text.len()
+        );
+        blobs.push((format!("/v2/app/blobs/{digest}"), text));
+        let digest = Digest::of(about.as_bytes());
+        entries.push(format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{},"annotations":{{"vnd.docker.reference.digest":"{image}","vnd.docker.reference.type":"attestation-manifest"}}}}"#,
+            about.len()
+        ));
+        served.documents.insert(format!("/v2/app/manifests/{digest}"), about);
+    }
+    let refused = blobs[1].0.clone();
+    served.documents.extend(blobs.clone());
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    served.documents.insert("/v2/app/manifests/1".into(), index);
+    let server = Parrot::start(move |request| match served.documents.get(path(request)) {
+        _ if path(request) == refused => http("403 Forbidden", "", ""),
+        Some(text) => http("200 OK", "", text),
+        None => http("404 Not Found", "", ""),
+    });
+    let room = Room::new();
+    attempt(&room, &server, 0).unwrap();
+    let index = room.store.find_index(&format!("{}/app:1", server.address)).unwrap().unwrap();
+    let kinds: Vec<&str> = index.members[0].attestations.iter().map(|a| &*a.predicate_type).collect();
+    // All that fits into 64 MiB together.
+    assert_eq!(kinds, ["https://x.y/0", "https://x.y/2", "https://x.y/3"]);
+}
+
 /// Messages say what is there instead of an image.
 #[test]
 fn no_images() {
