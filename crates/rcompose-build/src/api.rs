@@ -308,7 +308,7 @@ pub struct BuildRequest {
     pub debug_shell: bool,
     /// Writes what its steps made into the image: it is a cache for later builds then.
     pub inline_cache: bool,
-    /// Seconds since the epoch for everything that is dated.
+    /// Seconds since the epoch for everything that is dated, unless an argument or the Dockerfile says something else.
     pub source_date_epoch: Option<u64>,
 }
 

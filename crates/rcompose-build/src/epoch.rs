@@ -15,7 +15,7 @@ use crate::dockerfile::{Copy, Dockerfile, Kind, Position, Stage};
 use crate::download::fetched;
 use crate::error::Culprit;
 use crate::expand::expand;
-use crate::known::EPOCH;
+use crate::known::{EPOCH, LAST_SECOND};
 use crate::plan::{Plan, context_named, stage_named};
 use crate::remote::Remote;
 use crate::state::State;
@@ -56,8 +56,14 @@ pub(crate) fn read(file: &Dockerfile, req: &BuildRequest, plan: &Plan) -> Result
     if text.is_empty() {
         return Ok(Epoch::Unset);
     }
-    if let Ok(seconds) = text.parse() {
-        return Ok(Epoch::Seconds(seconds));
+    let invalid = |help: &str| {
+        let error = BuildError::input(format!("invalid {EPOCH} `{text}`")).help(help);
+        (error.about(Culprit::Text(text.clone())), at)
+    };
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        let seconds = text.parse().ok().filter(|seconds| *seconds <= LAST_SECOND);
+        let late = || invalid("it is after the year 9999: write the seconds since 1970-01-01");
+        return seconds.map(Epoch::Seconds).ok_or_else(late);
     }
     let time = |source: Option<&crate::ContextSource>| match source.and_then(|s| s.time) {
         Some(seconds) => Epoch::Seconds(seconds),
@@ -74,9 +80,7 @@ pub(crate) fn read(file: &Dockerfile, req: &BuildRequest, plan: &Plan) -> Result
         let stage = &file.stages[number];
         return of_stage(file, req, plan, stage).map_err(|(e, at)| (e, Some(at)));
     }
-    let error = BuildError::input(format!("invalid {EPOCH} `{text}`"))
-        .help("write the seconds since 1970-01-01, `context`, or the name of a context or stage");
-    Err((error.about(Culprit::Text(text.clone())), at))
+    Err(invalid("write the seconds since 1970-01-01, `context`, or the name of a context or stage"))
 }
 
 /// The instruction that has it.
@@ -169,7 +173,14 @@ impl Epoch {
                 Some(time.map_err(|e| BuildError::io("read", &root, e))?)
             }
         };
-        Ok(time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|d| d.as_secs()))
+        let seconds = time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|d| d.as_secs());
+        match seconds {
+            Some(late) if late > LAST_SECOND => {
+                Err(BuildError::input(format!("what {EPOCH} names is from after the year 9999"))
+                    .help("give the seconds since 1970-01-01 instead"))
+            }
+            seconds => Ok(seconds),
+        }
     }
 }
 
@@ -183,7 +194,9 @@ fn newest(path: &Path) -> io::Result<Option<SystemTime>> {
         if entry.header().entry_type().is_file()
             && let Ok(seconds) = entry.header().mtime()
         {
-            newest = newest.max(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)));
+            // Any number fits into a header; one that is no date is as late as can be.
+            let late = Duration::from_secs(seconds.min(LAST_SECOND + 1));
+            newest = newest.max(Some(SystemTime::UNIX_EPOCH + late));
         }
     }
     Ok(newest)

@@ -19,6 +19,9 @@ pub(crate) fn is_proxy(name: &str) -> bool {
         .contains(&name.to_uppercase().as_str())
 }
 
+/// The last second of the year 9999: later dates can't be written (RFC 3339).
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
+
 /// Needs no ARG.
 pub(crate) fn is_known(name: &str) -> bool {
     is_proxy(name) || name == EPOCH || name.starts_with("BUILDKIT_")

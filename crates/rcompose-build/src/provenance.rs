@@ -173,9 +173,6 @@ impl Provenance<'_> {
                 value.iter().for_each(|v| put(&format!("build-arg:{name}"), without_password(v)));
             }
             r.labels.iter().for_each(|(name, value)| put(&format!("label:{name}"), value.clone()));
-            if let Some(epoch) = r.source_date_epoch {
-                put("build-arg:SOURCE_DATE_EPOCH", epoch.to_string());
-            }
         }
         if let Some(target) = &r.target {
             put("target", target.clone());

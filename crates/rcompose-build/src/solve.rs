@@ -81,7 +81,9 @@ pub fn build(
     let plan = plan(&file, req).map_err(|(e, at)| e.place(&name, &text, at))?;
     let epoch = epoch::read(&file, req, &plan).map_err(|(e, at)| epoch::placed(e, at, &name, &text))?;
     let (dated, plan) = match epoch {
-        Epoch::Unset if !req.args.contains_key(known::EPOCH) => (None, plan),
+        Epoch::Unset if !req.args.contains_key(known::EPOCH) && !plan.globals.contains_key(known::EPOCH) => {
+            (None, plan)
+        }
         epoch => {
             let dated = req.dated(epoch.seconds(req, images)?);
             let plan = self::plan(&file, &dated).map_err(|(e, at)| e.place(&name, &text, at))?;

@@ -121,10 +121,17 @@ impl World {
 }
 
 /// A server that answers `/file` and `/pkg.tar`, and 404 otherwise; counts what it was asked.
-fn server(archive: Vec<u8>) -> (String, &'static AtomicUsize) {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+fn server(archive: Vec<u8>) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
+    let mut late = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mtime(u64::MAX);
+    header.set_size(0);
+    late.append_data(&mut header, "late", std::io::empty()).unwrap();
+    let late = late.into_inner().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -132,12 +139,13 @@ fn server(archive: Vec<u8>) -> (String, &'static AtomicUsize) {
             let mut request = [0u8; 4096];
             let n = stream.read(&mut request).unwrap_or(0);
             let text = String::from_utf8_lossy(&request[..n]).into_owned();
-            ASKED.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(1, Ordering::Relaxed);
             let path = text.split(' ').nth(1).unwrap_or("/");
             let body: &[u8] = match path {
                 "/file" | "/dir/" => b"hello",
                 "/pkg.tar" | "/undated.tar" => &archive,
                 "/undated" => b"text",
+                "/undated-late.tar" => &late,
                 _ => b"",
             };
             let date = match path.starts_with("/undated") {
@@ -152,7 +160,7 @@ fn server(archive: Vec<u8>) -> (String, &'static AtomicUsize) {
             drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
         }
     });
-    (address, &ASKED)
+    (address, asked)
 }
 
 fn archive() -> Vec<u8> {
@@ -246,6 +254,8 @@ fn dates() {
         ("ARG SOURCE_DATE_EPOCH=13\n", Some("14"), Some(14)),
         ("ARG SOURCE_DATE_EPOCH=13\n", Some(""), None),
         ("ARG SOURCE_DATE_EPOCH=context\n", None, Some(88)),
+        ("ARG SOURCE_DATE_EPOCH=never\n", None, None),
+        ("", Some("253402300799"), Some(253_402_300_799)),
         ("", Some("context"), Some(88)),
         ("", Some("old"), Some(99)),
         ("", Some("never"), None),
@@ -259,6 +269,8 @@ fn dates() {
     }
     for (before, given, want) in [
         ("", Some("x"), "0:0 invalid SOURCE_DATE_EPOCH `x`"),
+        ("", Some("253402300800"), "0:0 invalid SOURCE_DATE_EPOCH `253402300800`"),
+        ("", Some("18446744073709551615"), "0:0 invalid SOURCE_DATE_EPOCH `18446744073709551615`"),
         ("ARG SOURCE_DATE_EPOCH=y\n", None, "1:23 invalid SOURCE_DATE_EPOCH `y`"),
         (&stage("COPY c /"), Some("src"), "3:1 the stage `src` can't date the build: it has COPY"),
         (&stage("ADD c /"), Some("src"), "3:1 the stage `src` can't date the build: its ADD fetches nothing"),
@@ -267,6 +279,17 @@ fn dates() {
         let said = dated(before, given).unwrap_err();
         assert!(said.starts_with(want), "{said}");
     }
+}
+
+/// An archive with a date that there isn't.
+#[test]
+fn dates_after_all_time() {
+    let w = World::new();
+    let (at, _) = server(archive());
+    let said = w.fails(&format!(
+        "ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS src\nADD {at}/undated-late.tar /\nFROM scratch\nCOPY c /\n"
+    ));
+    assert!(said.contains("from after the year 9999"), "{said}");
 }
 
 /// An archive whose extended header says that it is huge.
