@@ -1,6 +1,8 @@
 //! A package's header as databases hold it (rpm.org, "Package format": the header structure, without its magic
 //! number): how many entries, how many bytes of data; an entry's tag, type, offset and count; the data.
 
+use std::collections::BTreeMap;
+
 use super::super::Package;
 use super::super::system::Distribution;
 use super::{Order, number};
@@ -19,7 +21,7 @@ const STRING: u64 = 6;
 const STRING_ARRAY: u64 = 8;
 const I18N_STRING: u64 = 9;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Header {
     pub(super) name: String,
     pub(super) version: String,
@@ -38,31 +40,23 @@ impl Header {
         let entries_end = entries.checked_mul(16)?.checked_add(8)?;
         let length = number(blob, 4, 4, Order::Big)? as usize;
         let data = blob.get(entries_end..entries_end.checked_add(length)?)?;
-        let mut header = Self::default();
+        let mut last = BTreeMap::new();
         for entry in blob.get(8..entries_end)?.chunks_exact(16) {
             let get = |at| number(entry, at, 4, Order::Big);
-            let (tag, kind, offset) = (get(0)?, get(4)?, get(8)? as usize);
-            let slot = match tag {
-                NAME => &mut header.name,
-                VERSION => &mut header.version,
-                RELEASE => &mut header.release,
-                EPOCH => &mut header.epoch,
-                VENDOR => &mut header.vendor,
-                LICENSE => &mut header.license,
-                ARCH => &mut header.arch,
-                SOURCE => &mut header.source,
-                _ => continue,
-            };
-            *slot = match kind {
-                INT32 => number(data, offset, 4, Order::Big)?.to_string(),
-                STRING | STRING_ARRAY | I18N_STRING => {
-                    let text = data.get(offset..)?;
-                    let end = text.iter().position(|b| *b == 0)?;
-                    String::from_utf8_lossy(&text[..end]).into_owned()
-                }
-                _ => return None,
-            };
+            // A later one replaces an earlier one, as for RPM.
+            last.insert(get(0)?, (get(4)?, get(8)? as usize));
         }
+        let get = |tag| last.get(&tag).map_or(Some(String::new()), |(kind, at)| value(data, *kind, *at));
+        let header = Self {
+            name: get(NAME)?,
+            version: get(VERSION)?,
+            release: get(RELEASE)?,
+            epoch: get(EPOCH)?,
+            arch: get(ARCH)?,
+            vendor: get(VENDOR)?,
+            license: get(LICENSE)?,
+            source: get(SOURCE)?,
+        };
         (!header.name.is_empty() && !header.version.is_empty()).then_some(header)
     }
 
@@ -86,5 +80,18 @@ impl Header {
             license: Some(self.license).filter(|l| !l.is_empty()),
             supplier: Some(self.vendor).filter(|v| !v.is_empty()).map(|v| format!("Organization: {v}")),
         })
+    }
+}
+
+/// A number, or the first text, as text.
+fn value(data: &[u8], kind: u64, at: usize) -> Option<String> {
+    match kind {
+        INT32 => Some(number(data, at, 4, Order::Big)?.to_string()),
+        STRING | STRING_ARRAY | I18N_STRING => {
+            let text = data.get(at..)?;
+            let end = text.iter().position(|b| *b == 0)?;
+            Some(String::from_utf8_lossy(&text[..end]).into_owned())
+        }
+        _ => None,
     }
 }

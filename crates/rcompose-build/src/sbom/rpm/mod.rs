@@ -8,6 +8,7 @@ mod header;
 mod ndb;
 mod sqlite;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -65,28 +66,38 @@ pub(super) fn packages(
     distribution: &Distribution,
 ) -> Result<Vec<Package>, Unread> {
     let database = Pages::open(node)?;
+    let log = match form {
+        Form::Sqlite => write_ahead_log(node, view)?,
+        Form::Ndb | Form::Berkeley => None,
+    };
     let found = node.path.to_string_lossy();
     let found = found.trim_start_matches('/');
     let mut packages = Vec::new();
+    let mut room = database.length + log.as_ref().map_or(0, |l| l.length);
     let mut each = |blob: &[u8]| {
+        // Else a small file would be a huge list.
+        let left = room.checked_sub(blob.len() as u64);
+        room = left.ok_or(OVERLAP)?;
         let header = header::Header::read(blob).ok_or(Unread::Broken("one of its headers is broken"))?;
         packages.extend(header.package(found, distribution));
         Ok(())
     };
     match form {
-        Form::Sqlite => {
-            let mut log = node.path.clone().into_os_string();
-            log.push("-wal");
-            let log = match view.find(log.as_ref(), false)? {
-                Found::Node(log) if log.meta.is_file() && log.meta.len() > 0 => Some(Pages::open(&log)?),
-                _ => None,
-            };
-            sqlite::headers(database, log, &mut each)?;
-        }
+        Form::Sqlite => sqlite::headers(database, log, &mut each)?,
         Form::Ndb => ndb::headers(&database, &mut each)?,
         Form::Berkeley => berkeley::headers(&database, &mut each)?,
     }
     Ok(packages)
+}
+
+/// What SQLite hasn't written to the file itself yet.
+fn write_ahead_log(node: &Node, view: &View) -> io::Result<Option<Pages>> {
+    let mut path = node.path.clone().into_os_string();
+    path.push("-wal");
+    match view.find(path.as_ref(), false)? {
+        Found::Node(log) if log.meta.is_file() && log.meta.len() > 0 => Pages::open(&log).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// What the forms hand a package's header to.
@@ -97,12 +108,26 @@ struct Pages {
     file: File,
     /// In bytes.
     length: u64,
+    /// Bytes that may still be read: one whose parts lead to each other has an end, too.
+    left: Cell<u64>,
 }
+
+const OVERLAP: Unread = Unread::Broken("its parts lie over each other");
 
 impl Pages {
     fn open(node: &Node) -> io::Result<Self> {
-        let file = File::open(&node.real)?;
-        Ok(Self { length: file.metadata()?.len(), file })
+        Self::of(File::open(&node.real)?)
+    }
+
+    fn of(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        // No form has anything to read more than twice but what is at the beginning.
+        Ok(Self { file, length, left: Cell::new(length.saturating_mul(3).saturating_add(128 << 10)) })
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), Unread> {
+        self.left.set(self.left.get().checked_sub(bytes).ok_or(OVERLAP)?);
+        Ok(())
     }
 
     /// So many bytes from there; never more than the file has, whatever it says of itself.
@@ -111,6 +136,7 @@ impl Pages {
         if !fits || length > LONGEST {
             return Err(Unread::Broken("it ends too early"));
         }
+        self.spend(length)?;
         let mut bytes = vec![0; length as usize];
         self.file.read_exact_at(&mut bytes, at)?;
         Ok(bytes)

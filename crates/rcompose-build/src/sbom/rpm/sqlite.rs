@@ -1,9 +1,10 @@
 //! The table `Packages` of a file of SQLite's (sqlite.org/fileformat2.html), with what its write-ahead log adds:
 //! an image made without a clean end of rpm has one.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Each, LONGEST, Order, Pages, Unread, number};
+use super::{Each, LONGEST, OVERLAP, Order, Pages, Unread, number};
 
 const BROKEN: Unread = Unread::Broken("its pages are broken");
 
@@ -18,6 +19,8 @@ struct Sqlite {
     /// The part of a page that is used.
     usable: usize,
     log: Option<(Pages, BTreeMap<u64, u64>)>,
+    /// Bytes that cells may still have, which can be one and the same.
+    left: Cell<u64>,
 }
 
 pub(super) fn headers(file: Pages, log: Option<Pages>, each: Each<'_>) -> Result<(), Unread> {
@@ -33,11 +36,12 @@ pub(super) fn headers(file: Pages, log: Option<Pages>, each: Each<'_>) -> Result
     if !size.is_power_of_two() || usable < 480 {
         return Err(BROKEN);
     }
+    let left = Cell::new(file.length + log.as_ref().map_or(0, |l| l.length));
     let log = match log {
         Some(log) => frames(&log, size)?.map(|frames| (log, frames)),
         None => None,
     };
-    let database = Sqlite { file, size, usable, log };
+    let database = Sqlite { file, size, usable, log, left };
     let mut root = None;
     database.rows(1, &mut |row| {
         let column = |n| value(row, n).ok_or(BROKEN);
@@ -109,6 +113,7 @@ impl Sqlite {
                 _ => least,
             },
         };
+        self.left.set(self.left.get().checked_sub(here as u64).ok_or(OVERLAP)?);
         let end = at + here;
         let mut record = page.get(at..end).ok_or(BROKEN)?.to_vec();
         let mut next = if here < length { big(page, end, 4)? } else { 0 };

@@ -100,7 +100,7 @@ fn written_as_ndb() -> Vec<u8> {
     let path = root.path().join("rpmdb.sqlite");
     fs::write(&path, unpacked(SQLITE)).unwrap();
     let file = File::open(&path).unwrap();
-    let database = Pages { length: file.metadata().unwrap().len(), file };
+    let database = Pages::of(file).unwrap();
     let mut headers: Vec<Vec<u8>> = Vec::new();
     let mut each = |blob: &[u8]| {
         headers.push(blob.to_vec());
@@ -164,4 +164,48 @@ fn broken_ones_are_told_and_end() {
             }
         }
     }
+}
+
+/// A small file that would be a huge list: all slots lead to one header, all entries of a header to one text.
+#[test]
+fn no_more_than_is_there() {
+    let header = |entries: u32, text: usize| {
+        let big = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
+        let mut header = big(&[entries, text as u32 + 1]);
+        for n in 0..entries {
+            header.extend(big(&[if n == 0 { 1001 } else { 1000 }, 6, 0, 1]));
+        }
+        header.resize(header.len() + text, b'x');
+        [header, vec![0]].concat()
+    };
+    let little = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let database = |slots: u32, header: &[u8]| {
+        let pages = slots.div_ceil(256);
+        let block = pages * 4096 / 16;
+        let mut file = [b"RpmP".to_vec(), little(&[0, 9, pages, 99, 0, 0, 0])].concat();
+        while file.len() < pages as usize * 4096 {
+            file.extend([b"Slot".to_vec(), little(&[7, block, 1])].concat());
+        }
+        [file, b"BlbS".to_vec(), little(&[7, 9, header.len() as u32]), header.to_vec()].concat()
+    };
+    let begun = std::time::Instant::now();
+    let said = read("Packages.db", &database(50_000, &header(2, 1 << 20)), None);
+    assert!(matches!(said, Err(Unread::Broken(_))), "{}", said.unwrap().len());
+    let found = read("Packages.db", &database(1, &header(40_000, 1 << 20)), None);
+    assert!(matches!(found, Err(Unread::Broken(_))), "{}", found.unwrap().len());
+    // All cells of SQLite's first page are one of many pages, which is the same one over and over.
+    let mut file = vec![0; 2 * 65536];
+    file[..16].copy_from_slice(b"SQLite format 3\0");
+    file[16..18].copy_from_slice(&1u16.to_be_bytes());
+    file[100] = 13;
+    file[103..105].copy_from_slice(&30_000u16.to_be_bytes());
+    for n in 0..30_000 {
+        file[108 + 2 * n..][..2].copy_from_slice(&65_000u16.to_be_bytes());
+    }
+    // 64 MiB less a little, row 1.
+    file[65_000..65_005].copy_from_slice(&[0x9f, 0xff, 0xff, 0x7f, 1]);
+    file[65536..65540].copy_from_slice(&2u32.to_be_bytes());
+    let found = read("rpmdb.sqlite", &file, None);
+    assert!(matches!(found, Err(Unread::Broken(_))), "{found:?}");
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
 }
