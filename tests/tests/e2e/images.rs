@@ -188,14 +188,16 @@ fn inspected_as_dockers() {
         ("{{len .Config.Env}}{{range .Config.Volumes}}no{{end}} {{json .Config.Healthcheck}}", "0 null\n"),
         ("{{json .Config.Cmd}} {{.Config.Labels | json}} {{json .Config.User}}", "null null \"\"\n"),
         ("{{if .Config.Healthcheck}}yes{{else}}no{{end}}", "no\n"),
+        ("{{.Config.Healthcheck}} {{.Descriptor}}", "<nil> <nil>\n"),
     ] {
         let out = p.cmd_args(["image", "inspect", "-f", format, "images-inspect:imported"]).run().unwrap();
         assert_eq!(out.ok().stdout, want);
     }
-    for field in [".Config.Foo", ".Foo", ".Config.Author"] {
+    for field in [".Config.Foo", ".Foo", ".Config.Author", ".Metadata.Labels", ".RootFS.User"] {
         let format = format!("{{{{{field}}}}}");
         let out = p.cmd_args(["image", "inspect", "-f", &format, "images-inspect:imported"]).run().unwrap();
-        out.code_is(1).err("there is no field");
+        let out = out.code_is(1).err("there is no field");
+        assert!(!out.stderr.contains("there are \n"), "{}", out.stderr);
     }
     for tag in ["plain", "full", "imported"] {
         p.run(&format!("image rm images-inspect:{tag}")).ok();

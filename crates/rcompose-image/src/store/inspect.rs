@@ -68,6 +68,10 @@ fn ordered(config: Value) -> Value {
 
 /// What a field is that [`inspect_json`] leaves out of the image or, if `of` is that, its configuration.
 pub fn inspect_default(of: &Map<String, Value>, field: &str) -> Option<Value> {
+    // Of `RootFS` and `Metadata` nothing is left out.
+    if of.contains_key("Layers") || of.contains_key("LastTagTime") {
+        return None;
+    }
     Some(match (of.contains_key("RootFS"), field) {
         (true, "Comment" | "Created" | "Author" | "Variant" | "OsVersion" | "Parent" | "DockerVersion")
         | (false, "User" | "WorkingDir" | "StopSignal") => json!(""),

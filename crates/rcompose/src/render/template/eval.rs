@@ -84,7 +84,8 @@ impl Run<'_> {
                 let value = self.pipe(pipe, dot)?;
                 if pipe.variables.is_empty() {
                     match value {
-                        Value::Null => self.out.push_str("<no value>"),
+                        // Of Go's fields it is a pointer that leads nowhere.
+                        Value::Null if !self.omitted.get() => self.out.push_str("<no value>"),
                         value => self.out.push_str(&print(&value)),
                     }
                 }
@@ -215,8 +216,8 @@ impl Run<'_> {
         }
         // Go's nil list prints as an empty one, but not in JSON.
         let empty = |v: &Value| v == &serde_json::json!([]) || v == &serde_json::json!({});
-        if self.omitted.get() && matches!(name.as_str(), "json" | "printjson") && arguments.iter().all(empty)
-        {
+        let omitted = self.omitted.replace(false);
+        if omitted && matches!(name.as_str(), "json" | "printjson") && arguments.iter().all(empty) {
             return Ok(Value::from("null"));
         }
         functions::call(name, &arguments).map_err(|e| format!("template: error calling {name}: {e}"))
@@ -258,10 +259,11 @@ impl Run<'_> {
                     let known: Vec<&str> = map.keys().map(String::as_str).collect();
                     let near = rcompose_loader::nearest(name, known.iter().copied());
                     let known = match near {
-                        Some(near) if known.len() > 12 => format!("did you mean {near:?}?"),
-                        _ => format!("there are {}", known.join(", ")),
+                        _ if known.is_empty() => String::new(),
+                        Some(near) if known.len() > 12 => format!("; did you mean {near:?}?"),
+                        _ => format!("; there are {}", known.join(", ")),
                     };
-                    Err(format!("template: there is no field {name:?}; {known}"))
+                    Err(format!("template: there is no field {name:?}{known}"))
                 }
             },
             Value::Null => Ok(Value::Null),
