@@ -6,12 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rcompose_image::{Digest, Hasher};
+use rcompose_image::{Digest, Hasher, Turn};
 use serde::{Deserialize, Serialize};
 
 use crate::StepOutcome;
 use crate::digests::write_atomic;
-use crate::turn::Turn;
 
 /// `steps/<key>.json` below the cache root.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ impl StepCache {
 
     /// Waits while somebody else does this step.
     pub(crate) fn turn(&self, key: &Digest) -> io::Result<Turn> {
-        Turn::take(&self.directory, &key.hex())
+        Turn::take(&self.directory.join(format!("{}.lock", key.hex())))
     }
 
     pub(crate) fn put(&self, key: &Digest, layer: Option<Digest>, created: &str) -> io::Result<()> {

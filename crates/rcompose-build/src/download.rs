@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rcompose_image::{Digest, Download, Hasher, RegistryError, without_password};
+use rcompose_image::{Digest, Download, Hasher, RegistryError, is_there, without_password};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,6 @@ use crate::ignore::Ignore;
 use crate::remote::one;
 use crate::select::Pick;
 use crate::stage::Stage;
-use crate::turn::is_there;
 use crate::{BuildError, BuildRequest, Material};
 
 /// `downloads/<hash of the address>/` below the cache root: what is known, in `known.json`, and the file below its digest.

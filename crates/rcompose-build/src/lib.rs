@@ -41,7 +41,6 @@ mod solve;
 mod stage;
 mod state;
 mod text;
-mod turn;
 mod unpack;
 mod users;
 mod view;

@@ -24,6 +24,7 @@ mod remove_tree;
 mod store;
 mod stream;
 mod time;
+mod turn;
 
 pub use address::without_password;
 pub use config::{ContainerConfig, HealthConfig, History, ImageConfig, RootFs};
@@ -49,3 +50,4 @@ pub use store::{
 };
 pub use stream::{Compression, Guard, Packing};
 pub use time::rfc3339;
+pub use turn::{Turn, is_there};

@@ -9,15 +9,19 @@ mod parts;
 pub use artifact::{ArtifactBlob, artifact, digest, tags};
 pub use parts::{document, pull_layer};
 
-use futures_util::{StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
+use futures_util::TryStreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::registry::{About, Manifest, Registry, RegistryError, RegistryOptions};
-use crate::store::{Hold, Image, KnownBlob, KnownManifest, LayerId, NewImage, Store};
-use crate::{Digest, ImageConfig, ImageError, Platform, Reference};
+use crate::store::{Hold, Image, KnownBlob, KnownManifest, LayerId, NewImage, Store, Wait};
+use crate::{Digest, ImageConfig, ImageError, Platform, Reference, Turn};
 pub(crate) use attested::Attested;
 use document::Parsed;
 use layer::{Blob, Then};
+
+/// So many layers of a pull wait for other pulls at once: each takes a thread.
+const WAITING: usize = 8;
 
 /// How to pull.
 #[derive(Debug, Clone)]
@@ -123,14 +127,17 @@ pub async fn pull(
         }
     }
     let (running, mut all_done) = mpsc::channel(1);
-    let layers = futures_util::stream::iter(&wanted)
-        .map(|blob| {
-            let (registry, running, keep) = (&registry, running.clone(), (store.clone(), hold.clone()));
-            let then: Then<()> = Box::new(move |layer| keep.0.place_pulled(&layer, &keep.1));
-            async move { layer::fetch(registry, store, blob, progress, running, then).await }
-        })
-        .buffer_unordered(options.parallel.max(1))
-        .try_collect::<()>();
+    let getting = Getting {
+        registry: &registry,
+        store,
+        hold: &hold,
+        progress,
+        room: Semaphore::new(options.parallel.max(1)),
+        waiting: Semaphore::new(WAITING),
+    };
+    let layers: FuturesUnordered<_> =
+        wanted.iter().map(|blob| getting.layer(blob, running.clone())).collect();
+    let layers = layers.try_collect::<()>();
     let attested = async {
         match said {
             Some(said) if !store.has_pulled(reference, &digest, &config_digest)? => {
@@ -160,6 +167,59 @@ pub async fn pull(
         let _ = store.let_go_pulled();
     }
     done
+}
+
+/// A pull that is at its layers.
+struct Getting<'a> {
+    registry: &'a Registry,
+    store: &'a Store,
+    hold: &'a Hold,
+    progress: &'a dyn PullProgress,
+    /// For layers on their way.
+    room: Semaphore,
+    /// For layers that another pull is at.
+    waiting: Semaphore,
+}
+
+impl Getting<'_> {
+    /// Gets a layer, unless another pull is faster with it, in this process or another.
+    async fn layer(&self, blob: &Blob, running: mpsc::Sender<()>) -> Result<(), RegistryError> {
+        let mut room = self.room.acquire().await;
+        let mut _waiting = None;
+        let _turn = match self.store.turn(&blob.layer)? {
+            Ok(turn) => turn,
+            // Who waits takes no room from the layers that nobody is at.
+            Err(wait) => {
+                drop(room);
+                _waiting = self.waiting.acquire().await.ok();
+                let turn = turn(self.store, wait).await?;
+                room = self.room.acquire().await;
+                turn
+            }
+        };
+        let _room = room;
+        if self.hold.layer(&blob.layer)? {
+            self.progress.layer(&blob.progress(LayerState::Present, 0));
+            return Ok(());
+        }
+        let keep = (self.store.clone(), self.hold.clone());
+        let then: Then<()> = Box::new(move |layer| keep.0.place_pulled(&layer, &keep.1));
+        layer::fetch(self.registry, self.store, blob, self.progress, running, then).await
+    }
+}
+
+/// Waits on a thread of its own, which nobody waits for if the pull is given up.
+async fn turn(store: &Store, wait: Wait) -> Result<Turn, RegistryError> {
+    let (done, taken) = oneshot::channel();
+    let thread = std::thread::Builder::new().spawn(move || drop(done.send(wait())));
+    let thread = thread.map_err(|e| ImageError::io("wait for another pull at", store.root(), e))?;
+    match (taken.await, thread) {
+        (Ok(turn), _) => Ok(turn?),
+        (Err(_), thread) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => unreachable!("it sends before it ends"),
+        },
+    }
 }
 
 /// An image whose layers are all there.

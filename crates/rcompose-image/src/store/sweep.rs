@@ -58,6 +58,9 @@ impl Store {
         self.unmark_pulled(old)?;
         self.sweep(temp, &mut Removed::default())?;
         drop(lock);
+        if !stale.is_empty() {
+            self.clear_turns()?;
+        }
         for dir in stale {
             // Another process may be at it too, and what stays is found again by the next operation.
             let _ = remove_tree(dir);

@@ -187,3 +187,22 @@ fn of_two_pulls_one_is_killed() {
     assert_eq!((room.layers(), room.store.pulled_layers().unwrap().len()), (6, 0));
     is_whole(&room.store);
 }
+
+/// Four pulls with layers in common, two of them in one process: each layer is asked for once.
+#[test]
+fn pulls_at_once_get_a_layer_once() {
+    let Some(setting) = Setting::new() else { return };
+    let room = Room::new();
+    let other = setting.name.replace(":1", ":2");
+    let mut children = [pull_in_child(&room, &setting.name), pull_in_child(&room, &other)];
+    std::thread::scope(|scope| {
+        for name in [&setting.name, &other] {
+            scope.spawn(|| pull_now(&room.store, name).unwrap());
+        }
+    });
+    assert!(children.iter_mut().all(|c| c.wait().unwrap().success()));
+    assert_eq!(setting.asked(), [0, 1, 2, 3, 4]);
+    assert_eq!((room.layers(), room.store.pulled_layers().unwrap().len()), (6, 0));
+    assert_eq!(fs::read_dir(room.store.root().join("turns")).unwrap().count(), 0);
+    is_whole(&room.store);
+}
