@@ -158,6 +158,32 @@ fn lists_as_dockers() {
     }
 }
 
+#[test]
+fn ids_and_names() {
+    let yaml = format!("services:\n  box: {{image: images-ids, command: {}}}\n", super::POLITE);
+    let Some(p) = Project::new("images-ids", &yaml) else { return };
+    p.file("Dockerfile", "FROM busybox\nLABEL images=ids\n");
+    let id = p.run("image build -q -t images-ids .").ok().stdout.trim().to_owned();
+    let short = &id["sha256:".len()..][..12];
+    // A short name may look like the beginning of an id.
+    p.run(&format!("image inspect {}", &short[..3])).code_is(1).err("no such image");
+    p.run(&format!("image inspect -f {{{{.Id}}}} {}", &short[..4])).ok().out(&id);
+    p.run("up -d").ok();
+    p.run("image rm images-ids").code_is(1).err("(must be forced)");
+    // Scripts that remove all images leave those of running containers with their names.
+    for forced in [short, &id, &short[..4]] {
+        p.run(&format!("image rm -f {forced}")).code_is(1).err("(cannot be forced)");
+    }
+    assert_eq!(p.run("image ls -q images-ids").ok().stdout.trim(), short);
+    p.run("image rm -f images-ids").ok().out("Untagged: images-ids:latest\n");
+    p.run("down").ok();
+    p.file("compose.yaml", &yaml.replace("image: images-ids", &format!("image: '{short}'")));
+    p.run("up -d").ok();
+    p.run("down --rmi all").ok();
+    p.run(&format!("image rm {short}")).ok().out(&format!("Deleted: {id}\n"));
+    p.nothing_left(true);
+}
+
 /// What is empty is left out, and is empty in a template.
 #[test]
 fn inspected_as_dockers() {

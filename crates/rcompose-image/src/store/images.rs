@@ -65,6 +65,13 @@ pub(crate) struct NewImage<'a> {
     pub(crate) manifest: Option<Digest>,
 }
 
+/// The digits of what may be the beginning of an id: four at least, as with docker, since short names look like that, too.
+pub(super) fn id_beginning(text: &str) -> Option<&str> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    let digits = hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    (hex.len() >= 4 && digits).then_some(hex)
+}
+
 impl Store {
     /// The image of a name: of an index, the one for this machine.
     pub fn get(&self, reference: &Reference) -> Result<Option<Image>> {
@@ -90,12 +97,19 @@ impl Store {
         Ok(all)
     }
 
+    /// As `find_all`, but of ids only a whole one: a file's `FROM cafe` means the name, whatever ids there are.
+    pub fn find_named(&self, text: &str) -> Result<Vec<Image>> {
+        let whole = id_beginning(text).is_some_and(|hex| Digest::from_hex(hex).is_ok());
+        let named = match text.parse() {
+            Ok(reference) => self.get(&reference)?.is_some(),
+            Err(_) => false,
+        };
+        if whole || named { self.find_all(text) } else { Ok(Vec::new()) }
+    }
+
     /// The image of an id or of an id's beginning, with or without `sha256:`.
     pub fn get_by_id(&self, prefix: &str) -> Result<Option<Image>> {
-        let hex = prefix.strip_prefix("sha256:").unwrap_or(prefix);
-        if hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
-            return Ok(None);
-        }
+        let Some(hex) = id_beginning(prefix) else { return Ok(None) };
         let ids = match Digest::from_hex(hex) {
             Ok(id) if self.summary_path(&id).exists() => vec![id],
             Ok(_) => Vec::new(),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::images::id_beginning;
 use super::names::{self, Name, Names};
 use super::{Image, LayerId, NewImage, Store, files};
 use crate::error::{ImageError, Result};
@@ -296,7 +297,6 @@ impl Store {
 
 /// An index without a name, by its digest or that's beginning.
 pub(super) fn unnamed_index<'a>(text: &str, names: &'a Names) -> Option<&'a Name> {
-    let hex = text.strip_prefix("sha256:").unwrap_or(text);
-    let plain = !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
-    names.values().find(|n| plain && n.index.is_some_and(|d| d.hex().starts_with(hex)))
+    let hex = id_beginning(text)?;
+    names.values().find(|n| n.index.is_some_and(|d| d.hex().starts_with(hex)))
 }

@@ -46,12 +46,23 @@ fn import_and_look_up() {
         image.id.to_string(),
         image.id.hex(),
         image.id.short(),
-        image.id.hex()[..2].to_owned(),
+        image.id.hex()[..4].to_owned(),
+        image.id.to_string()[..11].to_owned(),
         "app:1".into(),
     ] {
         assert_eq!(room.store.find(&text).unwrap().map(|i| i.id), Some(image.id), "{text}");
     }
-    assert_eq!(room.store.get_by_id("zz").unwrap(), None);
+    assert_eq!(room.store.get_by_id("zzzz").unwrap(), None);
+    // As with docker: what is shorter is a name.
+    for short in [&image.id.hex()[..1], &image.id.hex()[..3], &image.id.to_string()[..10]] {
+        assert_eq!(room.store.find(short).unwrap(), None, "{short}");
+        assert_eq!(room.store.find_index(short).unwrap(), None, "{short}");
+    }
+    // What stands for an image in a file isn't the beginning of an id.
+    assert_eq!(room.store.find_named(&image.id.short()).unwrap(), vec![]);
+    for whole in ["app:1", &image.id.to_string(), &image.id.hex()] {
+        assert_eq!(room.store.find_named(whole).unwrap(), vec![image.clone()], "{whole}");
+    }
     assert_eq!((image.size, image.config.config.clone(), image.layers.len()), (5, config, 1));
     let json = inspect_json(&image).unwrap();
     assert_eq!(json["Id"], image.id.to_string());

@@ -60,7 +60,7 @@ fn remove_images(
     let mut progress = Progress::new(cx, "down");
     let mut failed: Option<Failure> = None;
     for name in names {
-        if store.find(&name)?.is_none() {
+        if store.find_named(&name)?.is_empty() {
             continue;
         }
         let id = format!("Image {name}");

@@ -192,7 +192,7 @@ impl ImageSource for Bases<'_> {
     }
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
-        let all = if pull { Vec::new() } else { self.store.find_all(reference)? };
+        let all = if pull { Vec::new() } else { self.store.find_named(reference)? };
         let here: Vec<String> = all.iter().map(|i| i.config.platform().to_string()).collect();
         let rank = |i: &Image| platform.rank(&i.config.platform());
         let best = all.into_iter().filter_map(|i| Some((rank(&i)?, i))).min_by_key(|(rank, _)| *rank);

@@ -67,6 +67,10 @@ impl Users {
     pub(crate) fn uses(&self, image: &Digest) -> bool {
         self.by_image.contains_key(&image.to_string())
     }
+
+    fn runs(&self, image: &Digest) -> bool {
+        self.by_image.get(&image.to_string()).is_some_and(|(_, runs)| *runs)
+    }
 }
 
 fn note(map: &mut BTreeMap<String, (String, bool)>, key: String, user: &(String, bool)) {
@@ -90,12 +94,16 @@ pub(super) fn remove(cx: &Context, store: &Store, args: &ImageRmArgs) -> Result<
     let mut failed: Option<Failure> = None;
     for text in &args.images {
         let failure = match find_for(store, text, platform.as_ref()) {
+            // `image rm -f $(image ls -q)` doesn't take its names from what runs.
+            Ok(image) if users.runs(&image.id) && !is_name(store, text)? => {
+                refused(ImageError::InUse(text.clone()), (text, false), &image.id, &users)
+            }
             Ok(image) => match gone(store, text, platform.as_ref(), &options) {
                 Ok(removed) => {
                     print(&removed_lines(&removed, "Untagged", "Deleted"))?;
                     continue;
                 }
-                Err(e) => refused(e, text, &image.id, &users),
+                Err(e) => refused(e, (text, is_name(store, text)?), &image.id, &users),
             },
             // As with docker, --force is content with what is gone already.
             Err(_) if args.force && store.find(text)?.is_none() => {
@@ -125,15 +133,30 @@ fn gone(
     }
 }
 
+/// A name of an image rather than an id.
+fn is_name(store: &Store, text: &str) -> Result<bool, Failure> {
+    match text.parse() {
+        Ok(reference) => Ok(store.get(&reference)?.is_some()),
+        Err(_) => Ok(false),
+    }
+}
+
 /// In docker's words, with the container that needs it.
-fn refused(error: ImageError, text: &str, id: &Digest, users: &Users) -> Failure {
+fn refused(error: ImageError, (text, named): (&str, bool), id: &Digest, users: &Users) -> Failure {
     let short = id.short();
     match &error {
         ImageError::InUse(_) => {
             let Some((container, runs)) = users.by_image.get(&id.to_string()) else { return error.into() };
-            let (how, state, hint) = match runs {
-                true => ("cannot be forced", "running", "stop and remove the container first"),
-                false => ("must be forced", "stopped", "remove the container first, or take the names away with -f"),
+            let (how, state, hint) = match (runs, named) {
+                (true, false) => ("cannot be forced", "running", "stop and remove the container first"),
+                (true, true) => (
+                    "must be forced",
+                    "running",
+                    "stop and remove the container first, or take the name away with -f",
+                ),
+                (false, _) => {
+                    ("must be forced", "stopped", "remove the container first, or take the names away with -f")
+                }
             };
             Failure::user(format!(
                 "conflict: unable to delete {text} ({how}) - image {short} is being used by {state} container {container}"
