@@ -350,7 +350,8 @@ impl Solve<'_> {
             Base::Context(place) => {
                 let named = self.req.additional_contexts.iter().find(|(_, p)| *p == place);
                 named.into_iter().for_each(|(name, _)| self.note_context(name));
-                return context(Path::new(place), None, &format!("context `{place}`")).map(Some);
+                let name = named.map_or(place.as_str(), |(name, _)| name.as_str());
+                return context(Path::new(place), None, &format!("the context `{name}`")).map(Some);
             }
         };
         let mut directories = self.directories(&layers)?;

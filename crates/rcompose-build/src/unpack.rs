@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
+use rcompose_image::archive_error;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use tar::EntryType;
 
@@ -36,20 +37,24 @@ impl NewLayer {
         to: &Path,
         owner: Option<(u32, u32)>,
     ) -> Result<(), BuildError> {
-        let failed = |e| BuildError::io("unpack", archive, e);
+        let at: PathBuf = archive.components().collect();
+        let failed = |e| BuildError::io("unpack", &at, archive_error(e));
         let to = self.resolve(to)?;
         self.make_dir(&to, owner.unwrap_or((0, 0)), 0o755)?;
         let mut tar = tar::Archive::new(decoded(archive).map_err(failed)?);
         for (number, member) in tar.entries().map_err(failed)?.enumerate() {
             if number > MEMBERS {
-                return Err(BuildError::input(format!("{} has too many members", archive.display())));
+                return Err(BuildError::input(format!("{} has too many members", at.display())));
             }
             let mut member = member.map_err(failed)?;
             self.member(&mut member, &to, owner).map_err(|e| {
                 let name = member.path().map(|p| p.display().to_string()).unwrap_or_default();
-                let error =
-                    BuildError::input(format!("failed to unpack `{name}` of {}: {e}", archive.display()));
-                error.help("docker takes tar archives, also compressed by gzip, bzip2, xz or zstd")
+                let e = archive_error(e);
+                let error = BuildError::input(format!("failed to unpack `{name}` of {}: {e}", at.display()));
+                match e.kind() {
+                    io::ErrorKind::UnexpectedEof => error.help("fetch or make the archive again"),
+                    _ => error.help("docker takes tar archives, also compressed by gzip, bzip2, xz or zstd"),
+                }
             })?;
         }
         Ok(())

@@ -48,6 +48,6 @@ pub use store::{
     Hold, Image, ImportOptions, Indexed, LayerBlob, LayerId, LayerInfo, Loaded, Pruned, RemoveOptions,
     Removed, Staging, Store, ToSave, history_json, inspect_default, inspect_json,
 };
-pub use stream::{Compression, Guard, Packing};
+pub use stream::{Compression, Guard, Packing, archive_error};
 pub use time::rfc3339;
 pub use turn::{Turn, is_there};

@@ -201,3 +201,31 @@ fn what_is_not_built_is_not_warned_of() {
     assert_eq!(warned("config -q"), [true, true, true]);
     p.run("down --rmi local").ok();
 }
+
+/// What isn't an archive, or isn't a whole one, is told so, without quoting it.
+#[test]
+fn broken_archives() {
+    let Some(p) = Project::empty("build-broken") else { return };
+    let whole = vec![b'x'; 4000];
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(whole.len() as u64);
+    header.set_cksum();
+    tar.append_data(&mut header, "file", whole.as_slice()).unwrap();
+    let tar = tar.into_inner().unwrap();
+    let cut = &tar[..2000];
+    let lines = "root:x:0:0:root:/root:/bin/sh\n".repeat(40);
+    let short = "it ends too early";
+    for (verb, short) in [("import -", "the archive ends within this member"), ("load", short)] {
+        let tell = |bytes: &[u8]| p.cmd(&format!("image {verb}")).stdin(bytes).run().unwrap().code_is(1);
+        let none = tell(lines.as_bytes()).err("it isn't a tar archive");
+        assert!(!none.stderr.contains("root:"), "{}", none.describe());
+        tell(cut).err(short);
+    }
+    std::fs::write(p.dir().join("cut.tar"), cut).unwrap();
+    p.file("Dockerfile", "FROM busybox:latest\nADD cut.tar /x/\n");
+    p.run("image build .").code_is(1).err("Dockerfile:2:1").err(short);
+    let lost = ["image", "build", "--build-context", "lost=nowhere", "-f", "-", "."];
+    p.cmd_args(lost).stdin("FROM lost\n").run().unwrap().code_is(1).err("nowhere");
+    p.nothing_left(true);
+}

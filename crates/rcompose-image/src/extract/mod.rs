@@ -14,7 +14,7 @@ use std::path::Path;
 
 use crate::error::{ImageError, Result};
 use crate::record::{Marker, Recorder};
-use crate::stream::Guard;
+use crate::stream::{Guard, archive_error};
 use member::{Kind, Member};
 pub(crate) use tree::Link;
 use tree::Tree;
@@ -34,7 +34,7 @@ pub(crate) fn extract(stream: impl Read, fs: &Path, record: &Path, replaced: &Pa
     let guard = Guard::new(stream);
     let records = guard.records();
     let (recorder, marker) = Recorder::new(guard, record)?;
-    let read = |source| ImageError::Read { what: "the layer's tar stream".to_owned(), source };
+    let read = |e| ImageError::Read { what: "the layer's tar stream".to_owned(), source: archive_error(e) };
     let mut archive = tar::Archive::new(recorder);
     let mut tree = Tree::open(fs, replaced)?;
     let mut done = Extracted::default();

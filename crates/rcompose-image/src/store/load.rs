@@ -10,7 +10,7 @@ use super::layers::Unpacked;
 use super::layout::oci_images;
 use super::{Hold, Image, LayerId, NewImage, Store};
 use crate::error::{ImageError, Result};
-use crate::stream::{Guard, decompressed, feed};
+use crate::stream::{Guard, archive_error, decompressed, feed};
 use crate::{Digest, ImageConfig, Index, Platform, Reference};
 
 /// Manifests and configurations are shorter than this.
@@ -99,7 +99,7 @@ impl Store {
     }
 
     fn read_members(&self, hold: &Hold, source: impl Read + Send) -> Result<Members> {
-        let read = |source| ImageError::Read { what: "the archive".to_owned(), source };
+        let read = |e| ImageError::Read { what: "the archive".to_owned(), source: archive_error(e) };
         let (mut members, mut kept) = (Members::default(), 0);
         let mut archive = tar::Archive::new(Guard::new(decompressed(source).map_err(read)?));
         for entry in archive.entries().map_err(read)? {

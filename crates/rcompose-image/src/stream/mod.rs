@@ -4,6 +4,7 @@ mod decompress;
 mod guard;
 mod packing;
 mod pipeline;
+mod words;
 
 pub(crate) use decompress::decompressed;
 pub use guard::Guard;
@@ -11,3 +12,4 @@ pub(crate) use guard::pax;
 pub(crate) use packing::Packer;
 pub use packing::{Compression, Packing};
 pub(crate) use pipeline::{feed, with_hash};
+pub use words::archive_error;
