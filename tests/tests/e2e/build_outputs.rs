@@ -98,7 +98,17 @@ fn the_cache_outlives_the_image_until_it_is_pruned() {
     p.run("builder prune -f --filter until=1h").ok();
     p.run("image build -t box/prune .").ok().err("CACHED");
     p.run("builder du").ok().out("Reclaimable:");
-    p.run("builder prune --filter nonsense").code_is(1).err("until=24h");
+    let listed = p.run("builder du --verbose --filter type=regular").ok().out("Type:\t\tregular\n").stdout;
+    assert!(!listed.contains("exec.cachemount"), "{listed}");
+    let none =
+        ["--filter id=nobody", "--filter type=exec.cachemount --filter id=nobody", "--min-free-space 1"];
+    for few in none.into_iter().chain(["--max-used-space 1000tb", "--keep-storage 1000tb"]) {
+        p.run(&format!("builder prune -af --builder default {few}")).ok().out("Total:");
+    }
+    p.run("image build -t box/prune .").ok().err("CACHED");
+    for wrong in ["--filter nonsense", "--filter type=foo", "--filter shared=foo", "--min-free-space foo"] {
+        p.run(&format!("builder prune {wrong}")).code_is(1).err("invalid ");
+    }
     p.run("image rm box/prune").ok();
 }
 

@@ -227,9 +227,23 @@ pub(crate) enum BuilderVerb {
     /// Build an image from a Dockerfile
     Build(Box<ImageBuildArgs>),
     /// Show what builds keep for the next ones
-    Du,
+    Du(DuArgs),
     /// Remove what builds keep for the next ones
     Prune(PruneArgs),
+}
+
+/// What `builder du` and `builder prune` have in common.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DuArgs {
+    /// Accepted for compatibility: there is one builder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+    /// Only what is so: until=24h, id=…, type=regular|exec.cachemount|source.http, shared=true|false, private=true|false
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+    /// Say all of each
+    #[arg(long)]
+    pub(crate) verbose: bool,
 }
 
 /// `builder prune`.
@@ -238,13 +252,19 @@ pub(crate) struct PruneArgs {
     /// Also what images have, too
     #[arg(short, long)]
     pub(crate) all: bool,
-    /// Only what is older: until=24h
-    #[arg(long, value_name = "FILTER")]
-    pub(crate) filter: Vec<String>,
+    /// Which, and how they are shown.
+    #[command(flatten)]
+    pub(crate) du: DuArgs,
     /// Don't ask
     #[arg(short, long)]
     pub(crate) force: bool,
-    /// Amount to keep, the newest
-    #[arg(long, value_name = "BYTES", alias = "max-used-space", alias = "reserved-space")]
-    pub(crate) keep_storage: Option<String>,
+    /// The most that stays, the newest
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_used_space: Option<String>,
+    /// Remove until so much of the disk is free
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) min_free_space: Option<String>,
+    /// What stays in any case, the newest
+    #[arg(long, value_name = "BYTES", alias = "keep-storage")]
+    pub(crate) reserved_space: Option<String>,
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::build::{BuildArgs, BuilderVerb, ImageBuildArgs, PruneArgs};
+pub(crate) use self::build::{BuildArgs, BuilderVerb, DuArgs, ImageBuildArgs, PruneArgs};
 pub(crate) use self::image::{
     CommitArgs, ExportArgs, ImageHistoryArgs, ImageImportArgs, ImageInspectArgs, ImageLoadArgs, ImageLsArgs,
     ImagePruneArgs, ImagePullArgs, ImagePushArgs, ImageRmArgs, ImageSaveArgs, ImageVerb, LoginArgs,

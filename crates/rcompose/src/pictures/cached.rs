@@ -1,6 +1,7 @@
 //! What builds keep for the next ones: how much it is, and removing it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rcompose_build::{CacheRecord, cache_records, clear_steps, forget_record};
@@ -23,15 +24,72 @@ pub(crate) struct Cached {
     pub(crate) shared: bool,
 }
 
+impl Cached {
+    /// docker's word for what it is.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.record.layer {
+            Some(_) => "regular",
+            None if self.record.fetched => "source.http",
+            None => "exec.cachemount",
+        }
+    }
+}
+
+/// Which of what is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// What hasn't been used for so long.
+    Older(Duration),
+    /// Of an id that has this in it.
+    Id(String),
+    /// Of a kind, in docker's word.
+    Kind(String),
+    /// What images have, too, or what they don't.
+    Shared(bool),
+}
+
+impl Which {
+    /// Whether it is one of them.
+    pub(crate) fn has(&self, c: &Cached, now: SystemTime) -> bool {
+        match self {
+            Self::Older(age) => now.duration_since(c.record.used).is_ok_and(|d| d >= *age),
+            Self::Id(part) => c.record.id.contains(part),
+            Self::Kind(kind) => c.kind() == kind,
+            Self::Shared(shared) => c.shared == *shared,
+        }
+    }
+}
+
+/// How much may stay; without any, nothing does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    /// No more than this stays.
+    pub(crate) most: Option<u64>,
+    /// So much of the disk is to be free.
+    pub(crate) free: Option<u64>,
+    /// So much stays in any case.
+    pub(crate) reserved: Option<u64>,
+}
+
+impl Bounds {
+    /// What may stay of so many bytes on a disk that has so many free.
+    fn keep(&self, size: u64, free: u64) -> Option<u64> {
+        let short = self.free.map(|wanted| wanted.saturating_sub(free));
+        let freed = short.map(|short| size.saturating_sub(short));
+        let keep = [self.most, freed].into_iter().flatten().min();
+        keep.max(self.reserved)
+    }
+}
+
 /// What to remove.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pruning {
     /// Also what images have, too.
     pub(crate) all: bool,
-    /// Only what hasn't been used for so long.
-    pub(crate) older: Option<Duration>,
-    /// Only until no more than this is left.
-    pub(crate) keep: Option<u64>,
+    /// Only what all of these mean.
+    pub(crate) only: Vec<Which>,
+    /// Only until this holds.
+    pub(crate) bounds: Bounds,
 }
 
 /// All that is kept, the longest unused first.
@@ -76,12 +134,15 @@ pub(crate) fn prune(cx: &Context, store: &Store, what: &Pruning) -> Result<(Vec<
         }
     }
     let (mut gone, mut freed) = (Vec::new(), 0);
+    let keep = match what.bounds.free {
+        Some(_) => what.bounds.keep(size, disk(&root)?.1),
+        None => what.bounds.keep(size, 0),
+    };
     for c in all {
-        if what.keep.is_some_and(|keep| size <= keep) {
+        if keep.is_some_and(|keep| size <= keep) {
             break;
         }
-        let young = what.older.is_some_and(|age| now.duration_since(c.record.used).is_ok_and(|d| d < age));
-        if young || (c.shared && !what.all) {
+        if !what.only.iter().all(|w| w.has(&c, now)) || (c.shared && !what.all) {
             continue;
         }
         let removed = forget_record(&c.record)
@@ -111,8 +172,33 @@ pub(crate) fn prune(cx: &Context, store: &Store, what: &Pruning) -> Result<(Vec<
 
 /// After a build that did something: keeps the cache within a tenth of its disk, as docker's engine does.
 pub(super) fn bound(cx: &Context, store: &Store) -> Result<(), Failure> {
-    let root = cx.dirs.build_cache();
-    let disk = rustix::fs::statvfs(&root).map_err(|e| Failure::io("look at the build cache's disk", &e))?;
-    let keep = (disk.f_blocks * disk.f_frsize / 10).max(LEAST);
-    prune(cx, store, &Pruning { keep: Some(keep), ..Pruning::default() }).map(drop)
+    let most = Some((disk(&cx.dirs.build_cache())?.0 / 10).max(LEAST));
+    let bounds = Bounds { most, ..Bounds::default() };
+    prune(cx, store, &Pruning { bounds, ..Pruning::default() }).map(drop)
+}
+
+/// How large the disk is, and how much of it is free.
+fn disk(root: &Path) -> Result<(u64, u64), Failure> {
+    let disk = rustix::fs::statvfs(root).map_err(|e| Failure::io("look at the build cache's disk", &e))?;
+    Ok((disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays() {
+        let keep = |most, free, reserved| Bounds { most, free, reserved }.keep(100, 50);
+        assert_eq!(keep(None, None, None), None);
+        assert_eq!(keep(Some(40), None, None), Some(40));
+        assert_eq!(keep(None, None, Some(30)), Some(30));
+        assert_eq!(keep(Some(40), None, Some(60)), Some(60));
+        // The disk has as much as is wanted: all stays.
+        assert_eq!(keep(None, Some(50), None), Some(100));
+        assert_eq!(keep(None, Some(70), None), Some(80));
+        assert_eq!(keep(Some(90), Some(70), None), Some(80));
+        assert_eq!(keep(Some(40), Some(70), None), Some(40));
+        assert_eq!(keep(None, Some(1000), Some(10)), Some(10));
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) use bake::{BakeOptions, bake};
 pub(crate) use building::{
     BuildOptions, Wanted as BuildWanted, build_and_deliver, build_services, check_services, forget, with_used,
 };
-pub(crate) use cached::{Cached, Pruning, cached, prune};
+pub(crate) use cached::{Bounds, Cached, Pruning, Which, cached, prune};
 pub(crate) use caches::Caches;
 pub(crate) use calls::Call;
 pub(crate) use facts::image_facts;

@@ -191,11 +191,7 @@ fn volume_row(used: &super::inventory::VolumeUse) -> Value {
 }
 
 fn cache_row(c: &crate::pictures::Cached) -> Value {
-    let kind = match c.record.layer {
-        Some(_) => "regular",
-        None if c.record.fetched => "source.http",
-        None => "exec.cachemount",
-    };
+    let kind = c.kind();
     let nanos = |at: std::time::SystemTime| {
         let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
         i64::try_from(since).unwrap_or(i64::MAX)
