@@ -1,38 +1,12 @@
 //! Archives that ADD unpacks.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use rcompose_image::Guard;
 
 use crate::BuildError;
-
-/// A directory that goes with its value.
-#[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(cache_root: &Path) -> Result<Self, BuildError> {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = cache_root.join("tmp").join(format!("{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).map_err(|e| BuildError::io("make the directory", &path, e))?;
-        Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nobody is left to hear of it; what stays is only scratch.
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
 
 /// KiB for unpacking xz: what its highest level needs.
 const XZ_MEMORY: u32 = 100 << 10;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode};
 
 use crate::apply::{Attributes, NewLayer};
-use crate::archive::Scratch;
 use crate::copy::Place;
 use crate::mounts::Planned;
+use crate::scratch::Scratch;
 use crate::select::Pick;
 use crate::stage::Stage;
 use crate::view::Node;

@@ -11,11 +11,11 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
 use crate::access::of_file;
-use crate::archive::Scratch;
 use crate::cache::{note_use, open_uses};
 use crate::digests::write_atomic;
 use crate::ignore::Ignore;
 use crate::remote::one;
+use crate::scratch::Scratch;
 use crate::select::Pick;
 use crate::stage::Stage;
 use crate::{BuildError, BuildRequest, Material};

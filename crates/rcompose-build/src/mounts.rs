@@ -4,7 +4,6 @@ use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use crate::archive::Scratch;
 use crate::binds::copied;
 use crate::cache::{Key, note_use, open_uses};
 use crate::dockerfile::{Mount, MountKind, Run, Sharing};
@@ -12,6 +11,7 @@ use crate::error::Culprit;
 use crate::expand::Mistake;
 use crate::known::CACHE_NAMESPACE;
 use crate::plan;
+use crate::scratch::Scratch;
 use crate::select::{Choice, Pick, normal, select};
 use crate::stage::Stage;
 use crate::state::State;

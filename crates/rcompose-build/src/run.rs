@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 
 use rcompose_image::Platform;
 
-use crate::archive::Scratch;
 use crate::dockerfile::{Command, Run, is_heredoc};
 use crate::known::{self, is_proxy};
 use crate::mounts::Planned;
+use crate::scratch::Scratch;
 use crate::stage::{Done, Made, Stage};
 use crate::view::{Found, View};
 use crate::{

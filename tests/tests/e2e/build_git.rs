@@ -82,6 +82,21 @@ fn files_of(at: &Path) -> Vec<String> {
     String::from_utf8_lossy(&out).lines().map(|l| l.trim_start_matches("./").to_owned()).collect()
 }
 
+/// Stages that fetch the same at once; what a command has left that was killed goes.
+#[test]
+fn one_repository_for_several_stages() {
+    let Some(p) = Project::empty("build-git-stages") else { return };
+    let (_daemon, address, _) = repositories(&p);
+    let stage = |n: u32| format!("FROM scratch AS s{n}\nADD {address} /\n");
+    let copies: String = (0..4).map(|n| format!("COPY --from=s{n} /top /{n}\n")).collect();
+    p.file("Dockerfile", &format!("{}FROM scratch\n{copies}", (0..4).map(stage).collect::<String>()));
+    let left = p.root().join("lib/remote/git/trees/.1-left/tree");
+    fs::create_dir_all(&left).unwrap();
+    p.run("image build -q -o out .").ok();
+    assert_eq!(files_of(&p.dir().join("out")).len(), 4);
+    assert!(!left.exists());
+}
+
 #[test]
 fn repositories_with_what_is_in_them() {
     let Some(p) = Project::empty("build-git") else { return };

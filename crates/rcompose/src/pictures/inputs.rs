@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use rcompose_build::{ContextSource, GitAccess, GitSource, SecretSource};
+use rcompose_build::{ContextSource, GitAccess, GitSource, Scratch, SecretSource};
 use rcompose_image::{Download, Store, without_password};
 use rcompose_model::FileSource;
 use serde_json::Value;
@@ -23,7 +22,7 @@ const SECRET_LIMIT: usize = 500 * 1024;
 /// Directories and agents that a build needs while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
-    directories: Vec<PathBuf>,
+    directories: Vec<Scratch>,
     agents: Vec<Child>,
     /// Where contexts come from, by their addresses.
     sources: BTreeMap<String, ContextSource>,
@@ -36,16 +35,11 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// A directory of its own, below the installation's.
     pub(crate) fn directory(&mut self, cx: &Context) -> Result<PathBuf, Failure> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let base = cx.dirs.build_cache().join("contexts");
-        let failed =
-            |e: std::io::Error| Failure::io(format_args!("make a directory in {}", base.display()), &e);
-        std::fs::create_dir_all(&base).map_err(failed)?;
-        sweep(&base);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = base.join(format!("{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).map_err(failed)?;
-        self.directories.push(path.clone());
+        let made = Scratch::within(&base)
+            .map_err(|e| Failure::io(format_args!("make a directory in {}", base.display()), &e))?;
+        let path = made.path().to_owned();
+        self.directories.push(made);
         Ok(path)
     }
 
@@ -253,23 +247,6 @@ impl Drop for Inputs {
             if agent.kill().and_then(|()| agent.wait()).is_err() {
                 // It has ended already.
             }
-        }
-        for path in &self.directories {
-            if std::fs::remove_dir_all(path).is_err() {
-                // The next build sweeps it.
-            }
-        }
-    }
-}
-
-/// Directories of builds that were killed.
-fn sweep(base: &Path) {
-    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.split('-').next()).and_then(|p| p.parse::<u32>().ok());
-        let dead = pid.is_some_and(|p| !std::fs::exists(format!("/proc/{p}")).unwrap_or(true));
-        if dead && std::fs::remove_dir_all(entry.path()).is_err() {
-            // Another build is faster with it.
         }
     }
 }

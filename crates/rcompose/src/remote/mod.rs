@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rcompose_build::GitSource;
+use rcompose_build::{GitSource, Scratch};
 use rcompose_loader::{FetchError, FsSources, Remote, Sources, without_secret};
 
 use crate::env::Registries;
@@ -113,16 +113,11 @@ fn inside(root: &Path, path: Option<&str>, repository: &str) -> Result<PathBuf, 
 /// Makes a directory of the cache whole or not at all: `fill` works on another one, which then takes the name.
 fn make(at: &Path, fill: impl FnOnce(&Path) -> Result<(), FetchError>) -> Result<(), FetchError> {
     let cannot = |e: io::Error| FetchError::new(format!("failed to write the cache {}: {e}", at.display()));
-    let name = at.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let new = at.with_file_name(format!(".{name}.{}", std::process::id()));
-    std::fs::create_dir_all(&new).map_err(cannot)?;
-    let done = fill(&new).and_then(|()| match std::fs::rename(&new, at) {
-        // Another command was faster with the same.
+    let new = Scratch::within(at.parent().unwrap_or(at)).map_err(cannot)?;
+    fill(new.path())?;
+    match std::fs::rename(new.path(), at) {
+        // Another command, or another stage, was faster with the same.
         Err(_) if at.is_dir() => Ok(()),
         other => other.map_err(cannot),
-    });
-    if new.exists() {
-        std::fs::remove_dir_all(&new).map_err(cannot)?;
     }
-    done
 }
