@@ -10,7 +10,7 @@
 //! | `DOCKER_CONFIG` | directory of the registries' credentials; `~/.docker` unless set |
 //! | `DOCKER_AUTH_CONFIG` | credentials as JSON, which come before those that are kept |
 //! | `RCOMPOSE_REGISTRY_CONFIG` | directory of `daemon.json` and `certs.d`; `/etc/docker` and `~/.config/docker` unless set |
-//! | `SOURCE_DATE_EPOCH` | seconds since 1970 that builds date everything with |
+//! | `SOURCE_DATE_EPOCH` | what builds date everything with: seconds since 1970, or `context`, or the name of a context or stage |
 //! | `XDG_CACHE_HOME` | where remote projects are kept for who isn't root; `~/.cache` unless set |
 //! | `GIT_TERMINAL_PROMPT`, `GIT_SSH`, `GIT_SSH_COMMAND` | whether and how git may ask, where it fetches projects |
 //! | `COLUMNS` | width of tables where there is no terminal |

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 pub(crate) enum SystemVerb {
     /// Show how much room images, containers, volumes and the build cache take
     Df(SystemDfArgs),
-    /// Remove what isn't used
+    /// Remove what isn't used, and what pulls that broke off have left
     Prune(SystemPruneArgs),
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct SystemDfArgs {
     /// table, json or a Go template
     #[arg(long, default_value = "table")]
     pub(crate) format: String,
-    /// Each image, container and volume
+    /// Each image, container, volume and part of the build cache
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -29,7 +29,7 @@ pub(crate) enum ImageVerb {
     /// List images
     #[command(alias = "list")]
     Ls(ImageLsArgs),
-    /// Remove images without a name, or (-a) all that no container uses
+    /// Remove images without a name, or (-a) all that no container uses, and what pulls that broke off have left
     Prune(ImagePruneArgs),
     /// Pull an image from a registry
     Pull(ImagePullArgs),
