@@ -32,6 +32,8 @@ use crate::records::list_dir;
 pub fn build_helper_main(dirs: &Dirs) -> i32 {
     match serve(dirs) {
         Ok(()) => 0,
+        // The builder was killed before it heard of its step.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => 1,
         Err(e) => {
             eprintln!("build: {e}");
             1
