@@ -109,6 +109,9 @@ fn the_cache_outlives_the_image_until_it_is_pruned() {
     for wrong in ["--filter nonsense", "--filter type=foo", "--filter shared=foo", "--min-free-space foo"] {
         p.run(&format!("builder prune {wrong}")).code_is(1).err("invalid ");
     }
+    // Where nothing was built yet.
+    let new = p.cmd("builder prune -f --min-free-space 1gb").env("RCOMPOSE_ROOT", p.dir().join("new"));
+    new.run().unwrap().ok().out("Total:");
     p.run("image rm box/prune").ok();
 }
 

@@ -135,8 +135,9 @@ pub(crate) fn prune(cx: &Context, store: &Store, what: &Pruning) -> Result<(Vec<
     }
     let (mut gone, mut freed) = (Vec::new(), 0);
     let keep = match what.bounds.free {
-        Some(_) => what.bounds.keep(size, disk(&root)?.1),
-        None => what.bounds.keep(size, 0),
+        // Before the first build there is no such directory.
+        Some(_) if !all.is_empty() => what.bounds.keep(size, disk(&root)?.1),
+        _ => what.bounds.keep(size, 0),
     };
     for c in all {
         if keep.is_some_and(|keep| size <= keep) {
