@@ -41,8 +41,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what operations left that were killed: their work, parts that no image has, and `old` layers of pulls. While somebody adds
-    /// something it is left to the next operation.
+    /// Removes what operations left that were killed: their work, parts that no image has, and `old` layers of pulls.
+    /// While somebody adds something it is left to the next operation.
     pub(super) fn clear_up(&self, stale: &[PathBuf], old: &[LayerId], temp: &Temp) -> Result<()> {
         if stale.is_empty() && old.is_empty() {
             return Ok(());

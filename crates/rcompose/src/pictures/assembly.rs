@@ -97,18 +97,13 @@ impl Assembly {
     pub(crate) fn files(&self, n: usize) -> Vec<(String, &Attestation)> {
         let all = self.index.members[n].attestations.iter();
         let shown = all.filter(|a| !(self.attests.inline_only && is_provenance(a)));
-        let mut first = true;
-        let name = |a: &Attestation| match (
-            is_provenance(a),
-            std::mem::replace(&mut first, false),
-            &a.predicate["name"],
-        ) {
-            (true, ..) => self.attests.filename.clone().unwrap_or_else(|| "provenance.json".to_owned()),
-            (false, false, serde_json::Value::String(more)) => format!("{more}.spdx.json"),
-            (false, ..) => "sbom.spdx.json".to_owned(),
+        // The image's own list comes first; the others have names.
+        let name = |n: usize, a: &Attestation| match (is_provenance(a), &a.predicate["name"]) {
+            (true, _) => self.attests.filename.clone().unwrap_or_else(|| "provenance.json".to_owned()),
+            (false, serde_json::Value::String(more)) if n > 0 => format!("{more}.spdx.json"),
+            (false, _) => "sbom.spdx.json".to_owned(),
         };
-        let mut name = name;
-        shown.map(|a| (name(a), a)).collect()
+        shown.enumerate().map(|(n, a)| (name(n, a), a)).collect()
     }
 
     /// For which platform a build is.
