@@ -11,11 +11,11 @@ pub use parts::{document, pull_layer};
 
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::registry::{About, Manifest, Registry, RegistryError, RegistryOptions};
-use crate::store::{Hold, Image, KnownBlob, KnownManifest, LayerId, NewImage, Store, Wait};
-use crate::{Digest, ImageConfig, ImageError, Platform, Reference, Turn};
+use crate::store::{Hold, Image, KnownBlob, KnownManifest, LayerId, NewImage, Store};
+use crate::{Digest, ImageConfig, ImageError, Platform, Reference};
 pub(crate) use attested::Attested;
 use document::Parsed;
 use layer::{Blob, Then};
@@ -186,13 +186,14 @@ impl Getting<'_> {
     async fn layer(&self, blob: &Blob, running: mpsc::Sender<()>) -> Result<(), RegistryError> {
         let mut room = self.room.acquire().await;
         let mut _waiting = None;
-        let _turn = match self.store.turn(&blob.layer)? {
-            Ok(turn) => turn,
+        let path = self.store.turn_to_pull(&blob.layer);
+        let _turn = match self.store.try_turn(path.clone())? {
+            Some(turn) => turn,
             // Who waits takes no room from the layers that nobody is at.
-            Err(wait) => {
+            None => {
                 drop(room);
                 _waiting = self.waiting.acquire().await.ok();
-                let turn = turn(self.store, wait).await?;
+                let turn = self.store.turn(path).await?;
                 room = self.room.acquire().await;
                 turn
             }
@@ -205,20 +206,6 @@ impl Getting<'_> {
         let keep = (self.store.clone(), self.hold.clone());
         let then: Then<()> = Box::new(move |layer| keep.0.place_pulled(&layer, &keep.1));
         layer::fetch(self.registry, self.store, blob, self.progress, running, then).await
-    }
-}
-
-/// Waits on a thread of its own, which nobody waits for if the pull is given up.
-async fn turn(store: &Store, wait: Wait) -> Result<Turn, RegistryError> {
-    let (done, taken) = oneshot::channel();
-    let thread = std::thread::Builder::new().spawn(move || drop(done.send(wait())));
-    let thread = thread.map_err(|e| ImageError::io("wait for another pull at", store.root(), e))?;
-    match (taken.await, thread) {
-        (Ok(turn), _) => Ok(turn?),
-        (Err(_), thread) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => unreachable!("it sends before it ends"),
-        },
     }
 }
 

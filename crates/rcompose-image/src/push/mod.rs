@@ -158,7 +158,13 @@ async fn layers(
             let preferred = &preferred;
             async move {
                 let to = (repository, &Packing::default());
+                // Another push of the same layer may be faster: then the registry has it in a repository of its own.
+                let host = repository.split('/').next().unwrap_or_default();
+                let _turn = store.turn(store.turn_to_push(&layer, host)).await?;
                 let blob = upload::layer(store, registry, layer, to, preferred, progress).await?;
+                if !store.known_blobs(&layer)?.iter().any(|known| known.tells(&blob)) {
+                    store.remember(&image.id, None, vec![(layer, blob.clone())])?;
+                }
                 Ok::<_, RegistryError>((layer, blob))
             }
         })

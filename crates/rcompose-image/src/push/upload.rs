@@ -1,11 +1,12 @@
 //! Blobs and manifests on their way to a registry (OCI distribution specification, "Pushing").
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, Response, StatusCode, Url};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::pull::{LayerProgress, LayerState, PullProgress};
 use crate::registry::{Failed, Manifest, Registry, RegistryError};
@@ -17,6 +18,8 @@ const OCTETS: &str = "application/octet-stream";
 /// Compressed bytes that are sent in one piece, and pieces that wait.
 const CHUNK: usize = 256 * 1024;
 const QUEUE: usize = 4;
+/// A registry may look through a layer before it says that it has it.
+const FINISH: Duration = Duration::from_secs(600);
 
 /// The length of a blob that the repository has.
 async fn has(registry: &Registry, digest: Digest) -> Result<Option<u64>, Failed> {
@@ -172,12 +175,8 @@ async fn send(
     let (store, packing) = (store.clone(), *packing);
     let compressing = tokio::task::spawn_blocking(move || compress(&store, &layer, &packing, to_sender));
     let stream = futures_util::stream::poll_fn(move |cx| body.poll_recv(cx));
-    let request = registry
-        .endpoint
-        .http
-        .patch(upload.clone())
-        .header(CONTENT_TYPE, OCTETS)
-        .body(Body::wrap_stream(stream));
+    let request =
+        registry.uploads.patch(upload.clone()).header(CONTENT_TYPE, OCTETS).body(Body::wrap_stream(stream));
     let scope = registry.scope(None);
     let feeding = async {
         while let Some((piece, read)) = pieces.recv().await {
@@ -203,7 +202,20 @@ async fn send(
         drop(to_body);
         done
     };
-    let (sent, compressed) = tokio::join!(registry.endpoint.send(&scope, request), feeding);
+    // The kernel tells when nothing of it arrives any more; an answer has its time once all is on its way.
+    let (all_given, given) = oneshot::channel::<()>();
+    let sending = async {
+        tokio::select! {
+            sent = registry.endpoint.send(&scope, request) => sent,
+            late = unanswered(given) => Err(Failed::Body(late)),
+        }
+    };
+    let feeding = async {
+        let done = feeding.await;
+        drop(all_given);
+        done
+    };
+    let (sent, compressed) = tokio::join!(sending, feeding);
     let answer = match (sent, &compressed) {
         (Ok(answer), Ok(Some(_))) => answer,
         (Ok(_), Ok(None)) => return Err(Failed::Body(io::ErrorKind::UnexpectedEof.into())),
@@ -221,9 +233,17 @@ async fn send(
         return Err(Failed::Body(io::ErrorKind::UnexpectedEof.into()));
     };
     let to = finish(location(registry, &answer)?, digest);
-    let request = registry.endpoint.http.put(to).header(CONTENT_LENGTH, 0);
+    let request = registry.uploads.put(to).timeout(FINISH).header(CONTENT_LENGTH, 0);
     registry.endpoint.send(&scope, request).await?;
     Ok((digest, size))
+}
+
+async fn unanswered(given: oneshot::Receiver<()>) -> io::Error {
+    // Nobody sends: it ends when the other side goes.
+    drop(given.await);
+    tokio::time::sleep(FINISH).await;
+    let why = format!("no answer came for {} seconds", FINISH.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 /// `None`: nobody wanted the rest.

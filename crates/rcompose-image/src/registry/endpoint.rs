@@ -21,7 +21,7 @@ use crate::credentials::Credential;
 
 const CONNECT: Duration = Duration::from_secs(15);
 /// Without a single byte.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// An access token that doesn't say how long it is good for (spec/auth/token.md).
 const TOKEN_LIFE: u64 = 60;
 /// Longer than this none is kept, whatever it says.
@@ -73,24 +73,37 @@ struct OneError {
     message: String,
 }
 
+/// What a client waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    /// So long, then it gives up.
+    pub(super) silence: Duration,
+    /// For what is sent to be taken, however long all of it takes; else for answers, from the start of a request on.
+    pub(super) uploads: bool,
+}
+
 /// A client for one host. Without TLS no root certificates are looked for.
 pub(super) fn client(
     base: &str,
     host: &str,
     insecure: bool,
     certificates: Certificates,
+    waits: Waits,
 ) -> Result<Client, RegistryError> {
     static PROVIDER: Once = Once::new();
     // The program may have installed one itself; either will do.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     let mut builder = Client::builder()
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
         .user_agent(concat!("rcompose/", env!("CARGO_PKG_VERSION")))
         .tls_danger_accept_invalid_certs(insecure || base.starts_with("http://"));
     if is_loopback(host) {
         builder = builder.no_proxy();
     }
+    builder = match waits.uploads {
+        false => builder.read_timeout(waits.silence),
+        true => builder.tcp_user_timeout(waits.silence),
+    };
     let mut roots = Vec::new();
     for pem in certificates.roots {
         roots.extend(reqwest::Certificate::from_pem_bundle(&pem).map_err(RegistryError::Tls)?);
@@ -112,7 +125,7 @@ pub(super) async fn fetch(
     headers: &Headers,
     certificates: Certificates,
 ) -> Result<Response, Failed> {
-    let http = client(url, host, false, certificates)?;
+    let http = client(url, host, false, certificates, Waits { silence: SILENCE, uploads: false })?;
     let mut request = http.get(url);
     if let Some(tag) = &headers.known {
         request = request.header(IF_NONE_MATCH, tag);

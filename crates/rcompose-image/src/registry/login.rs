@@ -28,8 +28,9 @@ pub async fn login(registry: &str, options: &RegistryOptions) -> Result<LoggedIn
     let mut first = None;
     for candidate in candidates(&any, options, false).await? {
         let credential = candidate.credential.clone();
-        let http =
-            endpoint::client(&candidate.base, &candidate.host, candidate.insecure, candidate.certificates)?;
+        let waits = endpoint::Waits { silence: options.silence, uploads: false };
+        let (base, certificates) = (&candidate.base, candidate.certificates);
+        let http = endpoint::client(base, &candidate.host, candidate.insecure, certificates, waits)?;
         let tries = Tries::new(options.retries);
         let result = match Endpoint::hello(candidate.base, http, credential.clone(), tries).await {
             Ok(endpoint) => endpoint.login().await,

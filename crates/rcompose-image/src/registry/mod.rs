@@ -17,11 +17,11 @@ pub use settings::RegistrySettings;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 
 use crate::credentials::{AuthSource, Credential};
 use crate::{Digest, Reference};
-use endpoint::Endpoint;
+use endpoint::{Endpoint, Waits};
 use settings::Certificates;
 
 /// Longest document (manifest, configuration) taken.
@@ -46,11 +46,18 @@ pub struct RegistryOptions {
     pub settings: RegistrySettings,
     /// How often to take up a broken transfer again.
     pub retries: u32,
+    /// What a server, or the way to it, is silent for before a transfer counts as broken.
+    pub silence: Duration,
 }
 
 impl Default for RegistryOptions {
     fn default() -> Self {
-        Self { auth: AuthSource::Anonymous, settings: RegistrySettings::default(), retries: 5 }
+        Self {
+            auth: AuthSource::Anonymous,
+            settings: RegistrySettings::default(),
+            retries: 5,
+            silence: endpoint::SILENCE,
+        }
     }
 }
 
@@ -69,6 +76,8 @@ pub(crate) struct Registry {
     path: String,
     scope: String,
     retries: u32,
+    /// For uploads, which may take as long as they go on.
+    pub(crate) uploads: Client,
 }
 
 /// An address that a registry may have.
@@ -158,11 +167,19 @@ impl Registry {
         let path = reference.path().to_owned();
         let logged_in = credential != Credential::None;
         let about = About { image: reference.to_string(), host: host.clone(), logged_in };
-        let http = endpoint::client(&base, &host, insecure, certificates)?;
+        let waits = Waits { silence: options.silence, uploads: false };
+        let http = endpoint::client(&base, &host, insecure, certificates.clone(), waits)?;
+        let uploads = match actions.contains("push") {
+            true => {
+                let waits = Waits { uploads: true, ..waits };
+                endpoint::client(&base, &host, insecure, certificates, waits)?
+            }
+            false => http.clone(),
+        };
         let tries = Tries::new(options.retries);
         let endpoint = Endpoint::hello(base, http, credential, tries).await.map_err(|e| about.error(e))?;
         let scope = format!("repository:{path}:{actions}");
-        Ok(Self { endpoint, about, path, scope, retries: options.retries })
+        Ok(Self { endpoint, about, path, scope, retries: options.retries, uploads })
     }
 
     pub(crate) fn tries(&self) -> Tries {

@@ -28,7 +28,7 @@ struct DaemonJson {
 }
 
 /// Certificates of one registry, PEM.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Certificates {
     pub(super) roots: Vec<Vec<u8>>,
     /// Key and certificate in one.

@@ -35,6 +35,11 @@ impl KnownBlob {
     pub(crate) fn new(digest: Digest, size: u64, media_type: &str, repository: &str) -> Self {
         Self { digest, size, media_type: media_type.to_owned(), repositories: vec![repository.to_owned()] }
     }
+
+    /// Whether this one tells as much as the other.
+    pub(crate) fn tells(&self, other: &Self) -> bool {
+        self.digest == other.digest && other.repositories.iter().all(|r| self.repositories.contains(r))
+    }
 }
 
 impl Store {

@@ -9,7 +9,7 @@
 //! layers/<diff id>/      fs/ (overlayfs's form), layer.json, record and replaced/ (see `record`), unsynced (`sound`)
 //! kept/<diff id>         a layer that stays without an image
 //! pulled/<diff id>       a layer of a pull that isn't done yet
-//! turns/<diff id>        flock: of the pull that gets a layer
+//! turns/<diff id>…       flock: of the pull that gets a layer, or the push that sends it
 //! tmp/                   work in progress, renamed into place; see `temp`
 //! spare/                 a place to work in where the disk is full
 //! ```
@@ -36,6 +36,7 @@ mod save;
 mod sound;
 mod sweep;
 mod temp;
+mod turns;
 
 pub use blobs::LayerBlob;
 pub(crate) use distribution::{KnownBlob, KnownManifest};
@@ -47,7 +48,6 @@ pub use inspect::{history_json, inspect_default, inspect_json};
 pub(crate) use layers::Unpacked;
 pub use layers::{LayerId, LayerInfo, Staging};
 pub use load::Loaded;
-pub(crate) use pulled::Wait;
 pub use remove::{Pruned, RemoveOptions, Removed};
 pub use save::ToSave;
 pub use temp::Hold;

@@ -10,14 +10,11 @@ use std::time::Duration;
 
 use super::temp::entries;
 use super::{Hold, LayerId, Store, Unpacked, files};
+use crate::Digest;
 use crate::error::{ImageError, Result};
-use crate::{Digest, Turn};
 
 /// So long what a pull has got stays without a pull that goes on: as with containerd's leases of pulls.
 const STAYS: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Waits for a turn.
-pub(crate) type Wait = Box<dyn FnOnce() -> Result<Turn> + Send>;
 
 impl Store {
     fn pulled(&self) -> PathBuf {
@@ -38,37 +35,6 @@ impl Store {
         made.map_err(|e| ImageError::io("create", &path, e))?;
         self.place_unpacked(layer)?;
         hold.keep(&layer.info.id)
-    }
-
-    fn turns(&self) -> PathBuf {
-        self.root().join("turns")
-    }
-
-    /// The turn to get a layer. `Err`: somebody is at it; calling that waits.
-    pub(crate) fn turn(&self, layer: &LayerId) -> Result<std::result::Result<Turn, Wait>> {
-        let path = self.turns().join(layer.0.hex());
-        let failed = |e| ImageError::io("lock", &path, e);
-        let taken = match Turn::try_take(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                files::make_dirs(&self.turns(), 0o700)?;
-                Turn::try_take(&path)
-            }
-            other => other,
-        };
-        match taken.map_err(failed)? {
-            Some(turn) => Ok(Ok(turn)),
-            None => {
-                Ok(Err(Box::new(move || Turn::take(&path).map_err(|e| ImageError::io("lock", &path, e)))))
-            }
-        }
-    }
-
-    /// Removes the turns of those that were killed.
-    pub(super) fn clear_turns(&self) -> Result<()> {
-        for path in entries(&self.turns())? {
-            Turn::clear(&path).map_err(|e| ImageError::io("remove", &path, e))?;
-        }
-        Ok(())
     }
 
     /// Takes the marks of layers: an image has them, or they are not to stay.

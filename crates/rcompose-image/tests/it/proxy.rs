@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Corrupt { at: usize },
     /// Waits before each piece.
     Slow { wait: Duration },
+    /// Takes no more of a connection's request than so many bytes.
+    Stick { after: usize },
     /// Answers the first so many connections itself.
     Busy { times: usize, status: &'static str, headers: &'static str },
 }
@@ -91,6 +93,9 @@ fn carry(mut from: TcpStream, mut into: TcpStream, fault: Fault, request: bool, 
                 buffer[at - before] ^= 1;
             }
             Fault::Slow { wait } => std::thread::sleep(wait),
+            Fault::Stick { after } if request && carried > after => {
+                std::thread::sleep(Duration::from_secs(30))
+            }
             _ => {}
         }
         if into.write_all(&buffer[..n]).is_err() {

@@ -5,14 +5,16 @@ use std::future::Future;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rcompose_image::{
-    AuthSource, Credential, DockerConfig, Image, LayerId, LayerProgress, LayerState, NoProgress, PullOptions,
-    PullProgress, Pushed, RegistryError, RegistryOptions, RegistrySettings, Trouble, login, pull, push, tags,
+    AuthSource, Credential, DockerConfig, Image, ImageConfig, LayerId, LayerProgress, LayerState, NoProgress,
+    Platform, PullOptions, PullProgress, Pushed, RegistryError, RegistryOptions, RegistrySettings, Trouble,
+    login, pull, push, tags,
 };
 
 use crate::common::{Room, Tar, reference};
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{Fault, Proxy, Watch};
 use crate::registry::Registry;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -215,4 +217,70 @@ fn secure() {
     });
     let error = get(&room, &format!("{address}/x"), options()).unwrap_err();
     assert!(matches!(&error, RegistryError::Unreachable { why: Trouble::Tls(_), .. }), "{error:?}");
+}
+
+/// Incompressible, so that all of it travels.
+fn noisy(room: &Room, name: &str, seed: u64, layers: &[LayerId]) -> Image {
+    let staging = room.store.new_layer_dir().unwrap();
+    let mut state = seed;
+    let mut bytes = vec![0u8; 2 << 20];
+    for byte in &mut bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *byte = (state >> 56) as u8;
+    }
+    std::fs::write(staging.upper().join("noise"), bytes).unwrap();
+    let own = room.store.commit_layer(staging).unwrap().id;
+    let config = ImageConfig::new(&Platform::host());
+    room.store.put_image(&config, &[layers, &[own]].concat(), &[reference(name)]).unwrap()
+}
+
+/// A layer takes longer than a server may be silent: it goes on, so it is sent. One that doesn't go on is given up.
+#[test]
+fn a_slow_line() {
+    let Some(registry) = Registry::start(false) else { return };
+    let room = Room::new();
+    let silence = Duration::from_secs(1);
+    let options = RegistryOptions { retries: 0, silence, ..RegistryOptions::default() };
+    let slow = Proxy::start(&registry, Fault::Slow { wait: Duration::from_millis(25) });
+    let name = format!("{}/slow:1", slow.address);
+    noisy(&room, &name, 1, &[]);
+    let begun = std::time::Instant::now();
+    run(push(&room.store, &reference(&name), None, &options, &NoProgress)).unwrap();
+    assert!(begun.elapsed() > 2 * silence, "it was too fast to tell: {:?}", begun.elapsed());
+    let begun = std::time::Instant::now();
+    let stuck = Proxy::start(&registry, Fault::Stick { after: 500_000 });
+    let name = format!("{}/stuck:1", stuck.address);
+    noisy(&room, &name, 2, &[]);
+    let error = run(push(&room.store, &reference(&name), None, &options, &NoProgress)).unwrap_err();
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(e) = cause {
+        said += &format!(": {e}");
+        cause = e.source();
+    }
+    assert!(said.contains("time"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+}
+
+/// Two pushes with a layer in common, to two repositories: it is sent once, the other repository takes it over.
+#[test]
+fn pushes_at_once_send_a_layer_once() {
+    let Some(registry) = Registry::start(false) else { return };
+    let room = Room::new();
+    let watch = Watch::start(&registry);
+    let names = ["a", "b"].map(|n| format!("{}/{n}:1", watch.address));
+    let below = noisy(&room, "below", 1, &[]).layers;
+    for (n, name) in (2..).zip(&names) {
+        noisy(&room, name, n, &below);
+    }
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| run(push(&room.store, &reference(name), None, &once(), &NoProgress)).unwrap());
+        }
+    });
+    // Finished: three layers, two configurations. What the compressor made holds no such words.
+    let asked = watch.asked();
+    let sent = asked.iter().filter(|a| a.starts_with("uploads/") && a.contains("digest=")).count();
+    let mounted = asked.iter().filter(|a| a.contains("mount=")).count();
+    assert_eq!((sent, mounted), (5, 1), "{asked:#?}");
 }
