@@ -144,6 +144,12 @@ impl Failure {
         self.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default()
     }
 
+    /// What helps, if anything does.
+    pub(crate) fn help(&self) -> Option<String> {
+        let help = &self.diagnostics.first()?.help;
+        (!help.is_empty()).then(|| help.join("; "))
+    }
+
     /// Shows it on stderr.
     pub(crate) fn show(&self, cx: &Context) {
         if self.diagnostics.is_empty() {

@@ -89,6 +89,9 @@ fn to_a_registry_with_a_password_and_back() {
     p.run("build app").ok();
     p.run("push").code_is(1).err("wants a login").err(&format!("rcompose login {}", registry.1));
     p.run("push --ignore-push-failures").ok();
+    let from = format!("FROM {}/team/base\n", registry.1);
+    let built = p.cmd("image build -").stdin(from).run().unwrap().code_is(1).err(":1:1");
+    built.err(&format!("\nhelp: check the name; log in with `rcompose login {}`", registry.1));
     p.run(&format!("login -u user -p wrong {}", registry.1)).code_is(1).err("refuses the login");
     let login = format!("login -u user --password-stdin {}", registry.1);
     p.cmd(&login).stdin("U*U\n").run().unwrap().ok().out("Login Succeeded").err("stored unencrypted");

@@ -54,6 +54,7 @@ pub enum RegistryError {
     },
     /// Too many requests.
     #[error("registry {host} limits how often images are pulled: {}, or log in", match .after {
+        Some(after) if after.as_secs() == 1 => "try again in a second".to_owned(),
         Some(after) => format!("try again in {} seconds", after.as_secs()),
         None => "wait".to_owned(),
     })]

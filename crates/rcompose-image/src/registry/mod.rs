@@ -99,7 +99,7 @@ impl Registry {
     ) -> Result<(Self, Manifest), RegistryError> {
         let mut first = None;
         for candidate in candidates(reference, options, true).await? {
-            let mirror = candidate.mirror;
+            let (mirror, host) = (candidate.mirror, candidate.host.clone());
             let plain = candidate.base.starts_with("http://") && !mirror;
             let asked = match Self::hello(candidate, reference, options, "pull").await {
                 Ok(registry) => registry.manifest(&target(reference)).await.map(|m| (registry, m)),
@@ -109,11 +109,7 @@ impl Registry {
                 Ok(found) => return Ok(found),
                 // A mirror that doesn't have it, or has a trouble of its own, is nothing to tell the user of.
                 Err(_) if mirror => {}
-                // Somebody is there, who is no registry: that says more than why there was no TLS.
-                Err(
-                    e @ (RegistryError::NoRegistry { .. }
-                    | RegistryError::Unreachable { why: Trouble::Circle, .. }),
-                ) if plain => first = Some(e),
+                Err(e) if plain && was_there(&e, &host) => first = Some(e),
                 Err(e @ (RegistryError::Unreachable { .. } | RegistryError::Tls(_))) => {
                     first.get_or_insert(e);
                 }
@@ -146,8 +142,10 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let mut first = None;
         for candidate in candidates(reference, options, false).await? {
+            let (plain, host) = (candidate.base.starts_with("http://"), candidate.host.clone());
             match Self::hello(candidate, reference, options, actions).await {
                 Ok(registry) => return Ok(registry),
+                Err(e) if plain && was_there(&e, &host) => first = Some(e),
                 Err(e @ (RegistryError::Unreachable { .. } | RegistryError::Tls(_))) => {
                     first.get_or_insert(e);
                 }
@@ -383,6 +381,16 @@ async fn candidates(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(about(reference).malformed("looking for its registry was cancelled")),
         },
+    }
+}
+
+/// Somebody answered, who is no registry or sent us elsewhere: without TLS that says more than why there was none.
+fn was_there(error: &RegistryError, host: &str) -> bool {
+    match error {
+        RegistryError::NoRegistry { .. } => true,
+        RegistryError::Unreachable { why: Trouble::Circle, .. } => true,
+        RegistryError::Unreachable { host: other, .. } => other != host,
+        _ => false,
     }
 }
 

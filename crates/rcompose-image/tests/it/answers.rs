@@ -246,6 +246,16 @@ fn tokens_for_ever() {
     assert_eq!(tokens, 1);
 }
 
+/// The registry is there; who gives its tokens isn't.
+#[test]
+fn nobody_gives_tokens() {
+    let challenge = "WWW-Authenticate: Bearer realm=\"http://127.0.0.1:1/token\",service=\"s\"\r\n";
+    let server = Parrot::start(move |_| http("401 Unauthorized", challenge, ""));
+    let error = attempt(&Room::new(), &server, 0).unwrap_err();
+    let RegistryError::Unreachable { host, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(host, "127.0.0.1:1", "{error:?}");
+}
+
 /// What is attested of an image doesn't stop its pull: the registry refuses it, or it never ends.
 #[test]
 fn attestations() {

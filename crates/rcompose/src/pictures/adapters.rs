@@ -202,12 +202,16 @@ impl ImageSource for Bases<'_> {
             // Of another architecture: the registry may have a better one.
             other => match (pull_quietly(self.cx, self.store, reference, Some(platform)), other) {
                 (Ok(image), _) | (Err(_), Some(image)) => image,
-                (Err(f), None) if here.is_empty() => return Err(f.text().into()),
                 (Err(f), None) => {
-                    let here = here.join(", ");
-                    return Err(
-                        format!("it is here for {here} alone, not for {platform}: {}", f.text()).into()
-                    );
+                    let here = match here.as_slice() {
+                        [] => String::new(),
+                        here => format!("it is here for {} alone, not for {platform}: ", here.join(", ")),
+                    };
+                    let error = BuildError::new(BuildErrorKind::Environment, here + &f.text());
+                    return Err(match f.help() {
+                        Some(help) => error.help(help).into(),
+                        None => error.into(),
+                    });
                 }
             },
         };
