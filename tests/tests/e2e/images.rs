@@ -89,6 +89,9 @@ fn to_a_registry_with_a_password_and_back() {
     p.run("build app").ok();
     p.run("push").code_is(1).err("wants a login").err(&format!("rcompose login {}", registry.1));
     p.run("push --ignore-push-failures").ok();
+    p.run(&format!("image tag {name} 127.0.0.1:1/away")).ok();
+    p.run("image push 127.0.0.1:1/away").code_is(1).err("help: check the network\n");
+    p.run("image rm 127.0.0.1:1/away").ok();
     let from = format!("FROM {}/team/base\n", registry.1);
     let built = p.cmd("image build -").stdin(from).run().unwrap().code_is(1).err(":1:1");
     built.err(&format!("\nhelp: check the name; log in with `rcompose login {}`", registry.1));

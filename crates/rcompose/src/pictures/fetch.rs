@@ -58,7 +58,7 @@ pub(super) fn send(
     let options = options(&cx.env.registries())?;
     let progress = Tell(progress);
     let pushed = rcompose_image::push(store, reference, platform, &options, &progress);
-    runtime()?.block_on(pushed).map_err(failure)
+    runtime()?.block_on(pushed).map_err(failure_to_send)
 }
 
 /// Tries to log in.
@@ -136,7 +136,7 @@ pub(super) fn push_parts(
 ) -> Result<(), Failure> {
     let options = options_for(cx, name, insecure)?;
     let pushed = runtime()?.block_on(rcompose_image::push_parts(store, name, &options, layers, tell));
-    pushed.map(drop).map_err(failure)
+    pushed.map(drop).map_err(failure_to_send)
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -172,6 +172,16 @@ pub(crate) fn artifact(
 }
 
 fn failure(e: RegistryError) -> Failure {
+    told(e, ", or import the image: rcompose image import")
+}
+
+/// Who sends an image has it already.
+fn failure_to_send(e: RegistryError) -> Failure {
+    told(e, "")
+}
+
+/// With what helps, `instead` of a registry too.
+fn told(e: RegistryError, instead: &str) -> Failure {
     let docker = |host: &str| match host {
         "docker.io" => String::new(),
         host => format!(" {host}"),
@@ -212,11 +222,11 @@ fn failure(e: RegistryError) -> Failure {
         ),
         RegistryError::Unreachable { why: Trouble::Name, .. } => (
             FailureKind::Environment,
-            Some("check the name and the network, or import the image: rcompose image import".to_owned()),
+            Some(format!("check the name and the network{instead}")),
         ),
         RegistryError::Unreachable { .. } => (
             FailureKind::Environment,
-            Some("check the network, or import the image: rcompose image import".to_owned()),
+            Some(format!("check the network{instead}")),
         ),
         RegistryError::NoRegistry { .. } => {
             (FailureKind::User, Some("check the host and the port of the image's name".to_owned()))
