@@ -103,8 +103,8 @@ impl Bench {
 
 /// Each folder of some directories as a sample of its own.
 fn directories(directories: &[&String]) -> Result<()> {
-    let Bench { scratch, base, rcompose } = Bench::new()?;
-    let (mut alike, mut refused, mut differ) = (0, 0, 0);
+    let bench = Bench::new()?;
+    let mut tally = Tally::default();
     for directory in directories {
         let mut homes = Vec::new();
         for entry in fs::read_dir(directory).with_context(|| format!("read {directory}"))? {
@@ -112,23 +112,10 @@ fn directories(directories: &[&String]) -> Result<()> {
         }
         homes.sort();
         for home in homes {
-            let sample = Dockerfile::at(&home)?;
-            let theirs = docker(&sample, &scratch, &base)?;
-            let ours = sample.build(&rcompose, &scratch, &base)?;
-            let found = differences(&theirs, &ours);
-            if found.is_empty() {
-                alike += 1;
-                refused += u32::from(theirs.get("fails").is_some());
-                continue;
-            }
-            differ += 1;
-            println!("{}", sample.context().display());
-            found.iter().for_each(|line| println!("  {line}"));
+            tally.compare(&bench, &home)?;
         }
     }
-    println!("{alike} alike, {refused} of them refused by both; {differ} differ");
-    ensure!(differ == 0, "rcompose and docker differ");
-    Ok(())
+    tally.end()
 }
 
 /// `--random COUNT [FIRST]`: Dockerfiles by their numbers. Those that differ stay in target/conformance/random.
@@ -136,28 +123,50 @@ fn random_ones(args: &[String]) -> Result<()> {
     let number =
         |n: usize| args.get(n).map(|a| a.parse::<u64>().with_context(|| format!("{a} isn't a number")));
     let (count, first) = (number(0).transpose()?.unwrap_or(100), number(1).transpose()?.unwrap_or(0));
-    let Bench { scratch, base, rcompose } = Bench::new()?;
-    let (mut alike, mut refused, mut differ) = (0, 0, 0);
+    let bench = Bench::new()?;
+    let mut tally = Tally::default();
     for number in first..first + count {
-        let home = scratch.join("random").join(number.to_string());
+        let home = bench.scratch.join("random").join(number.to_string());
         random::write(number, &home.join("context"))?;
-        let sample = Dockerfile::at(&home)?;
-        let theirs = docker(&sample, &scratch, &base)?;
-        let ours = sample.build(&rcompose, &scratch, &base)?;
+        if tally.compare(&bench, &home)? {
+            fs::remove_dir_all(&home).context("remove a sample")?;
+        }
+    }
+    tally.end()
+}
+
+/// How samples that have no expected outcome came out.
+#[derive(Default)]
+struct Tally {
+    alike: u32,
+    /// Of those.
+    refused: u32,
+    differ: u32,
+}
+
+impl Tally {
+    /// Builds one by both, and shows where they differ; whether they are alike.
+    fn compare(&mut self, bench: &Bench, home: &Path) -> Result<bool> {
+        let sample = Dockerfile::at(home)?;
+        let theirs = docker(&sample, &bench.scratch, &bench.base)?;
+        let ours = sample.build(&bench.rcompose, &bench.scratch, &bench.base)?;
         let found = differences(&theirs, &ours);
         if found.is_empty() {
-            alike += 1;
-            refused += u32::from(theirs.get("fails").is_some());
-            fs::remove_dir_all(&home).context("remove a sample")?;
-            continue;
+            self.alike += 1;
+            self.refused += u32::from(theirs.get("fails").is_some());
+            return Ok(true);
         }
-        differ += 1;
+        self.differ += 1;
         println!("{}", sample.context().display());
         found.iter().for_each(|line| println!("  {line}"));
+        Ok(false)
     }
-    println!("{alike} alike, {refused} of them refused by both; {differ} differ");
-    ensure!(differ == 0, "rcompose and docker differ");
-    Ok(())
+
+    fn end(&self) -> Result<()> {
+        println!("{} alike, {} of them refused by both; {} differ", self.alike, self.refused, self.differ);
+        ensure!(self.differ == 0, "rcompose and docker differ");
+        Ok(())
+    }
 }
 
 /// docker's outcome.
