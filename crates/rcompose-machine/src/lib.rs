@@ -8,6 +8,7 @@ mod dirs;
 mod error;
 mod etc;
 mod files;
+mod forward;
 mod keeper;
 mod launch;
 mod link;

@@ -5,10 +5,12 @@ use std::path::Path;
 use netlink_packet_core::Parseable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 
-use crate::link::{GETADDR, GETROUTE};
+use crate::link::{GETADDR, GETLINK, GETROUTE};
 use crate::netlink::Netlink;
+use crate::nft::tables;
 use crate::{Ipv4Net, NetError};
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -66,6 +68,33 @@ fn garbled(e: netlink_packet_core::DecodeError) -> NetError {
     NetError::Protocol(format!("a list of addresses or routes: {e}"))
 }
 
+/// Whatever the calling thread's namespace may forward for: its virtual links (bridges, tunnels, veth ends) but our
+/// own uplinks, which go in the background, and the firewall tables of projects. Sorted.
+pub fn who_may_forward() -> Result<Vec<String>, NetError> {
+    let mut names = Vec::new();
+    let request = LinkMessage::default();
+    for body in Netlink::route()?.dump(GETLINK, &request, "list links")? {
+        let message = LinkMessage::parse(body.as_slice()).map_err(garbled)?;
+        let kind = |a: &LinkAttribute| matches!(a, LinkAttribute::LinkInfo(_));
+        let name = message.attributes.iter().find_map(|a| match a {
+            LinkAttribute::IfName(name) if !is_uplink(name) => Some(name.clone()),
+            _ => None,
+        });
+        names.extend(name.filter(|_| message.attributes.iter().any(kind)));
+    }
+    names.extend(tables()?.into_iter().filter(|name| name.starts_with("rcompose-")));
+    names.sort();
+    Ok(names)
+}
+
+/// `rc`, six digits of a project's hash, `u`, the uplink's number.
+fn is_uplink(link: &str) -> bool {
+    let hash = |h: &str| h.len() == 6 && h.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    let parts = link.strip_prefix("rc").and_then(|rest| rest.split_once('u'));
+    parts.is_some_and(|(h, n)| hash(h) && number(n))
+}
+
 /// Lets the host forward IPv4 packets. True if this changed something: record it before, and give it back with
 /// [`restore_ip_forward`] when the last network is gone. From here on the host routes between all its links,
 /// unless its own firewall says otherwise.
@@ -86,4 +115,24 @@ pub fn restore_ip_forward() -> Result<(), NetError> {
         path: IP_FORWARD.into(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uplinks_are_known_by_their_names() {
+        for (name, is) in [
+            ("rc0a1b2cu0", true),
+            ("rc0a1b2cu32767", true),
+            ("rc0a1b2cu", false),
+            ("rc0a1b2cux", false),
+            ("rcu1", false),
+            ("rc0a1b2c", false),
+            ("docker0", false),
+        ] {
+            assert_eq!(is_uplink(name), is, "{name}");
+        }
+    }
 }

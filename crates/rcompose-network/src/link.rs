@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
-    LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoVeth,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -98,6 +98,18 @@ pub(crate) fn without_link_local(index: u32) -> LinkMessage {
     message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
         AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
     ])]));
+    message
+}
+
+/// Lets IPv4 packets that come in by this link be forwarded, whatever new links get.
+pub(crate) fn forwarding(index: u32) -> LinkMessage {
+    let mut message = at(index);
+    let mut conf = InetDevConf::default();
+    conf.forwarding = 1;
+    // Only what isn't 0 is sent.
+    message
+        .attributes
+        .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)])]));
     message
 }
 

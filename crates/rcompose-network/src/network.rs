@@ -95,7 +95,7 @@ fn build(spec: &NetworkSpec, netns: &OwnedFd) -> Result<(), NetError> {
     let inside = in_netns(netns, || {
         // IPv6 off before there are links: no link-local addresses, no duplicate address detection.
         set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", true)?;
-        set_sysctl("/proc/sys/net/ipv4/ip_forward", false)?;
+        forward_between_new_links()?;
         Netlink::route()
     })?;
     let host = Netlink::route()?;
@@ -129,6 +129,12 @@ fn host_routes(spec: &NetworkSpec) -> Result<Batch, NetError> {
     // A kernel without IPv6 has nothing to keep off.
     batch.unless(Errno::AFNOSUPPORT.raw_os_error());
     batch.push(link::SETLINK, 0, &link::set_up(index), format!("set up link {}", spec.host_link));
+    batch.push(
+        link::SETLINK,
+        0,
+        &link::forwarding(index),
+        format!("let packets through from link {}", spec.host_link),
+    );
     batch.push(
         link::NEWADDR,
         CREATE | EXCL,
@@ -200,10 +206,42 @@ fn add_uplink(spec: &NetworkSpec, host: &Netlink, inside: &Netlink) -> Result<()
     }
 }
 
+/// Lets the calling thread's namespace forward IPv4 packets of links that are yet to be made.
+///
+/// A new namespace starts with what the machine's first one has this moment, value by value (`inet_init_net`). Where
+/// that one forwards (`all`) but its new links don't (`default`), writing 1 to `ip_forward` is no change, and no
+/// link would get it.
+fn forward_between_new_links() -> Result<(), NetError> {
+    set_sysctl("/proc/sys/net/ipv4/ip_forward", false)?;
+    set_sysctl("/proc/sys/net/ipv4/conf/default/forwarding", false)
+}
+
 fn set_sysctl(path: &'static str, optional: bool) -> Result<(), NetError> {
     match fs::write(path, "1") {
         // A kernel without IPv6 has nothing to switch off.
         Err(e) if optional && e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(|source| NetError::File { action: "write 1 to", path: path.into(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::new_netns;
+
+    #[test]
+    fn forwards_wherever_the_namespace_begins() {
+        for (all, default) in [("0", "0"), ("1", "0"), ("0", "1"), ("1", "1")] {
+            in_netns(new_netns().unwrap(), || {
+                let default_file = "/proc/sys/net/ipv4/conf/default/forwarding";
+                fs::write("/proc/sys/net/ipv4/ip_forward", all).unwrap();
+                fs::write(default_file, default).unwrap();
+                forward_between_new_links()?;
+                assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap(), "1\n");
+                assert_eq!(fs::read_to_string(default_file).unwrap(), "1\n", "all {all}, default {default}");
+                Ok(())
+            })
+            .unwrap();
+        }
     }
 }

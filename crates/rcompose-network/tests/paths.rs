@@ -63,6 +63,23 @@ fn traffic_looks_as_in_docker() {
 }
 
 /// The kernel clears a dead namespace in the background.
+#[test]
+fn containers_get_out_where_new_links_do_not_forward() {
+    machine(|directory| {
+        let lan = lan();
+        sh("sysctl -qw net.ipv4.conf.default.forwarding=0");
+        let a = Net::new(directory, 0, "172.18.0.0/16", 1);
+        a.rules(false, &[(8080, 0, 80)]).apply(&a.netns).unwrap();
+        host_rules(&[&a], vec![a.published(8080)]).apply().unwrap();
+        let (web, _) = &a.containers[0];
+        whoami(web, 80);
+        whoami(&lan, 9000);
+        assert_eq!(seen_from(&lan, (HOST, 8080)), Some(LAN.to_string()));
+        assert_eq!(seen_from(web, (LAN, 9000)), Some(HOST.to_string()));
+        HostRules::remove("rcompose-0a1b2c3d").unwrap();
+    });
+}
+
 fn eventually(done: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(5);
     while !done() {

@@ -7,13 +7,16 @@ use std::process::{Child, Command, Stdio};
 
 use rcompose_e2e::{Project, free_port};
 
-/// Ends with its value.
-struct Running(Child);
+/// Ends with its value, and its socket goes.
+struct Running(Child, Option<PathBuf>);
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+        if let Some(socket) = &self.1 {
+            fs::remove_file(socket).unwrap();
+        }
     }
 }
 
@@ -60,7 +63,7 @@ fn repositories(p: &Project) -> (Running, String, PathBuf) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let daemon = Running(daemon);
+    let daemon = Running(daemon, None);
     let began = std::time::Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(began.elapsed().as_secs() < 10, "git daemon doesn't listen");
@@ -229,7 +232,7 @@ fn sshd(p: &Project) -> Option<(Running, u16)> {
     );
     let child =
         Command::new(SERVED).args(["-D", "-e", "-f"]).arg(dir.join("config")).stderr(Stdio::null()).spawn();
-    let running = Running(child.unwrap());
+    let running = Running(child.unwrap(), None);
     let began = std::time::Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(began.elapsed().as_secs() < 10, "sshd doesn't listen");
@@ -241,9 +244,8 @@ fn sshd(p: &Project) -> Option<(Running, u16)> {
 /// An agent of ssh with these keys.
 fn agent(p: &Project, keys: &[&str]) -> (Running, String) {
     let socket = format!("/tmp/rcompose-e2e-agent-{}-{}", std::process::id(), keys.join("-"));
-    let _ = fs::remove_file(&socket);
     let child = Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(Stdio::null()).spawn().unwrap();
-    let running = Running(child);
+    let running = Running(child, Some(PathBuf::from(&socket)));
     let began = std::time::Instant::now();
     while !Path::new(&socket).exists() {
         assert!(began.elapsed().as_secs() < 10, "ssh-agent doesn't listen");

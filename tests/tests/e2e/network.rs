@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
-use rcompose_e2e::{Project, free_port, http, wait_for_http};
+use rcompose_e2e::{Project, Run, free_port, http, wait_for_http};
 
 use crate::POLITE;
 
@@ -154,4 +154,35 @@ fn two_projects_do_not_meet() {
     first.run("down").ok();
     second.run("exec -T box true").ok();
     second.run("down").ok();
+}
+
+/// The host's switch in a network namespace of its own, for an installation of its own.
+#[test]
+fn forwarding_is_as_before_unless_others_need_it() {
+    let Some(p) = Project::new(
+        "net-forward",
+        "services: {a: {image: busybox:latest, init: true, command: sleep infinity}}\n",
+    ) else {
+        return;
+    };
+    p.run("image save -o image.tar busybox:latest").ok();
+    let script = r#"
+look() { echo "$1 $(cat /proc/sys/net/ipv4/ip_forward)"; }
+"$1" image load -q -i image.tar
+look before
+"$1" up -d; look up
+"$1" down; look down
+"$1" up -d; ip link add other0 type bridge; "$1" down; look other
+echo 0 >/proc/sys/net/ipv4/ip_forward
+"$1" up -d; "$1" down; look 'not new'
+echo 1 >/proc/sys/net/ipv4/ip_forward
+"$1" up -d; "$1" down; look 'on before'
+"#;
+    let program = p.cmd("").command().get_program().to_owned();
+    let root = p.dir().join("root");
+    let all = Run::new("unshare").args(["--net", "sh", "-ec", script, "sh"]).args([program]);
+    let all = all.dir(p.dir()).env("RCOMPOSE_ROOT", root).env("COMPOSE_PROJECT_NAME", "net-forward");
+    let all = all.limit(Duration::from_secs(60)).run().unwrap().ok();
+    let said: Vec<&str> = all.stdout.lines().filter(|l| !l.contains("sha256:")).collect();
+    assert_eq!(said, ["before 0", "up 1", "down 0", "other 1", "not new 0", "on before 1"]);
 }

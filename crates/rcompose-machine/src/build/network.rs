@@ -15,7 +15,7 @@ use rcompose_network::{
 use rcompose_plan::NetworkSpec;
 
 use crate::records::list_dir;
-use crate::{Dirs, StateError, claims};
+use crate::{Dirs, StateError, claims, forward};
 
 /// A helper's network while it lives.
 pub(super) struct BuildNet {
@@ -48,11 +48,7 @@ impl BuildNet {
                 continue;
             }
             let mut net = Self::described(dirs, owner, spec, pid)?;
-            let text = crate::etc::host_file("/proc/sys/net/ipv4/ip_forward")?;
-            if text.trim() != "1" {
-                crate::files::write_atomic(&dirs.run.join("ip_forward"), b"0\n", 0o600)?;
-                rcompose_network::enable_ip_forward().map_err(|e| failed(&e))?;
-            }
+            forward::switch_on(dirs)?;
             net.bring_up().map_err(|e| failed(&e))?;
             return Ok(net);
         }
@@ -160,15 +156,8 @@ impl Drop for BuildNet {
         if let Err(e) = removed {
             eprintln!("build: {e}");
         }
-        let last = claims::give_back(&self.dirs, &self.claim);
-        let marker = self.dirs.run.join("ip_forward");
-        if last.is_ok_and(|l| l) && marker.exists() {
-            if let Err(e) = rcompose_network::restore_ip_forward() {
-                eprintln!("build: {e}");
-            }
-            if let Err(e) = crate::files::remove_file(&marker) {
-                eprintln!("build: {e}");
-            }
+        if let Err(e) = forward::give_back(&self.dirs, &self.claim) {
+            eprintln!("build: {e}");
         }
         if let Err(e) = claims::sweep(&self.dirs, &self.owner, &[]) {
             eprintln!("build: {e}");

@@ -5,4 +5,4 @@ mod rule;
 mod send;
 
 pub(crate) use rule::{Action, Chain, Hook, Match, Rule, Table};
-pub(crate) use send::{Change, Place, Transaction, apply, parse_attributes, release, remove};
+pub(crate) use send::{Change, Place, Transaction, apply, parse_attributes, release, remove, tables};

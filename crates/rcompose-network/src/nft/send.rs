@@ -248,20 +248,32 @@ pub(crate) fn apply(table: &Table, place: Place) -> Result<(), NetError> {
 
 /// The user data of a table of this namespace; `None`: there is no such table.
 fn present(netlink: &Netlink, name: &str) -> Result<Option<Vec<u8>>, NetError> {
+    Ok(listed(netlink)?.into_iter().find_map(|(table, data)| (table == name.as_bytes()).then_some(data)))
+}
+
+/// The names of this namespace's IPv4 tables.
+pub(crate) fn tables() -> Result<Vec<String>, NetError> {
+    let listed = listed(&Netlink::netfilter()?)?;
+    Ok(listed.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
+}
+
+/// A table's name and its user data.
+type Listed = (Vec<u8>, Vec<u8>);
+
+fn listed(netlink: &Netlink) -> Result<Vec<Listed>, NetError> {
+    let mut all = Vec::new();
     for body in netlink.dump_raw(GETTABLE, &[IPV4, 0, 0, 0], "list firewall tables")? {
-        let (mut ours, mut data) = (false, Vec::new());
+        let (mut name, mut data) = (Vec::new(), Vec::new());
         for (kind, value) in parse_attributes(body.get(GENMSG..).unwrap_or(&[])) {
             match kind {
-                TABLE_NAME => ours = value.strip_suffix(&[0]).unwrap_or(value) == name.as_bytes(),
+                TABLE_NAME => name = value.strip_suffix(&[0]).unwrap_or(value).to_vec(),
                 TABLE_USERDATA => data = value.to_vec(),
                 _ => {}
             }
         }
-        if ours {
-            return Ok(Some(data));
-        }
+        all.push((name, data));
     }
-    Ok(None)
+    Ok(all)
 }
 
 /// A comment as nft writes it into user data: type 0, length, text with its terminator.
