@@ -5,19 +5,20 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use rcompose_engine::StepFailure;
 use rcompose_plan::NetworkSpec;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::files::{make_dir, remove_file, write_atomic};
+use crate::files::{remove_file, write_atomic};
 use crate::{Dirs, StateError, claims, etc};
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Lets the host forward for a network whose subnet is taken already. What it is to go back to is recorded first.
 pub(crate) fn switch_on(dirs: &Dirs) -> Result<(), StepFailure> {
-    let _turn = turn(dirs)?;
+    let _turn = turn()?;
     if etc::host_file(IP_FORWARD)?.trim() == "1" {
         return Ok(());
     }
@@ -29,7 +30,7 @@ pub(crate) fn switch_on(dirs: &Dirs) -> Result<(), StepFailure> {
 
 /// Gives back what a network had, whose rules are gone; with the last one the host forwards no more, if it didn't before.
 pub(crate) fn give_back(dirs: &Dirs, network: &NetworkSpec) -> Result<(), StepFailure> {
-    let _turn = turn(dirs)?;
+    let _turn = turn()?;
     if !claims::give_back(dirs, network)? {
         return Ok(());
     }
@@ -47,11 +48,13 @@ pub(crate) fn give_back(dirs: &Dirs, network: &NetworkSpec) -> Result<(), StepFa
     Ok(remove_file(&marker)?)
 }
 
-/// Between finding that no network is left and switching off, nobody may find the switch on.
-fn turn(dirs: &Dirs) -> Result<File, StateError> {
-    let dir = dirs.claims();
-    make_dir(&dir)?;
-    let lock = File::open(&dir).map_err(|e| StateError::read(&dir, e))?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|e| StateError::write(&dir, e.into()))?;
-    Ok(lock)
+/// One at a time, of all installations: between finding that no network is left and switching off nobody may find the
+/// switch on. The switch itself bears no two writers either: while somebody else has the lock on links, the kernel takes
+/// each one's value back and tries again (`devinet_sysctl_forward`), and those who cross can end with a host that
+/// forwards but whose links don't.
+fn turn() -> Result<File, StateError> {
+    let path = Path::new(IP_FORWARD);
+    let switch = File::open(path).map_err(|e| StateError::read(path, e))?;
+    flock(&switch, FlockOperation::LockExclusive).map_err(|e| StateError::read(path, e.into()))?;
+    Ok(switch)
 }

@@ -28,8 +28,6 @@ pub fn connect_existing(dirs: &Dirs, project: &ProjectName) -> Result<Option<Uni
 /// `exe` is this program. The socket listens, and this client waits in its queue, before the new process is there.
 pub fn connect(dirs: &Dirs, project: &ProjectName, exe: &Path) -> Result<UnixStream, LaunchError> {
     let run = dirs.project_run(project);
-    make_dir(&run)?;
-    make_dir(&dirs.project(project))?;
     let _turn = start_lock(&run)?;
     // A project of which nothing was left takes its directories with it: they may have gone just now.
     make_dir(&run)?;

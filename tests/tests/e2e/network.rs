@@ -169,6 +169,7 @@ fn forwarding_is_as_before_unless_others_need_it() {
     let script = r#"
 look() { echo "$1 $(cat /proc/sys/net/ipv4/ip_forward)"; }
 "$1" image load -q -i image.tar
+echo 0 >/proc/sys/net/ipv4/ip_forward
 look before
 "$1" up -d; look up
 "$1" down; look down

@@ -22,6 +22,8 @@ pub(crate) fn machine(test: impl FnOnce(&Path) + Send + 'static) {
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
         let here = current_netns().unwrap();
         loopback_up(&here).unwrap();
+        // A new namespace begins with the settings of the machine's first one, whatever they are.
+        std::fs::write("/proc/sys/net/ipv4/conf/default/forwarding", "1").unwrap();
         enable_ip_forward().unwrap();
         test(&path);
     })
