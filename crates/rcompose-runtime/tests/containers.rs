@@ -283,6 +283,27 @@ fn a_killed_cgroup_is_made_anew() {
     assert_eq!(container.run().code, 0);
 }
 
+/// Two who find what a killed one left: for each it is gone, with what was above it.
+#[test]
+fn a_cgroup_is_removed_by_two_at_once() {
+    for _ in 0..200 {
+        let name = format!("rcompose-two-{}/x/y", std::process::id());
+        let cgroup = cgroup::CgroupPath::new(&name).unwrap();
+        cgroup.create(None).unwrap();
+        let at_once = std::sync::Barrier::new(2);
+        let remove = || {
+            at_once.wait();
+            cgroup.kill().unwrap();
+            cgroup.remove().unwrap();
+            cgroup.directories().all(|d| !d.ancestors().nth(2).unwrap().exists())
+        };
+        std::thread::scope(|scope| {
+            let both = [scope.spawn(remove), scope.spawn(remove)];
+            assert!(both.into_iter().all(|one| one.join().unwrap()));
+        });
+    }
+}
+
 #[test]
 fn the_container_dies_with_its_caller() {
     let container = Box::new("sleep 100");

@@ -79,7 +79,8 @@ fn private_mounts() -> io::Result<()> {
 /// Where a step's cgroup is if it isn't where they usually are; the step's own files hide it while it runs.
 const CGROUP: &str = "cgroup";
 
-/// Removes what helpers left that were killed: their steps died with them.
+/// Removes what helpers left that were killed: their steps died with them. What can't be removed is told, and stays for
+/// the next one.
 fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
     let all = dirs.run.join("build-files");
     for name in list_dir(&all)? {
@@ -87,15 +88,20 @@ fn sweep(dirs: &Dirs) -> Result<(), StepFailure> {
         if pid.is_none_or(|p| fs::exists(format!("/proc/{p}")).unwrap_or(true)) {
             continue;
         }
-        let usual = || format!("rcompose-{}/build/{name}", dirs.root_hash());
-        let cgroup =
-            CgroupPath::new(&fs::read_to_string(all.join(&name).join(CGROUP)).unwrap_or_else(|_| usual()));
-        cgroup
-            .and_then(|c| c.kill().and_then(|()| c.remove()))
-            .map_err(|e| StepFailure::environment("remove a killed build's cgroup", &e))?;
-        remove_tree(&all.join(&name))?;
+        if let Err(e) = clear(dirs, &all.join(&name), &name) {
+            eprintln!("build: {e}");
+        }
     }
     Ok(())
+}
+
+/// Removes what one of them left of a step.
+fn clear(dirs: &Dirs, files: &Path, name: &str) -> Result<(), StepFailure> {
+    let usual = || format!("rcompose-{}/build/{name}", dirs.root_hash());
+    CgroupPath::new(&fs::read_to_string(files.join(CGROUP)).unwrap_or_else(|_| usual()))
+        .and_then(|c| c.kill().and_then(|()| c.remove()))
+        .map_err(|e| StepFailure::environment("remove a killed build's cgroup", &e))?;
+    Ok(remove_tree(files)?)
 }
 
 /// Runs one step and says how it ended. False: the builder has gone, the step was killed.
@@ -460,4 +466,25 @@ fn container(step: &BuildStep) -> Result<ContainerSpec, StepFailure> {
         origin: Origin::default(),
         attribute_origins: Default::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that can't be removed keeps nobody from the others.
+    #[test]
+    fn sweeps_what_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs::under(dir.path());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let left = |n| dirs.run.join("build-files").join(format!("{}-{n}", child.id()));
+        for n in [1, 2] {
+            fs::create_dir_all(left(n)).unwrap();
+        }
+        fs::write(left(1).join(CGROUP), "../no/name").unwrap();
+        sweep(&dirs).unwrap();
+        assert!(left(1).exists() && !left(2).exists());
+    }
 }

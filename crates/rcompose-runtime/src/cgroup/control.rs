@@ -29,7 +29,7 @@ impl CgroupPath {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()),
             // Removed already, or being removed.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(Vec::new()),
+            Err(error) if is_gone(&error) => Ok(Vec::new()),
             Err(error) => Err(CgroupError::path("read", path)(error)),
         }
     }
@@ -39,7 +39,11 @@ impl CgroupPath {
         if let Some(path) =
             self.v2.as_deref().map(|path| path.join("cgroup.kill")).filter(|path| path.exists())
         {
-            return fs::write(&path, "1").map_err(CgroupError::path("write", path));
+            return match fs::write(&path, "1") {
+                // Somebody else has ended it meanwhile.
+                Err(error) if is_gone(&error) => Ok(()),
+                done => done.map_err(CgroupError::path("write", path)),
+            };
         }
         // Before Linux 5.14, or without v2: again until a pass finds nobody new.
         let mut known = Vec::new();
@@ -104,13 +108,17 @@ impl CgroupPath {
     /// Removes the directories, and those above that `name` introduced and nobody else uses. Processes must have ended.
     pub fn remove(&self) -> Result<(), CgroupError> {
         if let Some(path) = self.v2.as_deref().filter(|path| path.exists()) {
-            self.wait_for(path, "populated 0")?;
+            match self.wait_for(path, "populated 0") {
+                // Two remove it at once; the rest is still to go.
+                Err(CgroupError::Path { source, .. }) if is_gone(&source) => {}
+                waited => waited?,
+            }
         }
         let mut result = Ok(());
         for directory in self.directories() {
             match fs::remove_dir(directory) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_gone(&error) => {}
                 // The others are still to go.
                 Err(error) => {
                     result = Err(CgroupError::path("remove cgroup", directory)(error));
@@ -118,12 +126,19 @@ impl CgroupPath {
                 }
             }
             for above in directory.ancestors().skip(1).take(self.name.components().count() - 1) {
-                // Others may live there, or come there just now: then it stays.
-                if fs::remove_dir(above).is_err() {
-                    break;
+                match fs::remove_dir(above) {
+                    Ok(()) => {}
+                    Err(error) if is_gone(&error) => {}
+                    // Others may live there, or come there just now: then it stays.
+                    Err(_) => break,
                 }
             }
         }
         result
     }
+}
+
+/// Removed, or being removed (a file that was open before has no device then).
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
