@@ -63,10 +63,8 @@ pub async fn push(
         return Err(ImageError::NotFound(text).into());
     }
     let hold = store.hold()?;
-    for layer in images.iter().flat_map(|i| &i.layers) {
-        if !hold.layer(layer)? {
-            return Err(ImageError::LayerMissing(layer.0).into());
-        }
+    for image in &images {
+        hold.image(&image.id, &image.layers)?;
     }
     let registry = Registry::open_for_push(reference, options).await?;
     let mut manifests = Vec::new();
@@ -110,8 +108,9 @@ async fn send_image(
 ) -> Result<Manifest, RegistryError> {
     let repository = format!("{}/{}", reference.domain(), reference.path());
     let came_with = store.known_manifest(image)?;
-    let blobs = layers(store, registry, image, &repository, came_with.as_ref(), progress).await?;
+    // Now: somebody may remove the image while its layers, which are held, are on their way.
     let config = store.config_bytes(image)?;
+    let blobs = layers(store, registry, image, &repository, came_with.as_ref(), progress).await?;
     let mut tries = registry.tries();
     while let Err(failed) = upload::small(registry, image.id, &config).await {
         tries.again(failed).await.map_err(|e| registry.about.error(e))?;

@@ -58,16 +58,17 @@ impl Store {
     }
 
     /// Length of an image as it travels, bytes: of its layers as a registry has them, else as an archive would, and of its
-    /// configuration.
-    pub fn content_size(&self, image: &Image) -> Result<u64> {
-        let mut size = self.config_bytes(image)?.len() as u64;
+    /// configuration. `None`: it has been removed meanwhile.
+    pub fn content_size(&self, image: &Image) -> Result<Option<u64>> {
+        let Some(config) = files::read(&self.config_path(&image.id))? else { return Ok(None) };
+        let mut size = config.len() as u64;
         for layer in image.layers.iter().collect::<std::collections::BTreeSet<_>>() {
             size += match self.known_blobs(layer)?.first() {
                 Some(blob) => blob.size,
                 None => self.layer_info(layer)?.map_or(0, |l| l.stream),
             };
         }
-        Ok(size)
+        Ok(Some(size))
     }
 
     /// Keeps what a pull or a push has learnt.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::temp::entries;
-use super::{Hold, LayerId, Store, Unpacked, files};
+use super::{Hold, LayerId, Removed, Store, Unpacked, files};
 use crate::Digest;
 use crate::error::{ImageError, Result};
 
@@ -67,11 +67,13 @@ impl Store {
 
     /// Removes what no pull is at.
     pub(crate) fn let_go_pulled(&self) -> Result<()> {
+        let temp = self.temp_or_spare()?;
+        let _alone = self.alone()?;
         self.unmark_idle()?;
-        self.prune_layers().map(drop)
+        self.sweep(&temp, &mut Removed::default())
     }
 
-    /// Takes the marks of all layers that no pull is at.
+    /// Takes the marks of all layers that no pull is at. The caller holds the store's lock alone.
     pub(super) fn unmark_idle(&self) -> Result<()> {
         let held: BTreeSet<LayerId> = self.held()?.into_iter().collect();
         self.unmark_pulled(self.pulled_layers()?.difference(&held))

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{Image, Store, files};
+use super::{Hold, Image, LayerId, Store, files};
 use crate::error::{ImageError, Result};
 use crate::index::{Documents, INDEX};
 use crate::registry::Manifest;
@@ -49,7 +49,6 @@ impl Store {
         let mut archive = Archive { out, blobs: BTreeSet::new() };
         let (mut docker, mut index) = (Vec::new(), Vec::new());
         for (what, names) in all {
-            let root = self.written(what)?;
             let (images, primary) = match what {
                 ToSave::Image(image) => (vec![image.id], image.id),
                 ToSave::Index(index) => {
@@ -58,14 +57,14 @@ impl Store {
                     (index.members.iter().map(|m| m.image).collect(), primary)
                 }
             };
-            for image in &images {
-                for layer in self.layers_of(image)? {
-                    if !hold.layer(&layer)? {
-                        return Err(ImageError::LayerMissing(layer.0));
-                    }
-                }
-                self.write_image(&mut archive, image)?;
+            // All that is to be read is kept or read before the first of it is written: somebody may remove the image.
+            let parts = images.iter().map(|i| self.parts(i, &hold)).collect::<Result<Vec<_>>>()?;
+            let root = self.written(what)?;
+            for (image, (layers, config)) in images.iter().zip(&parts) {
+                self.write_image(&mut archive, image, layers, config)?;
             }
+            let of_primary = images.iter().zip(&parts).find(|(image, _)| **image == primary);
+            let layers = of_primary.map(|(_, (layers, _))| layers.as_slice()).unwrap_or_default();
             for (digest, bytes) in &root.blobs {
                 archive.blob(digest, bytes)?;
             }
@@ -80,7 +79,7 @@ impl Store {
             docker.push(json!({
                 "Config": blob(&primary),
                 "RepoTags": names.iter().map(Reference::to_string).collect::<Vec<_>>(),
-                "Layers": self.layers_of(&primary)?.iter().map(|l| blob(&l.0)).collect::<Vec<_>>(),
+                "Layers": layers.iter().map(|l| blob(&l.0)).collect::<Vec<_>>(),
             }));
         }
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": index });
@@ -103,19 +102,32 @@ impl Store {
         }
     }
 
-    /// An image's layers and configuration.
-    fn write_image(&self, archive: &mut Archive<'_>, image: &Digest) -> Result<()> {
-        for layer in self.layers_of(image)? {
-            let info = self.layer_info(&layer)?.ok_or(ImageError::LayerMissing(layer.0))?;
+    /// An image's layers, held, and its configuration.
+    fn parts(&self, image: &Digest, hold: &Hold) -> Result<(Vec<LayerId>, Vec<u8>)> {
+        let gone = || ImageError::NotFound(image.to_string());
+        let layers = self.layers_of(image)?;
+        let config = files::read(&self.config_path(image))?.ok_or_else(gone)?;
+        hold.image(image, &layers)?;
+        // Before its parts an image goes itself: what is here now was whole when it was read.
+        if self.summary_path(image).exists() { Ok((layers, config)) } else { Err(gone()) }
+    }
+
+    fn write_image(
+        &self,
+        archive: &mut Archive<'_>,
+        image: &Digest,
+        layers: &[LayerId],
+        config: &[u8],
+    ) -> Result<()> {
+        for layer in layers {
+            let info = self.layer_info(layer)?.ok_or(ImageError::LayerMissing(layer.0))?;
             if archive.blobs.insert(layer.0) {
                 archive.header(&blob(&layer.0), info.stream)?;
-                self.write_layer(&layer, archive.out)?;
+                self.write_layer(layer, archive.out)?;
                 archive.pad(info.stream)?;
             }
         }
-        let path = self.config_path(image);
-        let config = files::read(&path)?.ok_or_else(|| ImageError::NotFound(image.to_string()))?;
-        archive.blob(image, &config)
+        archive.blob(image, config)
     }
 }
 

@@ -61,6 +61,20 @@ impl Hold {
         Ok(true)
     }
 
+    /// Keeps the layers of an image that was there a moment ago; [`ImageError::NotFound`] if it has been removed since.
+    pub fn image(&self, image: &Digest, layers: &[LayerId]) -> Result<()> {
+        for layer in layers {
+            if !self.layer(layer)? {
+                return Err(match self.store.summary_path(image).exists() {
+                    true => ImageError::LayerMissing(layer.0),
+                    // Somebody has removed it meanwhile.
+                    false => ImageError::NotFound(image.to_string()),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// A directory that goes away with this guard at the latest. It keeps no file open, so there may be thousands.
     pub(super) fn within(&self) -> Result<Temp> {
         let path = self.temp.path().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());

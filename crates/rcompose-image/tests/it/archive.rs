@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use rcompose_image::{Digest, ImageError, Platform};
+use rcompose_image::{Digest, ImageError, Platform, RemoveOptions, ToSave};
 
 use crate::common::{Room, Tar, reference, stream};
 
@@ -75,6 +75,39 @@ fn round_trip() {
     assert!(other.store.load(&by_id[..], Some(&Platform::host())).unwrap()[0].refs.is_empty());
     let missing = room.store.save(&["nothing".into()], None, &mut std::io::sink()).unwrap_err();
     assert!(matches!(missing, ImageError::NotFound(_)));
+}
+
+/// Who removes the image meanwhile gets it, and the archive is whole; who was faster leaves nothing to save.
+#[test]
+fn removed_while_it_is_saved() {
+    struct Removes<'a>(&'a Room, Vec<u8>);
+    impl std::io::Write for Removes<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.1.is_empty() {
+                self.0.store.remove("app:1", &RemoveOptions { force: true, in_use: &|_| false }).unwrap();
+            }
+            self.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let room = Room::new();
+    let image = two_layers(&room);
+    for name in image.refs.iter().filter(|r| **r != reference("app:1")) {
+        room.store.remove(&name.to_string(), &RemoveOptions { force: true, in_use: &|_| false }).unwrap();
+    }
+    let mut out = Removes(&room, Vec::new());
+    room.store.save(&["app:1".to_owned()], None, &mut out).unwrap();
+    assert!(room.store.get(&reference("app:1")).unwrap().is_none());
+    assert_eq!(room.store.content_size(&image).unwrap(), None);
+    let other = Room::new();
+    other.store.load(out.1.as_slice(), None).unwrap();
+    assert_eq!(other.store.get(&reference("app:1")).unwrap().unwrap().layers, image.layers);
+    let what = [(ToSave::Image(Box::new(image)), Vec::new())];
+    let error = room.store.save_as(&what, &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, ImageError::NotFound(_)), "{error:?}");
 }
 
 #[test]

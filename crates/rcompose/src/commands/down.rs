@@ -66,7 +66,8 @@ fn remove_images(
         let id = format!("Image {name}");
         progress.begin(&id, "Removing");
         match store.remove(&name, &RemoveOptions { force: false, in_use: &in_use }) {
-            Ok(_) => progress.done(&id, "Removed"),
+            // Somebody else may have been faster.
+            Ok(_) | Err(rcompose_image::ImageError::NotFound(_)) => progress.done(&id, "Removed"),
             Err(rcompose_image::ImageError::InUse(_)) => progress.done(&id, "Resource is still in use"),
             Err(e) => {
                 progress.failed(&id, "Error");

@@ -88,9 +88,9 @@ fn tree(
     shown: &dyn Fn(&&Image) -> bool,
 ) -> Result<String, Failure> {
     let users = Users::of(cx, store)?;
-    let details = |image: &Image| -> Result<Details, Failure> {
-        let (id, usage) = (shown_id(&image.id.to_string(), false), image.size);
-        Ok(Details { id, usage, content: store.content_size(image)?, used: users.uses(&image.id) })
+    let details = |image: &Image| -> Result<Option<Details>, Failure> {
+        let (id, usage, used) = (shown_id(&image.id.to_string(), false), image.size, users.uses(&image.id));
+        Ok(store.content_size(image)?.map(|content| Details { id, usage, content, used }))
     };
     let mut entries = Vec::new();
     for image in store.list()?.iter().filter(shown) {
@@ -102,10 +102,11 @@ fn tree(
         for (images, names) in alike(store, image, tags(&accepted))? {
             let mut children = Vec::new();
             for image in &images {
-                children.push((image.config.platform().to_string(), details(image)?));
+                children.extend(details(image)?.map(|d| (image.config.platform().to_string(), d)));
             }
             // All platforms of a name together.
-            let mut about = children[0].1.clone();
+            let Some((_, first)) = children.first() else { continue };
+            let mut about = first.clone();
             for (_, more) in &children[1..] {
                 about.usage += more.usage;
                 about.content += more.content;
