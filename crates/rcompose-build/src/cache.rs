@@ -1,12 +1,14 @@
 //! Which layer a step made last time.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rcompose_image::{Digest, Hasher, Turn};
+use rcompose_image::{Digest, Hasher, Turn, is_there, remove_tree};
 use serde::{Deserialize, Serialize};
 
 use crate::StepOutcome;
@@ -89,6 +91,28 @@ fn parse(bytes: &[u8]) -> Option<Record> {
     (record.version == 1).then_some(record)
 }
 
+/// What makes something that builds keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheKind {
+    /// A step.
+    Step,
+    /// The steps that have a cache mount.
+    Mount,
+    /// An address that ADD has fetched.
+    Download,
+    /// A repository that is a context, or that ADD has fetched.
+    Repository,
+}
+
+/// Below the cache root.
+pub(crate) const MOUNTS: &str = "mounts";
+pub(crate) const DOWNLOADS: &str = "downloads";
+pub(crate) const REPOSITORIES: &str = "repositories";
+/// How many bytes a directory's files have, in a directory whose files stay as they are.
+pub(crate) const SIZE: &str = "size";
+/// What begins so is on its way out.
+const GOING: &[u8] = b".going-";
+
 /// What is remembered of a step, or kept in a cache mount or of a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheRecord {
@@ -96,10 +120,10 @@ pub struct CacheRecord {
     pub id: String,
     /// The layer it made, if it is a step that made one.
     pub layer: Option<Digest>,
-    /// Bytes of a cache mount's or a download's files; a layer's are the store's to tell.
+    /// Bytes of what isn't a step's; a layer's are the store's to tell.
     pub bytes: u64,
-    /// It is what was fetched from an address.
-    pub fetched: bool,
+    /// Where it comes from.
+    pub kind: CacheKind,
     /// When it was made, if the file system tells.
     pub created: Option<SystemTime>,
     /// When it was used last.
@@ -136,26 +160,38 @@ pub fn cache_records(cache_root: &Path) -> io::Result<Vec<CacheRecord>> {
         let uses = 1 + bytes.iter().rev().take_while(|b| **b == b'\n').count() as u64;
         let (id, layer) = (id.to_owned(), record.layer);
         let (created, used) = (meta.created().ok(), meta.modified()?);
-        all.push(CacheRecord { id, layer, bytes: 0, fetched: false, created, used, uses, path });
+        all.push(CacheRecord { id, layer, bytes: 0, kind: CacheKind::Step, created, used, uses, path });
     }
-    let mut directories = list(&cache_root.join("mounts"))?;
-    directories.extend(list(&cache_root.join("downloads"))?);
-    for path in directories {
-        let Some(id) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        // Each use is noted in a lock.
-        let locks = list(&path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock"));
-        let locks: Vec<fs::Metadata> = locks.filter_map(|p| fs::metadata(p).ok()).collect();
-        let used = locks.iter().filter_map(|m| m.modified().ok()).max();
-        let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
-        let uses = locks.iter().map(fs::Metadata::len).sum();
-        let id = id.to_owned();
-        let fetched = path.parent().is_some_and(|p| p.ends_with("downloads"));
-        let created = fs::metadata(&path).and_then(|m| m.created()).ok();
-        let bytes = size(&path)?.saturating_sub(uses);
-        all.push(CacheRecord { id, layer: None, bytes, fetched, created, used, uses, path });
+    let directories =
+        [(MOUNTS, CacheKind::Mount), (DOWNLOADS, CacheKind::Download), (REPOSITORIES, CacheKind::Repository)];
+    for (name, kind) in directories {
+        for path in list(&cache_root.join(name))? {
+            all.extend(directory_record(path, kind)?);
+        }
     }
     all.sort_by(|a, b| a.used.cmp(&b.used).then(a.id.cmp(&b.id)));
     Ok(all)
+}
+
+/// Of a directory that is kept; `None`: it is work in progress.
+fn directory_record(path: PathBuf, kind: CacheKind) -> io::Result<Option<CacheRecord>> {
+    let Some(id) = path.file_name().and_then(|n| n.to_str()).filter(|n| !n.starts_with('.')) else {
+        return Ok(None);
+    };
+    // Each use is noted in a lock.
+    let locks = list(&path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock"));
+    let locks: Vec<fs::Metadata> = locks.filter_map(|p| fs::metadata(p).ok()).collect();
+    let used = locks.iter().filter_map(|m| m.modified().ok()).max();
+    let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
+    let uses = locks.iter().map(fs::Metadata::len).sum();
+    let id = id.to_owned();
+    let created = fs::metadata(&path).and_then(|m| m.created()).ok();
+    let known = fs::read_to_string(path.join(SIZE)).ok().and_then(|t| t.parse().ok());
+    let bytes = match known {
+        Some(bytes) => bytes,
+        None => size(&path)?.saturating_sub(uses),
+    };
+    Ok(Some(CacheRecord { id, layer: None, bytes, kind, created, used, uses, path }))
 }
 
 /// Removes what builds that were killed have left of the steps that they were doing, and what is remembered of the files
@@ -177,15 +213,43 @@ pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
     if !record.path.is_dir() {
         return gone(fs::remove_file(&record.path));
     }
-    let mut locks = Vec::new();
-    for path in list(&record.path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "lock")) {
-        let lock = fs::File::open(&path)?;
-        if lock.try_lock().is_err() {
+    let (locks, rest): (Vec<PathBuf>, Vec<PathBuf>) =
+        list(&record.path)?.into_iter().partition(|p| p.extension().is_some_and(|e| e == "lock"));
+    let mut held = Vec::new();
+    for path in &locks {
+        let lock = match fs::File::open(path) {
+            // Somebody else was faster.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        if lock.try_lock().is_err() || !is_there(path, &lock) {
             return Ok(false);
         }
-        locks.push(lock);
+        held.push(lock);
     }
-    gone(rcompose_image::remove_tree(&record.path))
+    // What has come since belongs to a build. What was there goes at once, nobody sees a part of it; and the locks at last:
+    // those who wait for one see that it is gone.
+    let remove = |path: &PathBuf| match fs::symlink_metadata(path)?.is_dir() {
+        true => remove_tree(path),
+        false => fs::remove_file(path),
+    };
+    let is_going = |p: &PathBuf| p.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(GOING));
+    let (left, rest): (Vec<PathBuf>, Vec<PathBuf>) = rest.into_iter().partition(is_going);
+    left.iter().try_for_each(remove)?;
+    let mut going = Vec::new();
+    for path in rest {
+        let mut name = OsStr::from_bytes(GOING).to_owned();
+        name.push(path.file_name().unwrap_or_default());
+        let aside = record.path.join(name);
+        fs::rename(&path, &aside)?;
+        going.push(aside);
+    }
+    going.iter().try_for_each(remove)?;
+    locks.iter().try_for_each(fs::remove_file)?;
+    match fs::remove_dir(&record.path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(true),
+        other => other.map(|()| true),
+    }
 }
 
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
@@ -195,7 +259,7 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-fn size(directory: &Path) -> io::Result<u64> {
+pub(crate) fn size(directory: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     let mut open = vec![directory.to_owned()];
     while let Some(directory) = open.pop() {

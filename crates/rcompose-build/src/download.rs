@@ -6,29 +6,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rcompose_image::{Digest, Download, Hasher, RegistryError, is_there, without_password};
+use rcompose_image::{Digest, Download, Hasher, RegistryError, without_password};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
 use crate::access::of_file;
-use crate::cache::{note_use, open_uses};
+use crate::cache::DOWNLOADS;
 use crate::digests::write_atomic;
 use crate::ignore::Ignore;
+use crate::kept::Kept;
 use crate::remote::one;
 use crate::scratch::Scratch;
 use crate::select::Pick;
 use crate::stage::Stage;
 use crate::{BuildError, BuildRequest, Material};
 
-/// `downloads/<hash of the address>/` below the cache root: what is known, in `known.json`, and the file below its digest.
-/// Who uses it has a lock.
-struct Kept {
-    path: PathBuf,
-    lock: File,
-}
+/// `downloads/<hash of the address>/` below the cache root: what is known, and the file below its digest.
+struct Place(Kept);
 
-/// In the directory.
-const LOCK: &str = "0.lock";
+/// What is known.
+const KNOWN: &str = "known.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
@@ -39,67 +36,29 @@ struct Known {
 }
 
 /// Keeps a download from being removed.
-pub(crate) struct Held(#[expect(dead_code, reason = "it is held")] Kept);
+pub(crate) struct Held(#[expect(dead_code, reason = "it is held")] Place);
 
-impl Kept {
+impl Place {
     fn open(cache_root: &Path, url: &str) -> io::Result<Self> {
-        let path = cache_root.join("downloads").join(Digest::of(url.as_bytes()).hex());
-        loop {
-            fs::create_dir_all(&path)?;
-            let lock = match open_uses(&path.join(LOCK)) {
-                // Whoever fetched nothing has just removed the directory.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            if lock.try_lock().is_ok() {
-                sweep(&path)?;
-            }
-            lock.lock_shared()?;
-            // It may have been pruned before it was locked.
-            if is_there(&path.join(LOCK), &lock) {
-                note_use(&lock);
-                return Ok(Self { path, lock });
-            }
-        }
+        let path = cache_root.join(DOWNLOADS).join(Digest::of(url.as_bytes()).hex());
+        Kept::open(path, KNOWN, sweep).map(Self)
     }
 
     /// What can't be read is as good as nothing.
     fn known(&self) -> Option<Known> {
-        let known: Known = serde_json::from_slice(&fs::read(self.path.join("known.json")).ok()?).ok()?;
+        let known: Known = serde_json::from_slice(&fs::read(self.0.path().join(KNOWN)).ok()?).ok()?;
         (known.version == 1 && self.file(&known.digest).is_dir()).then_some(known)
     }
 
     /// The directory with the file of this digest.
     fn file(&self, digest: &Digest) -> PathBuf {
-        self.path.join(digest.hex())
-    }
-}
-
-impl Drop for Kept {
-    /// Nothing stays of what could not be fetched, unless somebody else is at it.
-    fn drop(&mut self) {
-        let nothing = || -> io::Result<()> {
-            let name = self.path.join(LOCK);
-            if self.path.join("known.json").exists() || self.lock.try_lock().is_err() {
-                return Ok(());
-            }
-            if is_there(&name, &self.lock) && !self.path.join("known.json").exists() {
-                sweep(&self.path)?;
-                // Those who wait for the lock see that it is gone, and make another one.
-                fs::remove_file(&name)?;
-                fs::remove_dir(&self.path)?;
-            }
-            Ok(())
-        };
-        if nothing().is_err() {
-            // Who fetches it next takes over what has stayed.
-        }
+        self.0.path().join(digest.hex())
     }
 }
 
 /// Removes what has been replaced. Nobody else has the lock.
 fn sweep(path: &Path) -> io::Result<()> {
-    let known = fs::read(path.join("known.json")).unwrap_or_default();
+    let known = fs::read(path.join(KNOWN)).unwrap_or_default();
     let now = serde_json::from_slice::<Known>(&known).ok().map(|k| k.digest.hex());
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -136,7 +95,7 @@ pub(crate) fn fetched(
     let shown = without_password(url);
     let failed = |e: &dyn std::fmt::Display| BuildError::input(format!("failed to fetch `{shown}`: {e}"));
     let broken = |e: io::Error| failed(&e).help("try again; the connection broke off or the disk is full");
-    let kept = Kept::open(&req.cache_root, url).map_err(broken)?;
+    let kept = Place::open(&req.cache_root, url).map_err(broken)?;
     let known = kept.known();
     let digest = match (&known, checksum) {
         (Some(known), Some(want)) if known.digest == *want => known.digest,
@@ -163,7 +122,7 @@ pub(crate) fn fetched(
     Ok((Held(kept), directory, digest))
 }
 
-impl Kept {
+impl Place {
     /// Fetches the file to its place, where it is never seen half.
     fn fill(&self, cache_root: &Path, mut from: Download, name: &str) -> io::Result<Digest> {
         let scratch = Scratch::new(cache_root).map_err(io::Error::other)?;
@@ -187,7 +146,7 @@ impl Kept {
         }
         rustix::fs::utimensat(CWD, at.join(name), &times, AtFlags::empty())?;
         let known = Known { version: 1, tag: from.tag().map(str::to_owned), digest };
-        write_atomic(&self.path.join("known.json"), &serde_json::to_vec(&known)?)?;
+        write_atomic(&self.0.path().join(KNOWN), &serde_json::to_vec(&known)?)?;
         Ok(digest)
     }
 }

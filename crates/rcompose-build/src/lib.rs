@@ -22,6 +22,7 @@ mod export;
 mod facts;
 mod git;
 mod ignore;
+mod kept;
 mod known;
 mod lint;
 mod mounts;
@@ -52,7 +53,7 @@ pub use api::{
     OutsideError, RunLimits, RunNetwork, RunStep, SecretSource, StagedLayer, StepMount, StepOutcome,
     StepRunner, Stream,
 };
-pub use cache::{CacheRecord, cache_records, clear_steps, forget_record, import_steps};
+pub use cache::{CacheKind, CacheRecord, cache_records, clear_steps, forget_record, import_steps};
 pub use cacheconfig::{CACHE_CONFIG, CacheContents, CacheForm, cache_document, read_cache, read_inline};
 pub use change::change;
 pub use dockerfile::comma_fields;
@@ -60,6 +61,7 @@ pub use error::{BuildError, BuildErrorKind, BuildFailure};
 pub use export::{Tree, export_directory, export_tar, file_digests};
 pub use facts::{Facts, Material};
 pub use git::GitSource;
+pub use kept::Kept;
 pub use known::parse_bool;
 pub use lint::{Lint, LintReport, check};
 pub use outline::{Outline, OutlineArg, OutlineInput, Target, Targets, outline, targets};

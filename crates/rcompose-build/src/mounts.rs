@@ -1,11 +1,14 @@
 //! `RUN --mount`: what it shows, looked up before the step's key is made; prepared only if the step runs.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use rcompose_image::{is_there, make_directory};
+
 use crate::binds::copied;
-use crate::cache::{Key, note_use, open_uses};
+use crate::cache::{Key, MOUNTS, note_use, open_uses};
 use crate::dockerfile::{Mount, MountKind, Run, Sharing};
 use crate::error::Culprit;
 use crate::expand::Mistake;
@@ -147,12 +150,17 @@ impl Stage<'_> {
             "{:?} {} {:?} {:?} {:?}",
             mount.from, mount.source, mount.uid, mount.gid, mount.mode
         ));
-        let base = self.solve.req.cache_root.join("mounts").join(key.finish().hex());
+        let base = self.solve.req.cache_root.join(MOUNTS).join(key.finish().hex());
         let failed = |e| BuildError::io("make the cache mount", &base, e);
-        fs::create_dir_all(&base).map_err(failed)?;
         let mut number = 0;
         loop {
-            let lock = open_uses(&base.join(format!("{number}.lock"))).map_err(failed)?;
+            make_directory(&base).map_err(failed)?;
+            let name = base.join(format!("{number}.lock"));
+            let lock = match open_uses(&name) {
+                // It was pruned just now.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(failed)?,
+            };
             match mount.sharing {
                 Sharing::Locked => lock.lock().map_err(failed)?,
                 Sharing::Private => match lock.try_lock() {
@@ -164,6 +172,10 @@ impl Stage<'_> {
                     Err(TryLockError::Error(e)) => return Err(failed(e)),
                 },
                 Sharing::Shared => lock.lock_shared().map_err(failed)?,
+            }
+            // It may have been pruned before it was locked.
+            if !is_there(&name, &lock) {
+                continue;
             }
             note_use(&lock);
             all.locks.push(lock);

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rcompose_build::{
-    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, DockerfileSource, GitSource,
-    ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build, check,
-    clear_steps,
+    BaseImage, BuildError, BuildEvent, BuildEvents, BuildRequest, Built, CacheKind, DockerfileSource,
+    GitSource, ImageSource, LayerStore, OutsideError, RunStep, StagedLayer, StepRunner, Stream, build,
+    cache_records, check, clear_steps, forget_record,
 };
 use rcompose_image::{Digest, ImageConfig, Platform, Reference};
 
@@ -69,6 +69,8 @@ impl StepRunner for FakeRunner {
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
         self.steps.lock().unwrap().push(step.clone());
         let command = step.argv.last().cloned().unwrap_or_default();
+        let gone = step.mounts.iter().filter_map(|m| m.source.as_ref()).find(|s| !s.exists());
+        assert_eq!(gone, None, "a mount's source has gone");
         output(Stream::Stdout, format!("doing {command}\n").as_bytes());
         fs::create_dir_all(step.upper.join("etc"))?;
         fs::write(step.upper.join("etc/resolv.conf"), "")?;
@@ -434,6 +436,36 @@ fn a_step_that_another_build_is_doing_is_waited_for() {
     fs::remove_file(steps.join("1.lock")).unwrap();
     let left = fs::read_dir(steps).unwrap();
     assert!(left.map(|e| e.unwrap().path()).all(|p| p.extension().unwrap() == "json"));
+}
+
+#[test]
+fn a_cache_mount_stays_while_it_is_used_however_often_it_is_pruned() {
+    let w = World::new();
+    let cache = w.temp.path().join("cache");
+    let done = AtomicBool::new(false);
+    let (built, pruned) = std::thread::scope(|scope| {
+        let pruning = scope.spawn(|| {
+            let mut pruned = 0;
+            while !done.load(Ordering::Relaxed) {
+                for record in cache_records(&cache).unwrap() {
+                    let mount = record.kind == CacheKind::Mount;
+                    pruned += u32::from(mount && forget_record(&record).unwrap());
+                }
+            }
+            pruned
+        });
+        let build = |n: u32| {
+            let text = format!("FROM base\nRUN --mount=type=cache,target=/c write /x {n}\n");
+            let built = w.try_build(&w.request(&text));
+            let there = w.runner.steps.lock().unwrap().last().unwrap().mounts[0].source.clone();
+            built.map(|_| there)
+        };
+        let built: Vec<_> = (0..300).map(build).collect();
+        done.store(true, Ordering::Relaxed);
+        (built, pruning.join().unwrap())
+    });
+    assert!(built.into_iter().all(|b| b.unwrap().is_some()));
+    assert!(pruned > 0);
 }
 
 /// mistakes.txt: after `== NAME` a Dockerfile, behind a FROM if it has none, and after `=>` what is said of it,

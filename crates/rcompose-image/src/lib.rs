@@ -14,6 +14,7 @@ mod error;
 mod extract;
 mod index;
 mod layer_tar;
+mod make_directory;
 mod platform;
 mod pull;
 mod push;
@@ -33,6 +34,7 @@ pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::ImageError;
 pub use index::{ATTESTATION_TYPE, Attestation, Index, Member, image_purl, statement};
+pub use make_directory::make_directory;
 pub use platform::{Platform, PlatformError};
 pub use pull::{
     ArtifactBlob, LayerProgress, LayerState, NoProgress, PullOptions, PullProgress, artifact, digest,

@@ -81,49 +81,12 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), StateError> {
 /// Makes a directory and those above it, also while somebody else removes them (the supervisor of a project of which
 /// nothing is left).
 pub(crate) fn make_dir(path: &Path) -> Result<(), StateError> {
-    const TRIES: usize = 100;
-    let mut tried = 1;
-    loop {
-        match fs::create_dir_all(path) {
-            // It was there when it was to be made, and gone when it was looked at; or what is above it went.
-            Err(e) if tried < TRIES && went_meanwhile(&e, path) => tried += 1,
-            other => return other.map_err(|e| StateError::write(path, e)),
-        }
-    }
-}
-
-fn went_meanwhile(e: &io::Error, path: &Path) -> bool {
-    match e.kind() {
-        io::ErrorKind::NotFound => true,
-        io::ErrorKind::AlreadyExists => path.is_dir() || fs::symlink_metadata(path).is_err(),
-        _ => false,
-    }
+    rcompose_image::make_directory(path).map_err(|e| StateError::write(path, e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn directories_are_made_while_they_are_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a/b");
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    drop(fs::remove_dir(&path));
-                    drop(fs::remove_dir(dir.path().join("a")));
-                }
-            });
-            let made: Result<Vec<()>, _> = (0..20_000).map(|_| make_dir(&path)).collect();
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-            made.unwrap();
-        });
-        fs::write(dir.path().join("file"), "").unwrap();
-        make_dir(&dir.path().join("file")).unwrap_err();
-        make_dir(&dir.path().join("file/below")).unwrap_err();
-    }
 
     #[test]
     fn replaced_files_are_whole_and_leave_nothing_beside() {

@@ -112,14 +112,18 @@ impl Context {
 
     /// What the loader reads from.
     pub(crate) fn sources(&self) -> Files {
-        let cache = match (self.env.get("RCOMPOSE_ROOT"), rustix::process::geteuid().is_root()) {
-            (None, false) => self.env.cache().unwrap_or_else(|| self.dirs.remote()),
-            _ => self.dirs.remote(),
+        let own = match (self.env.get("RCOMPOSE_ROOT"), rustix::process::geteuid().is_root()) {
+            (None, false) => self.env.cache(),
+            _ => None,
+        };
+        let (cache, builds) = match own {
+            Some(own) => (own.clone(), own.join("builds")),
+            None => (self.dirs.remote(), self.dirs.build_cache()),
         };
         // docker compose's flag, which is for projects in registries and not for images.
         let registries =
             Registries { insecure: self.global.insecure_registry.clone(), ..self.env.registries() };
-        Files::new(cache, registries, self.env.git())
+        Files::new(cache, builds, registries, self.env.git())
     }
 
     /// The request to the loader, as the command line and the environment have it.

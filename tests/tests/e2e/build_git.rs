@@ -89,15 +89,48 @@ fn files_of(at: &Path) -> Vec<String> {
 #[test]
 fn one_repository_for_several_stages() {
     let Some(p) = Project::empty("build-git-stages") else { return };
-    let (_daemon, address, _) = repositories(&p);
+    let (_daemon, address, top) = repositories(&p);
     let stage = |n: u32| format!("FROM scratch AS s{n}\nADD {address} /\n");
     let copies: String = (0..4).map(|n| format!("COPY --from=s{n} /top /{n}\n")).collect();
     p.file("Dockerfile", &format!("{}FROM scratch\n{copies}", (0..4).map(stage).collect::<String>()));
-    let left = p.root().join("lib/remote/git/trees/.1-left/tree");
+    let kept = p.root().join(format!("lib/build-cache/repositories/{}s", git(&top, &["rev-parse", "HEAD"])));
+    let left = kept.join(".1-left/tree");
     fs::create_dir_all(&left).unwrap();
     p.run("image build -q -o out .").ok();
     assert_eq!(files_of(&p.dir().join("out")).len(), 4);
     assert!(!left.exists());
+    assert!(kept.exists());
+}
+
+/// What was fetched is part of what builds keep: seen, pruned, and fetched again.
+#[test]
+fn repositories_are_pruned() {
+    let Some(p) = Project::empty("build-git-prune") else { return };
+    let (_daemon, address, top) = repositories(&p);
+    p.file("Dockerfile", &format!("FROM scratch\nADD {address} /\n"));
+    let id = format!("{}s", git(&top, &["rev-parse", "HEAD"]));
+    let du = || p.run(&format!("builder du --verbose --filter id={id}")).ok();
+    let build = || p.run("image build -q --no-cache -o out .").ok();
+    build();
+    build();
+    let size: u64 = files_of(&p.dir().join("out"))
+        .iter()
+        .map(|f| fs::metadata(p.dir().join("out").join(f)).unwrap().len())
+        .sum();
+    du().out("source.git.checkout").out("Usage count:\t2\n").out(&format!("Size:\t\t{size}B\n"));
+    let prune = |kind: &str| p.run(&format!("builder prune -f --filter id={id} --filter type={kind}")).ok();
+    prune("source.http").out("Total:\t0B");
+    prune("source.git.checkout").out(&id[..25]).out(&format!("Total:\t{size}B"));
+    du().out("Reclaimable:\t0B").not_out("source");
+    assert!(!p.root().join("lib/build-cache/repositories").join(&id).exists());
+    build();
+    du().out("Usage count:\t1\n");
+    prune("source.git.checkout");
+    // Nothing stays of one that could not be fetched.
+    let commit = "0".repeat(40);
+    p.file("Dockerfile", &format!("FROM scratch\nADD {address}#{commit} /\n"));
+    p.run("image build -q -o out .").code_is(1);
+    assert!(!p.root().join(format!("lib/build-cache/repositories/{commit}s")).exists());
 }
 
 #[test]

@@ -238,7 +238,7 @@ pub(crate) struct DuArgs {
     /// Accepted for compatibility: there is one builder
     #[arg(long, value_name = "NAME")]
     pub(crate) builder: Option<String>,
-    /// Only what is so: until=24h, id=…, type=regular|exec.cachemount|source.http, shared=true|false, private=true|false
+    /// Only what is so: until=24h, id=…, type=regular|exec.cachemount|source.http|source.git.checkout, shared=true|false, private=true|false
     #[arg(long, value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
     /// Say all of each

@@ -75,8 +75,12 @@ fn one(filter: &str) -> Result<Which, Failure> {
             Which::Older(parsed.map_err(|_| wrong("write until=DURATION, like until=24h"))?)
         }
         ("id", part) => Which::Id(part.to_owned()),
-        ("type", kind @ ("regular" | "exec.cachemount" | "source.http")) => Which::Kind(kind.to_owned()),
-        ("type", _) => return Err(wrong("the types are regular, exec.cachemount and source.http")),
+        ("type", kind @ ("regular" | "exec.cachemount" | "source.http" | "source.git.checkout")) => {
+            Which::Kind(kind.to_owned())
+        }
+        ("type", _) => {
+            return Err(wrong("the types are regular, exec.cachemount, source.http and source.git.checkout"));
+        }
         ("shared", text) => Which::Shared(truth(text)?),
         ("private", text) => Which::Shared(!truth(text)?),
         _ => return Err(wrong("write until=DURATION, like until=24h, or id=, type=, shared= or private=")),

@@ -1,10 +1,11 @@
 //! What a build needs from outside: the image store, the machine that runs its steps, base images.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rcompose_build::{
-    BaseImage, BuildError, BuildErrorKind, GitSource, ImageSource, LayerStore, OutsideError, RunNetwork,
-    RunStep, StagedLayer, StepRunner, Stream,
+    BaseImage, BuildError, BuildErrorKind, GitSource, ImageSource, Kept, LayerStore, OutsideError,
+    RunNetwork, RunStep, StagedLayer, StepRunner, Stream,
 };
 use rcompose_image::{Digest, Hold, Image, ImageConfig, LayerId, Platform, Reference, Staging, Store};
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
@@ -178,8 +179,16 @@ impl StepRunner for Runner {
 
 /// Base images: from the store, else from their registries.
 pub(super) struct Bases<'a> {
-    pub(super) cx: &'a Context,
-    pub(super) store: &'a Store,
+    cx: &'a Context,
+    store: &'a Store,
+    /// What was fetched stays while the build goes on.
+    repositories: Mutex<Vec<Kept>>,
+}
+
+impl<'a> Bases<'a> {
+    pub(super) fn new(cx: &'a Context, store: &'a Store) -> Self {
+        Self { cx, store, repositories: Mutex::default() }
+    }
 }
 
 impl ImageSource for Bases<'_> {
@@ -188,6 +197,7 @@ impl ImageSource for Bases<'_> {
             let error = BuildError::new(BuildErrorKind::Environment, e.message);
             if e.help.is_empty() { error } else { error.help(e.help.join("; ")) }
         })?;
+        self.repositories.lock().unwrap_or_else(PoisonError::into_inner).push(found.kept);
         Ok((found.at, found.commit))
     }
 

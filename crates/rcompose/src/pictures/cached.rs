@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rcompose_build::{CacheRecord, cache_records, clear_steps, forget_record};
+use rcompose_build::{CacheKind, CacheRecord, cache_records, clear_steps, forget_record};
 use rcompose_image::{LayerId, Store};
 
 use crate::context::Context;
@@ -27,10 +27,11 @@ pub(crate) struct Cached {
 impl Cached {
     /// docker's word for what it is.
     pub(crate) fn kind(&self) -> &'static str {
-        match self.record.layer {
-            Some(_) => "regular",
-            None if self.record.fetched => "source.http",
-            None => "exec.cachemount",
+        match self.record.kind {
+            CacheKind::Step => "regular",
+            CacheKind::Mount => "exec.cachemount",
+            CacheKind::Download => "source.http",
+            CacheKind::Repository => "source.git.checkout",
         }
     }
 }

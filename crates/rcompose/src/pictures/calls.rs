@@ -88,7 +88,7 @@ impl Call {
         let (text, document) = match self.method {
             Method::Check => return self.check(cx, store, request),
             Method::Outline => {
-                let outline = outline(request, &Bases { cx, store })?;
+                let outline = outline(request, &Bases::new(cx, store))?;
                 (outline_text(&outline), outline_document(&outline))
             }
             Method::Targets => {

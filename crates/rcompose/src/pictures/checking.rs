@@ -26,7 +26,7 @@ pub(crate) struct Checked {
 
 /// Checks the Dockerfile of a request.
 pub(crate) fn check_request(cx: &Context, store: &Store, request: &BuildRequest) -> Result<Checked, Failure> {
-    let report = check(request, &Bases { cx, store })?;
+    let report = check(request, &Bases::new(cx, store))?;
     Ok(Checked {
         text: render(&report, &cx.env.cwd),
         document: document(&report),

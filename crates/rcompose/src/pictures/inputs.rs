@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
-use rcompose_build::{ContextSource, GitAccess, GitSource, Scratch, SecretSource};
+use rcompose_build::{ContextSource, GitAccess, GitSource, Kept, Scratch, SecretSource};
 use rcompose_image::{Download, Store, without_password};
 use rcompose_model::FileSource;
 use serde_json::Value;
@@ -23,6 +23,7 @@ const SECRET_LIMIT: usize = 500 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     directories: Vec<Scratch>,
+    repositories: Vec<Kept>,
     agents: Vec<Child>,
     /// Where contexts come from, by their addresses.
     sources: BTreeMap<String, ContextSource>,
@@ -63,6 +64,7 @@ impl Inputs {
                 let time = u64::try_from(found.time).ok();
                 let source = ContextSource { uri: without_password(place), commit: Some(found.commit), time };
                 self.sources.insert(place.to_owned(), source);
+                self.repositories.push(found.kept);
                 Ok(found.at)
             }
             None if place.starts_with("http://") || place.starts_with("https://") => self.fetched(cx, place),

@@ -5,18 +5,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rcompose_build::GitSource;
+use rcompose_build::{GitSource, Kept};
 use rcompose_loader::{FetchError, GitRemote, without_secret};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
-/// The files of a commit.
-#[derive(Debug, Clone)]
+/// The files of a commit, kept until this goes.
+#[derive(Debug)]
 pub(crate) struct Checkout {
     /// The directory with them.
     pub(crate) at: PathBuf,
     pub(crate) commit: String,
     /// When it was made, in seconds since the epoch.
     pub(crate) time: i64,
+    pub(crate) kept: Kept,
 }
 
 /// Variables that git gets beside the environment.
@@ -26,7 +27,8 @@ pub(crate) type Variables = Vec<(&'static str, String)>;
 const SCOPE: &str = "RCOMPOSE_GIT_SCOPE";
 const HEADER: &str = "RCOMPOSE_GIT_HEADER";
 
-/// The files of a commit, in the directory of a checkout.
+/// What a kept directory has once a commit is there: a directory that is as old as the commit, with its files in another one.
+const WHOLE: &str = "commit";
 const TREE: &str = "tree";
 
 /// The directory with the files of a commit. A commit that was fetched once isn't asked for again.
@@ -72,27 +74,29 @@ pub(super) fn fetch_source(
     if keep && let Some(reference) = &found.name {
         name = format!("{name}-{}", reference.replace('/', "-"));
     }
-    // The directory around the files is as old as the commit.
-    let around = cache.join("trees").join(&name);
-    if !around.is_dir() {
-        std::fs::create_dir_all(cache.join("trees"))
-            .map_err(|e| FetchError::new(format!("failed to write the cache {}: {e}", cache.display())))?;
-        super::make(&around, |new| {
-            let failed = |e: io::Error| FetchError::new(format!("failed to write {}: {e}", new.display()));
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |e: io::Error| FetchError::new(format!("failed to write {path}: {e}"))
+    };
+    let kept = Kept::repository(cache, &name, WHOLE).map_err(failed(cache))?;
+    let whole = kept.path().join(WHOLE);
+    if !whole.is_dir() {
+        super::make(&whole, |new| {
             let tree = &new.join(TREE);
-            std::fs::create_dir(tree).map_err(failed)?;
+            std::fs::create_dir(tree).map_err(failed(tree))?;
             checkout(tree, repository, &found, variables)?;
             if !source.no_submodules {
                 let words = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
                 run(variables, tree, repository, &words)?;
             }
             let time = finish(tree, repository, &found, (keep, source.commit_time), variables)?;
-            set_time(new, time).map_err(failed)
+            kept.note_size(tree).map_err(failed(kept.path()))?;
+            set_time(new, time).map_err(failed(new))
         })?;
     }
-    let time = std::fs::metadata(&around).map(|m| m.mtime());
-    let time = time.map_err(|e| FetchError::new(format!("failed to read {}: {e}", around.display())))?;
-    Ok(Checkout { at: around.join(TREE), commit: found.commit, time })
+    let time = std::fs::metadata(&whole).map(|m| m.mtime());
+    let time = time.map_err(|e| FetchError::new(format!("failed to read {}: {e}", whole.display())))?;
+    Ok(Checkout { at: whole.join(TREE), commit: found.commit, time, kept })
 }
 
 /// Git's own variables rather than arguments, which everybody on this machine could read.

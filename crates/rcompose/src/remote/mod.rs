@@ -21,7 +21,10 @@ const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "
 /// Files here and elsewhere.
 #[derive(Debug)]
 pub(crate) struct Files {
+    /// Of projects.
     cache: PathBuf,
+    /// Of builds.
+    builds: PathBuf,
     registries: Registries,
     /// Variables for git.
     git: git::Variables,
@@ -30,13 +33,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn new(cache: PathBuf, registries: Registries, git: git::Variables) -> Self {
-        Self { cache, registries, git, known: RefCell::default() }
+    pub(crate) fn new(cache: PathBuf, builds: PathBuf, registries: Registries, git: git::Variables) -> Self {
+        Self { cache, builds, registries, git, known: RefCell::default() }
     }
 
     /// What a build wants of a repository. Links may not lead out of it.
     pub(crate) fn source(&self, source: &GitSource) -> Result<Checkout, FetchError> {
-        let mut all = git::fetch_source(&self.cache.join("git"), source, &self.git)?;
+        let mut all = git::fetch_source(&self.builds, source, &self.git)?;
         if let Some(part) = &source.directory {
             all.at = part_of(&all.at, part, &source.repository)?;
         }
