@@ -102,6 +102,58 @@ fn one_repository_for_several_stages() {
     assert!(kept.exists());
 }
 
+/// Repositories that are plain files behind HTTP: they give all or nothing.
+#[test]
+fn repositories_of_plain_files() {
+    let Some(p) = Project::empty("build-git-plain") else { return };
+    let port = free_port().unwrap();
+    let at = |name: &str| p.dir().join("files").join(name);
+    let address = |name: &str| format!("http://127.0.0.1:{port}/{name}/.git");
+    for name in ["two", "top"] {
+        fs::create_dir_all(at(name)).unwrap();
+        git(&at(name), &["init", "-q"]);
+        commit(&at(name), name);
+    }
+    let first = git(&at("top"), &["rev-parse", "HEAD"]);
+    let two = at("two/.git").display().to_string();
+    git(&at("top"), &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &two, "inner"]);
+    git(&at("top"), &["config", "-f", ".gitmodules", "submodule.inner.url", &address("two")]);
+    commit(&at("top"), "later");
+    for name in ["two", "top"] {
+        git(&at(name), &["update-server-info"]);
+    }
+    let server = Command::new("python3")
+        .args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
+        .current_dir(p.dir().join("files"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _server = Running(server.unwrap(), None);
+    let began = std::time::Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(began.elapsed().as_secs() < 10, "the server doesn't listen");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let build = |what: &str| {
+        p.file("Dockerfile", &format!("FROM scratch\nADD {what} /\n"));
+        drop(fs::remove_dir_all(p.dir().join("out")));
+        p.run("image build -q -o out .")
+    };
+    let files = || {
+        let mut files = files_of(&p.dir().join("out"));
+        files.sort();
+        files.join(" ")
+    };
+    build(&address("top")).ok();
+    assert_eq!(files(), ".gitmodules inner/two later top");
+    build(&format!("{}#{first}", address("top"))).ok();
+    assert_eq!(files(), "top");
+    build(&format!("{}#{}", address("top"), "0".repeat(40)))
+        .code_is(1)
+        .err("Dockerfile:2:1")
+        .err("failed to fetch");
+}
+
 /// What was fetched is part of what builds keep: seen, pruned, and fetched again.
 #[test]
 fn repositories_are_pruned() {

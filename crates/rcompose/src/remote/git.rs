@@ -86,8 +86,7 @@ pub(super) fn fetch_source(
             std::fs::create_dir(tree).map_err(failed(tree))?;
             checkout(tree, repository, &found, variables)?;
             if !source.no_submodules {
-                let words = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
-                run(variables, tree, repository, &words)?;
+                submodules(tree, repository, variables)?;
             }
             let time = finish(tree, repository, &found, (keep, source.commit_time), variables)?;
             kept.note_size(tree).map_err(failed(kept.path()))?;
@@ -232,16 +231,39 @@ fn checkout(new: &Path, repository: &str, found: &Found, variables: &Variables) 
     let format = if found.commit.len() == 64 { "sha256" } else { "sha1" };
     run(variables, new, repository, &["init", "--quiet", &format!("--object-format={format}")])?;
     run(variables, new, repository, &["remote", "add", "origin", repository])?;
-    run(
-        variables,
-        new,
-        repository,
-        &["fetch", "--quiet", "--depth=1", "--no-tags", "origin", &found.object],
-    )?;
-    if let Some(name) = &found.name {
-        run(variables, new, repository, &["update-ref", name, "FETCH_HEAD"])?;
+    let one = ["fetch", "--quiet", "--depth=1", "--no-tags", "origin", &found.object];
+    let out = git(variables, Some(new), &one)?;
+    if !out.status.success() {
+        if !wants_all(&out) {
+            return Err(unreachable(repository, &out));
+        }
+        let all = ["fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"];
+        run(variables, new, repository, &all)?;
+        if !git(variables, Some(new), &["cat-file", "-e", &found.object])?.status.success() {
+            return Err(unreachable(repository, &out));
+        }
     }
-    run(variables, new, repository, &["checkout", "--quiet", "--detach", "FETCH_HEAD"])
+    if let Some(name) = &found.name {
+        run(variables, new, repository, &["update-ref", name, &found.object])?;
+    }
+    run(variables, new, repository, &["checkout", "--quiet", "--detach", &found.object])
+}
+
+/// The submodules, each at its commit alone where that can be had.
+fn submodules(tree: &Path, repository: &str, variables: &Variables) -> Result<(), FetchError> {
+    let all = ["submodule", "--quiet", "update", "--init", "--recursive"];
+    let out = git(variables, Some(tree), &[all.as_slice(), &["--depth=1"]].concat())?;
+    match out.status.success() {
+        true => Ok(()),
+        false if wants_all(&out) => run(variables, tree, repository, &all),
+        false => Err(unreachable(repository, &out)),
+    }
+}
+
+/// A server that gives no part of a history (plain files behind HTTP), or no commit that isn't at the end of a branch.
+fn wants_all(out: &Output) -> bool {
+    let said = String::from_utf8_lossy(&out.stderr);
+    ["shallow capabilities", "not our ref", "unadvertised object"].iter().any(|part| said.contains(part))
 }
 
 fn run(variables: &Variables, at: &Path, repository: &str, words: &[&str]) -> Result<(), FetchError> {
