@@ -7,7 +7,9 @@ use rcompose_build::{
     BaseImage, BuildError, BuildErrorKind, GitSource, ImageSource, Kept, LayerStore, OutsideError,
     RunNetwork, RunStep, StagedLayer, StepRunner, Stream,
 };
-use rcompose_image::{Digest, Hold, Image, ImageConfig, LayerId, Platform, Reference, Staging, Store};
+use rcompose_image::{
+    Digest, Hold, Image, ImageConfig, ImageError, LayerId, Platform, Reference, Staging, Store,
+};
 use rcompose_machine::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner};
 use rcompose_model::{CpuSet, Resources};
 
@@ -29,6 +31,11 @@ pub(super) struct Layers<'a> {
 impl<'a> Layers<'a> {
     pub(super) fn new(cx: &'a Context, store: &'a Store) -> Result<Self, Failure> {
         Ok(Self { cx, store, elsewhere: Elsewhere::default(), hold: store.hold()? })
+    }
+
+    /// Base images, kept with what is made.
+    pub(super) fn bases(&self) -> Bases<'_> {
+        Bases { hold: Some(&self.hold), ..Bases::new(self.cx, self.store) }
     }
 
     /// Keeps the layers on.
@@ -181,13 +188,52 @@ impl StepRunner for Runner {
 pub(super) struct Bases<'a> {
     cx: &'a Context,
     store: &'a Store,
+    /// Keeps their layers; `None`: nothing is made of them.
+    hold: Option<&'a Hold>,
     /// What was fetched stays while the build goes on.
     repositories: Mutex<Vec<Kept>>,
 }
 
 impl<'a> Bases<'a> {
     pub(super) fn new(cx: &'a Context, store: &'a Store) -> Self {
-        Self { cx, store, repositories: Mutex::default() }
+        Self { cx, store, hold: None, repositories: Mutex::default() }
+    }
+
+    /// The image of this platform that is here, else its registry's.
+    fn found(&self, reference: &str, platform: &Platform, pull: bool) -> Result<Image, OutsideError> {
+        let all = if pull { Vec::new() } else { self.store.find_named(reference)? };
+        let here: Vec<String> = all.iter().map(|i| i.config.platform().to_string()).collect();
+        let rank = |i: &Image| platform.rank(&i.config.platform());
+        let best = all.into_iter().filter_map(|i| Some((rank(&i)?, i))).min_by_key(|(rank, _)| *rank);
+        let best = best.map(|(_, image)| image);
+        match best {
+            Some(image) if platform.rank_within(&image.config.platform()).is_some() => Ok(image),
+            // Of another architecture: the registry may have a better one.
+            other => match (pull_quietly(self.cx, self.store, reference, Some(platform)), other) {
+                (Ok(image), _) | (Err(_), Some(image)) => Ok(image),
+                (Err(f), None) => {
+                    let here = match here.as_slice() {
+                        [] => String::new(),
+                        here => format!("it is here for {} alone, not for {platform}: ", here.join(", ")),
+                    };
+                    let error = BuildError::new(BuildErrorKind::Environment, here + &f.text());
+                    Err(match f.help() {
+                        Some(help) => error.help(help).into(),
+                        None => error.into(),
+                    })
+                }
+            },
+        }
+    }
+
+    /// Keeps its layers. False: somebody has removed the image meanwhile.
+    fn keep(&self, image: &Image) -> Result<bool, ImageError> {
+        match self.hold.map_or(Ok(()), |hold| hold.image(&image.id, &image.layers)) {
+            Err(ImageError::NotFound(_)) => Ok(false),
+            // A layer that was lost is told of where it is needed.
+            Ok(()) | Err(ImageError::LayerMissing(_)) => Ok(true),
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -202,28 +248,11 @@ impl ImageSource for Bases<'_> {
     }
 
     fn resolve(&self, reference: &str, platform: &Platform, pull: bool) -> Result<BaseImage, OutsideError> {
-        let all = if pull { Vec::new() } else { self.store.find_named(reference)? };
-        let here: Vec<String> = all.iter().map(|i| i.config.platform().to_string()).collect();
-        let rank = |i: &Image| platform.rank(&i.config.platform());
-        let best = all.into_iter().filter_map(|i| Some((rank(&i)?, i))).min_by_key(|(rank, _)| *rank);
-        let best = best.map(|(_, image)| image);
-        let image = match best {
-            Some(image) if platform.rank_within(&image.config.platform()).is_some() => image,
-            // Of another architecture: the registry may have a better one.
-            other => match (pull_quietly(self.cx, self.store, reference, Some(platform)), other) {
-                (Ok(image), _) | (Err(_), Some(image)) => image,
-                (Err(f), None) => {
-                    let here = match here.as_slice() {
-                        [] => String::new(),
-                        here => format!("it is here for {} alone, not for {platform}: ", here.join(", ")),
-                    };
-                    let error = BuildError::new(BuildErrorKind::Environment, here + &f.text());
-                    return Err(match f.help() {
-                        Some(help) => error.help(help).into(),
-                        None => error.into(),
-                    });
-                }
-            },
+        let image = loop {
+            let image = self.found(reference, platform, pull)?;
+            if self.keep(&image)? {
+                break image;
+            }
         };
         let same = |d: &&Reference| reference.parse().is_ok_and(|r| d.same_repository(&r));
         let digest = image.repo_digests.iter().find(same).and_then(Reference::digest);

@@ -11,7 +11,7 @@ use rcompose_image::{
 use rcompose_machine::ProcessStepRunner;
 use serde_json::Value;
 
-use super::adapters::{Bases, Layers, Runner};
+use super::adapters::{Layers, Runner};
 use super::annotations::Annotations;
 use super::attests::Attests;
 use super::cached::bound;
@@ -139,7 +139,7 @@ pub(super) fn assemble(
             BuildRequest { inline_cache: request.inline_cache || caches.inline(), ..request.clone() };
         layers.elsewhere = super::caches::read(cx, store, &caches.from, request.platform.as_ref(), &events);
         // One after the other: what they have in common is done once.
-        let built = rcompose_build::build(&layers, &request, &runner, &Bases::new(cx, store), &events);
+        let built = rcompose_build::build(&layers, &request, &runner, &layers.bases(), &events);
         let built = built.map_err(|e| {
             from_here(&cx.env.cwd, request.context_source.as_ref().map(|_| &*request.context), e)
         })?;
