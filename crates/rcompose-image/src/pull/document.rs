@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn platforms() {
-        let about = About { image: "i".into(), host: "h".into(), logged_in: false };
+        let about = About { image: "i".into(), host: "h".into(), logged_in: false, sends: false };
         let there = index(&[
             "linux/amd64/v3",
             "linux/amd64",

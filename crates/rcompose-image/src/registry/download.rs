@@ -67,7 +67,7 @@ impl Download {
                 Ok(runtime) => runtime.block_on(carry(&url, &headers, &began, &to_reader)),
                 Err(e) => {
                     let shown = without_password(&url);
-                    let about = About { image: shown.clone(), host: shown, logged_in: false };
+                    let about = About { image: shown.clone(), host: shown, logged_in: false, sends: false };
                     // Whoever asked waits for this.
                     drop(began.send(Err(about.error(Failed::Body(e)))));
                 }
@@ -116,7 +116,7 @@ async fn carry(
     let host = url.split("://").nth(1).and_then(|r| r.split('/').next()).unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let shown = without_password(url);
-    let about = About { image: shown.clone(), host: host.to_owned(), logged_in: false };
+    let about = About { image: shown.clone(), host: host.to_owned(), logged_in: false, sends: false };
     let known = headers.known.as_deref();
     let mut answer = match endpoint::fetch(url, host, headers, Certificates::default()).await {
         Ok(answer) => answer,

@@ -237,7 +237,12 @@ impl Failed {
                     && !e.is_redirect()
                     && !matches!(trouble_of(e), Some(Trouble::Certificate(_) | Trouble::Tls(_)))
             }
-            Self::Answer(a) => matches!(a.status, 408 | 429) || (a.status >= 500 && a.status != 501),
+            Self::Answer(a) => {
+                matches!(a.status, 408 | 429)
+                    || (a.status >= 500 && a.status != 501)
+                    // A registry that was started anew, or another of several behind one name: a new upload will do.
+                    || a.codes.iter().any(|c| c == "BLOB_UPLOAD_UNKNOWN" || c == "BLOB_UPLOAD_INVALID")
+            }
             Self::Body(_) => true,
             Self::Final(_) => false,
         }
@@ -250,6 +255,8 @@ pub(crate) struct About {
     pub(crate) image: String,
     pub(crate) host: String,
     pub(crate) logged_in: bool,
+    /// Something is sent: what isn't there then is not the image, but what it is to be put into.
+    pub(crate) sends: bool,
 }
 
 impl About {
@@ -285,7 +292,7 @@ impl About {
                     _ if any(&["UNAUTHORIZED", "DENIED"]) => {
                         RegistryError::Unauthorized { image, host, logged_in: self.logged_in, source }
                     }
-                    404 => RegistryError::NotFound { image, host },
+                    404 if !self.sends => RegistryError::NotFound { image, host },
                     500.. => RegistryError::Failing { host: source.host.clone(), source },
                     _ => RegistryError::Refused { image, host, source },
                 }

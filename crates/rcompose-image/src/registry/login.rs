@@ -18,7 +18,7 @@ pub async fn login(registry: &str, options: &RegistryOptions) -> Result<LoggedIn
         host: host.clone(),
         why: "it is no name of a host".to_owned(),
     })?;
-    let about = About { image: String::new(), host: host.clone(), logged_in: true };
+    let about = About { image: String::new(), host: host.clone(), logged_in: true, sends: false };
     let refused = |failed: Failed| match failed {
         Failed::Answer(source) if matches!(source.status, 401 | 403) => {
             RegistryError::LoginRefused { host: host.clone(), source }

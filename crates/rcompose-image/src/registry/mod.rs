@@ -163,11 +163,11 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let Candidate { base, host, insecure, credential, certificates, .. } = candidate;
         let path = reference.path().to_owned();
-        let logged_in = credential != Credential::None;
-        let about = About { image: reference.to_string(), host: host.clone(), logged_in };
+        let (logged_in, sends) = (credential != Credential::None, actions.contains("push"));
+        let about = About { image: reference.to_string(), host: host.clone(), logged_in, sends };
         let waits = Waits { silence: options.silence, uploads: false };
         let http = endpoint::client(&base, &host, insecure, certificates.clone(), waits)?;
-        let uploads = match actions.contains("push") {
+        let uploads = match sends {
             true => {
                 let waits = Waits { uploads: true, ..waits };
                 endpoint::client(&base, &host, insecure, certificates, waits)?
@@ -324,7 +324,12 @@ pub(crate) fn target(reference: &Reference) -> String {
 }
 
 fn about(reference: &Reference) -> About {
-    About { image: reference.to_string(), host: reference.domain().to_owned(), logged_in: false }
+    About {
+        image: reference.to_string(),
+        host: reference.domain().to_owned(),
+        logged_in: false,
+        sends: false,
+    }
 }
 
 /// Where a registry may be. Reads files, asks for names and runs helpers, which may block.

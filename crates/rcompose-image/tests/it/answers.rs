@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use rcompose_image::{
-    AuthSource, Digest, Image, NoProgress, PullOptions, RegistryError, RegistryOptions, Trouble, pull,
+    AuthSource, Digest, Image, ImageConfig, NoProgress, Platform, PullOptions, RegistryError,
+    RegistryOptions, Trouble, pull, push,
 };
 
 use crate::common::{Room, Tar, reference};
@@ -351,4 +352,72 @@ fn words_are_bounded() {
     let error = attempt(&Room::new(), &server, 0).unwrap_err();
     let RegistryError::Broken { source, .. } = error else { panic!("{error:?}") };
     assert_eq!(source.to_string(), "end of file before message length reached");
+}
+
+/// What registries may answer while they are sent something: what passes is done again, from a new upload on.
+#[test]
+fn at_every_step_of_a_push() {
+    let room = Room::new();
+    let staging = room.store.new_layer_dir().unwrap();
+    std::fs::write(staging.upper().join("f"), "some text").unwrap();
+    let layer = room.store.commit_layer(staging).unwrap().id;
+    let forgotten =
+        r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown to registry"}]}"#;
+    let foreign = r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#;
+    let nameless =
+        r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}"#;
+    for (status, headers, body) in [
+        ("429 Too Many Requests", "Retry-After: 1\r\n", ""),
+        ("503 Service Unavailable", "", ""),
+        ("404 Not Found", "", forgotten),
+        ("404 Not Found", "", foreign),
+        ("404 Not Found", "", nameless),
+        ("403 Forbidden", "", ""),
+        ("413 Content Too Large", "", "too much"),
+    ] {
+        for (method, place) in
+            [("POST", "/uploads/"), ("PATCH", "/uploads/"), ("PUT", "/uploads/"), ("PUT", "/manifests/")]
+        {
+            let (done, begun) = (Mutex::new(false), std::sync::atomic::AtomicU32::new(0));
+            let server = Parrot::start(move |request| {
+                let at = path(request);
+                if request.starts_with(method)
+                    && at.contains(place)
+                    && !std::mem::replace(&mut *done.lock().unwrap(), true)
+                {
+                    return http(status, headers, body);
+                }
+                let upload = || {
+                    let n = begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    format!("Location: /v2/app/blobs/uploads/{n}\r\n")
+                };
+                match request.split(' ').next().unwrap() {
+                    "GET" => http("200 OK", "", ""),
+                    "HEAD" => http("404 Not Found", "", ""),
+                    "POST" => http("202 Accepted", &upload(), ""),
+                    "PATCH" => http("202 Accepted", &format!("Location: {at}\r\n"), ""),
+                    _ => http("201 Created", "", ""),
+                }
+            });
+            let name = reference(&format!("{}/app:1", server.address));
+            room.store.put_image(&ImageConfig::new(&Platform::host()), &[layer], &[name.clone()]).unwrap();
+            let options = RegistryOptions { retries: 1, ..RegistryOptions::default() };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let pushed = runtime.block_on(push(&room.store, &name, None, &options, &NoProgress));
+            let what = format!("{status} {body} at {method} {place}");
+            let passes = matches!(&status[..3], "429" | "503") || body == forgotten || body == foreign;
+            match pushed {
+                Ok(_) => assert!(passes, "{what}"),
+                Err(e) => {
+                    let right = match &status[..3] {
+                        "403" => matches!(e, RegistryError::Unauthorized { .. }),
+                        _ => {
+                            matches!(&e, RegistryError::Refused { source, .. } if !source.message.is_empty())
+                        }
+                    };
+                    assert!(right && !passes, "{what}: {e:?}");
+                }
+            }
+        }
+    }
 }

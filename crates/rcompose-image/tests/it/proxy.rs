@@ -176,11 +176,9 @@ impl Parrot {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let mut request = vec![0; 16 * 1024];
-                let n = stream.read(&mut request).unwrap_or_default();
-                let request = String::from_utf8_lossy(&request[..n]).into_owned();
+                let request = request(&mut stream);
                 // TLS hellos get no answer.
-                if request.starts_with("GET") || request.starts_with("POST") {
+                if request.starts_with(|c: char| c.is_ascii_uppercase()) {
                     let answer = answer(&request);
                     kept.lock().unwrap().push(request);
                     let _ = stream.write_all(answer.as_bytes());
@@ -189,6 +187,32 @@ impl Parrot {
         });
         Self { address, asked }
     }
+}
+
+/// A request with its body.
+fn request(stream: &mut TcpStream) -> String {
+    let (mut all, mut piece) = (Vec::new(), vec![0; 16 * 1024]);
+    while let Ok(n @ 1..) = stream.read(&mut piece) {
+        all.extend_from_slice(&piece[..n]);
+        let text = String::from_utf8_lossy(&all);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            if all.first().is_some_and(u8::is_ascii_uppercase) {
+                continue;
+            } else {
+                break;
+            };
+        };
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let whole = match head.contains("transfer-encoding: chunked") {
+            true => body.ends_with("0\r\n\r\n"),
+            false => body.len() >= length.unwrap_or_default(),
+        };
+        if whole {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&all).into_owned()
 }
 
 /// An HTTP answer that ends its connection.
