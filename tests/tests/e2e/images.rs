@@ -91,7 +91,11 @@ fn to_a_registry_with_a_password_and_back() {
     p.run("push --ignore-push-failures").ok();
     p.run(&format!("image tag {name} 127.0.0.1:1/away")).ok();
     p.run("image push 127.0.0.1:1/away").code_is(1).err("help: check the network\n");
-    p.run("image rm 127.0.0.1:1/away").ok();
+    p.run(&format!("image tag {name} 127.0.0.1:1/away:2")).ok();
+    // Each that failed by its name.
+    let away = p.run("image push -a 127.0.0.1:1/away").code_is(1).err("127.0.0.1:1/away:latest: registry");
+    away.err("127.0.0.1:1/away:2: registry 127.0.0.1:1 can't be reached");
+    p.run("image rm 127.0.0.1:1/away 127.0.0.1:1/away:2").ok();
     let from = format!("FROM {}/team/base\n", registry.1);
     let built = p.cmd("image build -").stdin(from).run().unwrap().code_is(1).err(":1:1");
     built.err(&format!("\nhelp: check the name; log in with `rcompose login {}`", registry.1));
@@ -100,6 +104,10 @@ fn to_a_registry_with_a_password_and_back() {
     p.cmd(&login).stdin("U*U\n").run().unwrap().ok().out("Login Succeeded").err("stored unencrypted");
     p.run("push").ok().err("Pushed");
     p.run(&format!("image push {name}")).ok().out("digest: sha256:");
+    p.file("Dockerfile", "FROM busybox\nRUN echo quiet > /f\n");
+    let quiet = p.run(&format!("image build -q --push -t {} .", name.replace(":1", ":quiet"))).ok();
+    assert_eq!((quiet.stderr.as_str(), quiet.stdout.lines().count()), ("", 1), "{}", quiet.describe());
+    p.run(&format!("image rm {}", name.replace(":1", ":quiet"))).ok();
     p.run(&format!("image rm {name}")).ok();
     p.run("up --no-build app").ok().out("pushed");
     p.run(&format!("image pull {name}"))

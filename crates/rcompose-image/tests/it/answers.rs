@@ -400,7 +400,9 @@ fn at_every_step_of_a_push() {
                 }
             });
             let name = reference(&format!("{}/app:1", server.address));
-            room.store.put_image(&ImageConfig::new(&Platform::host()), &[layer], &[name.clone()]).unwrap();
+            room.store
+                .put_image(&ImageConfig::new(&Platform::host()), &[layer], std::slice::from_ref(&name))
+                .unwrap();
             let options = RegistryOptions { retries: 1, ..RegistryOptions::default() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let pushed = runtime.block_on(push(&room.store, &name, None, &options, &NoProgress));

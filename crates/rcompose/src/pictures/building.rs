@@ -322,7 +322,7 @@ pub(crate) fn build_and_deliver(
     let built = assemble(cx, store, requests, said, (&output, &label))?;
     if !outputs.iter().any(Delivery::wants_image) {
         output.finish();
-        outputs.iter().try_for_each(|o| deliver(cx, store, &built, o).map(drop))?;
+        outputs.iter().try_for_each(|o| deliver(cx, store, &built, o, wanted.quiet).map(drop))?;
         return Ok((built, None));
     }
     let (mut descriptor, mut passing) = (None, Vec::new());
@@ -338,7 +338,7 @@ pub(crate) fn build_and_deliver(
     }
     output.finish();
     let delivered = outputs.iter().try_for_each(|o| {
-        let delivered = deliver(cx, store, &built, o)?;
+        let delivered = deliver(cx, store, &built, o, wanted.quiet)?;
         if delivered.is_some() {
             descriptor = delivered;
         }

@@ -180,10 +180,11 @@ pub(crate) fn deliver(
     store: &Store,
     built: &Assembly,
     output: &Output,
+    quiet: bool,
 ) -> Result<Option<Descriptor>, Failure> {
     match output {
         Output::Cache => {}
-        Output::Image { names, push } if *push => return push_all(cx, store, names),
+        Output::Image { names, push } if *push => return push_all(cx, store, names, quiet),
         // It has its names already.
         Output::Image { .. } => {}
         Output::Local(to, files) => {
@@ -272,13 +273,19 @@ fn layout(store: &Store, what: ToSave, names: &[Reference], to: &Path) -> Result
     })
 }
 
-fn push_all(cx: &Context, store: &Store, names: &[Reference]) -> Result<Option<Descriptor>, Failure> {
+fn push_all(
+    cx: &Context,
+    store: &Store,
+    names: &[Reference],
+    quiet: bool,
+) -> Result<Option<Descriptor>, Failure> {
     if names.is_empty() {
         return Err(Failure::user("nothing to push: the image has no name").hint("give one by --tag"));
     }
     let one = |name: &Reference| ToPush { reference: name.clone(), service: None };
     let all: Vec<ToPush> = names.iter().map(one).collect();
-    let pushed = together(push_each(cx, store, &all, cx.out.progress == ProgressMode::Quiet))?;
+    let quiet = quiet || cx.out.progress == ProgressMode::Quiet;
+    let pushed = together(push_each(cx, store, &all, quiet))?;
     Ok(pushed.into_iter().next().map(|Pushed { digest, media_type, size }| Descriptor {
         digest,
         media_type,

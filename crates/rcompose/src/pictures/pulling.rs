@@ -109,6 +109,8 @@ pub(crate) fn push_each_for(
         let ToPush { reference, service } = &images[i];
         send(cx, store, reference, platform, tell).map_err(|f| match service {
             Some(s) => at_image(f.context(format!("service \"{}\"", s.name)), s),
+            // Which of them, where the trouble is the registry's.
+            None if images.len() > 1 && !f.text().contains(&reference.to_string()) => f.context(reference),
             None => f,
         })
     })
