@@ -15,6 +15,9 @@ use crate::files::{remove_file, write_atomic};
 use crate::{Dirs, StateError, claims, etc};
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+/// Whose lock is for the switch: of this network namespace too, there with any kernel, and nobody but root opens it. The
+/// switch itself is everybody's to read, and so to lock: for ever, and no project would start or stop.
+const LOCK: &str = "/proc/sys/net/ipv4/tcp_fastopen_key";
 
 /// Lets the host forward for a network whose subnet is taken already. What it is to go back to is recorded first.
 pub(crate) fn switch_on(dirs: &Dirs) -> Result<(), StepFailure> {
@@ -53,8 +56,43 @@ pub(crate) fn give_back(dirs: &Dirs, network: &NetworkSpec) -> Result<(), StepFa
 /// each one's value back and tries again (`devinet_sysctl_forward`), and those who cross can end with a host that
 /// forwards but whose links don't.
 fn turn() -> Result<File, StateError> {
-    let path = Path::new(IP_FORWARD);
-    let switch = File::open(path).map_err(|e| StateError::read(path, e))?;
-    flock(&switch, FlockOperation::LockExclusive).map_err(|e| StateError::read(path, e.into()))?;
-    Ok(switch)
+    let path = Path::new(LOCK);
+    let lock = File::open(path).map_err(|e| StateError::read(path, e))?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|e| StateError::read(path, e.into()))?;
+    Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_root_can_make_others_wait() {
+        let mode = std::fs::metadata(LOCK).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    }
+
+    /// Threads of one process, too: each has a lock of its own.
+    #[test]
+    fn one_at_a_time() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIP: needs root");
+            return;
+        }
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let _turn = turn().unwrap();
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+    }
 }
