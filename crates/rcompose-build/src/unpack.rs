@@ -75,6 +75,10 @@ impl NewLayer {
             return Ok(());
         }
         let name = normal(&member.path()?);
+        // `./`: the directory that it is unpacked into keeps its own mode, owner and time.
+        if name.as_os_str().is_empty() && kind.is_dir() {
+            return Ok(());
+        }
         let header = member.header();
         let old = header.as_old();
         let mode = u32::try_from(filled(&old.mode, || header.mode().map(u64::from))?).unwrap_or(0) & 0o7777;
@@ -91,7 +95,6 @@ impl NewLayer {
         self.make_dir(&parent, (0, 0), 0o755).map_err(other)?;
         let path = match name.file_name() {
             Some(last) => parent.join(last),
-            None if kind.is_dir() => parent,
             None => return Err(io::Error::other("it has no name")),
         };
         let there = match self.view.find(&path, false)? {
