@@ -166,7 +166,7 @@ pub(crate) const TABLE: &[Capability] = &[
         "`use_api_socket`",
     ),
     line(Services, "services.*.userns_mode", Not(&["host", ""]), Ignored(NOTHING), "`userns_mode`"),
-    line(Builds, "services.*.build.isolation", Given, Ignored(WINDOWS), ""),
+    line(Builds, "services.*.build.isolation", Not(&["default", ""]), Ignored(WINDOWS), ""),
     line(
         Builds,
         "services.*.build.network",

@@ -13,6 +13,9 @@ use crate::source::Sources;
 use crate::tree::Span;
 use crate::why::Trace;
 
+/// So many services are named to choose from.
+const SHOWN_SERVICES: usize = 8;
+
 /// A file that was read.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
@@ -283,6 +286,27 @@ impl<'a> Cx<'a> {
         candidates: impl IntoIterator<Item = &'c str>,
     ) -> Option<&'c str> {
         if self.is_full() { None } else { nearest(word, candidates) }
+    }
+
+    /// What to do about the name of a service that isn't there: the one that was meant, or those that there are.
+    pub(crate) fn meant<'c>(
+        &self,
+        word: &str,
+        services: impl Iterator<Item = &'c str> + Clone,
+    ) -> Option<String> {
+        if self.is_full() {
+            return None;
+        }
+        if let Some(near) = nearest(word, services.clone()) {
+            return Some(format!("did you mean {near:?}?"));
+        }
+        let shown: Vec<&str> = services.clone().take(SHOWN_SERVICES).collect();
+        let more = services.count() - shown.len();
+        Some(match (shown.as_slice(), more) {
+            ([], _) => "there is no other: define it in the section `services`".to_owned(),
+            (all, 0) => format!("there are: {}", all.join(", ")),
+            (some, more) => format!("there are: {} and {more} more", some.join(", ")),
+        })
     }
 
     /// Everything that was found, by place, each once, with how its place came to count.

@@ -374,7 +374,8 @@ fn extended(
     };
     let services = files.get(&base_path)?;
     if !services.contains_key(&base_name) {
-        let near = crate::cx::nearest(&base_name, services.keys().map(String::as_str)).map(str::to_owned);
+        let others = services.keys().map(String::as_str).filter(|s| base_path != path || *s != name);
+        let meant = cx.meant(&base_name, others);
         let shown = cx.shown(&base_path);
         let d = cx
             .error(
@@ -385,7 +386,7 @@ fn extended(
                 ),
             )
             .is(Code::UndefinedService);
-        d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+        d.help.extend(meant);
         return None;
     }
     let (key, base) = (service.key_span, services[&base_name].key_span);

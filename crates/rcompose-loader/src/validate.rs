@@ -129,9 +129,10 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
             undefined(cx, model.key_span, name, "model", key, known);
         }
     }
-    for (dep, entry) in service.get("depends_on").and_then(Node::as_map).into_iter().flatten() {
+    let depends = service.get("depends_on").and_then(Node::as_map);
+    for (dep, entry) in depends.into_iter().flatten() {
         if !services.contains_key(dep) {
-            let near = cx.nearest(dep, services.keys().map(String::as_str)).map(str::to_owned);
+            let meant = cx.meant(dep, services.keys().map(String::as_str).filter(|s| *s != name));
             let span = if entry.key_span.len > 0 { entry.key_span } else { entry.span };
             let d = cx
                 .error(
@@ -139,11 +140,12 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
                     format!("service {name:?} depends on undefined service {dep:?}: invalid compose project"),
                 )
                 .is(Code::UndefinedService);
-            d.help.extend(near.map(|n| format!("did you mean {n:?}?")));
+            d.help.extend(meant);
         }
     }
     for (other, span) in namespace_services(service) {
-        if !services.contains_key(&other) {
+        // A normal tree depends on it, too, which was told.
+        if !services.contains_key(&other) && !defines(depends, &other) {
             undefined(cx, span, name, "service", &other, Some(services));
         }
     }
@@ -167,6 +169,12 @@ fn check_build(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, build: 
     }
     for (key, context) in build.get("additional_contexts").and_then(Node::as_map).into_iter().flatten() {
         let Some(other) = context.as_str().and_then(|c| c.strip_prefix("service:")) else { continue };
+        if !services.contains_key(other) {
+            let meant = cx.meant(other, services.keys().map(String::as_str).filter(|s| *s != name));
+            let message =
+                format!("service {name:?} declares unknown service {other:?} as additional context {key}");
+            cx.error(context.span, message).is(Code::UndefinedService).help.extend(meant);
+        }
         if services.get(other).is_some_and(|s| s.get("build").is_none()) {
             cx.error(
                 context.span,

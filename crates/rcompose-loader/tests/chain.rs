@@ -121,6 +121,7 @@ error: service "a1" depends on undefined service "d": invalid compose project
    |
 10 |     <<: *web
    |         ---- used here, and 2 times more
+help: there are: a2, a3, a4, a5
 "#,
     );
 }

@@ -84,6 +84,26 @@ fn undefined_things() {
 }
 
 #[test]
+fn services_that_are_not_there() {
+    let others: String = (0..9).map(|n| format!("  s{n}: {{image: x}}\n")).collect();
+    for attribute in ["depends_on: [queue]", "network_mode: 'service:queue'", "links: [queue]"] {
+        let text = format!("services:\n  web:\n    image: x\n    {attribute}\n{others}");
+        let e = load(&request(), &MemorySources::default().with("/p/compose.yaml", &*text)).unwrap_err();
+        let said = render_diagnostics(&e.diagnostics, false, 100);
+        assert!(said.ends_with("help: there are: s0, s1, s2, s3, s4, s5, s6, s7 and 1 more\n"), "{said}");
+        assert_eq!(e.diagnostics.len(), 1, "{said}");
+    }
+    says(
+        "services:\n  web:\n    build: {context: ., additional_contexts: {b: 'service:bsae'}}\n  base:\n    build: .\n",
+        &[
+            "declares unknown service \"bsae\" as additional context b",
+            "compose.yaml:3:50",
+            "did you mean \"base\"?",
+        ],
+    );
+}
+
+#[test]
 fn cycles_name_the_loop() {
     let text = "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [c]}\n  c: {image: x, depends_on: [a]}\n";
     says(text, &["dependency cycle detected: a -> b -> c -> a", "compose.yaml:4:"]);

@@ -48,6 +48,9 @@ fn all_at_once_with_a_sum() {
 fn nothing_wrong() {
     let dir = Dir::new("good", &[("compose.yaml", "services:\n  web:\n    image: x\n")]);
     assert_eq!(dir.run(&["check", "--strict"]), (0, "nothing to complain about\n".into()));
+    let usual = "services:\n  web:\n    isolation: default\n    build: {context: ., isolation: default}\n";
+    let dir = Dir::new("usual", &[("compose.yaml", usual)]);
+    assert_eq!(dir.run(&["check", "--strict"]), (0, "nothing to complain about\n".into()));
 }
 
 #[test]
