@@ -63,6 +63,8 @@ pub(crate) fn run(cx: &Context, args: RunArgs) -> Result<u8, Failure> {
     }
     if let Some(failure) = outcome.failure() {
         let failure = failure.code(outcome.start_status());
+        // Who is served keeps the supervisor, whose end is waited for when nothing is left.
+        drop(outcome.client);
         return Err(match (args.rm, one_off(&outcome.plan)) {
             (true, Some(c)) => match discard(cx, &name, &desired, c.id.clone()) {
                 Ok(()) => failure,
