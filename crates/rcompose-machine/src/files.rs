@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -82,6 +83,17 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), StateError> {
 /// nothing is left).
 pub(crate) fn make_dir(path: &Path) -> Result<(), StateError> {
     rcompose_image::make_directory(path).map_err(|e| StateError::write(path, e))
+}
+
+/// Makes a directory into which root alone sees: files of containers below it belong to anybody and may be setuid.
+pub fn make_room(path: &Path) -> Result<(), StateError> {
+    let failed = |e| StateError::write(path, e);
+    make_dir(path)?;
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rcompose_model::ProjectName;
 
-use crate::files::make_dir;
+use crate::files::{make_dir, make_room};
 use crate::{Dirs, LaunchError, StateError};
 
 /// Connects to the project's supervisor; `None` when none runs.
@@ -28,6 +28,9 @@ pub fn connect_existing(dirs: &Dirs, project: &ProjectName) -> Result<Option<Uni
 /// `exe` is this program. The socket listens, and this client waits in its queue, before the new process is there.
 pub fn connect(dirs: &Dirs, project: &ProjectName, exe: &Path) -> Result<UnixStream, LaunchError> {
     let run = dirs.project_run(project);
+    for room in [dirs.projects(), dirs.run.join("projects")] {
+        make_room(&room)?;
+    }
     let _turn = start_lock(&run)?;
     // A project of which nothing was left takes its directories with it: they may have gone just now.
     make_dir(&run)?;

@@ -24,6 +24,7 @@ mod wire;
 pub use build::{BuildMount, BuildNetwork, BuildStep, BuildStream, ProcessStepRunner, build_helper_main};
 pub use dirs::Dirs;
 pub use error::{LaunchError, StateError};
+pub use files::make_room;
 pub use keeper::keeper_main;
 pub use launch::{connect, connect_existing, wait_for_end};
 pub use local_host::LocalHost;

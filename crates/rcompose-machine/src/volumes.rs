@@ -9,7 +9,7 @@ use rcompose_engine::{FailureKind, StepFailure};
 use rcompose_plan::VolumeSpec;
 use rustix::fs::{CWD, FileType, Mode};
 
-use crate::files::{make_dir, remove_tree, write_json};
+use crate::files::{make_dir, make_room, remove_tree, write_json};
 use crate::{Dirs, StateError};
 
 /// Makes a volume; one that is there is left alone.
@@ -24,6 +24,7 @@ pub fn create(dirs: &Dirs, spec: &VolumeSpec) -> Result<(), StepFailure> {
         let message = format!("volume {}: driver \"{}\" is not supported", spec.name, spec.driver);
         return Err(StepFailure::new(FailureKind::Unsupported, message).hint("use the driver \"local\""));
     }
+    make_room(&dirs.volumes())?;
     make_dir(&dir)?;
     match bind_device(spec)? {
         Some(device) => {

@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod env;
 mod failure;
+mod own;
 mod pictures;
 mod processes;
 mod progress;
@@ -29,6 +30,7 @@ use crate::failure::Failure;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
+    own::take_umask();
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let env = match Env::read() {
         Ok(env) => env,

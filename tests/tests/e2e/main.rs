@@ -28,6 +28,7 @@ mod mounts;
 mod network;
 mod output;
 mod registries;
+mod rights;
 mod run;
 
 use std::time::Duration;

@@ -51,7 +51,7 @@ pub(crate) fn run(cx: &Context, mut args: ConfigArgs) -> Result<u8, Failure> {
     match &args.output {
         Some(path) => {
             let path = cx.env.cwd.join(path);
-            let mut file = std::fs::File::create(&path)
+            let mut file = crate::own::create(&path)
                 .map_err(|e| Failure::io(format_args!("create {}", path.display()), &e))?;
             file.write_all(text.as_bytes())
                 .map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))?;

@@ -129,6 +129,7 @@ pub(super) fn assemble(
         return Err(Failure::user("BUILDKIT_MULTI_PLATFORM is false, and there are several platforms"));
     }
     let multi = multi == Some(true) || requests.len() > 1;
+    rcompose_machine::make_room(&cx.dirs.build_cache())?;
     let mut layers = Layers::new(cx, store)?;
     let runner = Runner(ProcessStepRunner::new(&cx.dirs, &cx.exe()?));
     let started = SystemTime::now();

@@ -36,7 +36,9 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// A directory of its own, below the installation's.
     pub(crate) fn directory(&mut self, cx: &Context) -> Result<PathBuf, Failure> {
-        let base = cx.dirs.build_cache().join("contexts");
+        let room = cx.dirs.build_cache();
+        rcompose_machine::make_room(&room)?;
+        let base = room.join("contexts");
         let made = Scratch::within(&base)
             .map_err(|e| Failure::io(format_args!("make a directory in {}", base.display()), &e))?;
         let path = made.path().to_owned();

@@ -1,7 +1,7 @@
 //! Where the result of a build goes: `--output`.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use super::metadata::Descriptor;
 use super::pulling::{ToPush, parse_reference, push_each, together};
 use crate::context::{Context, ProgressMode, stdout_failure};
 use crate::failure::Failure;
+use crate::own;
 
 /// One `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Sink {
                     true => path.with_file_name(format!(".{name}.{}", std::process::id())),
                     false => path.clone(),
                 };
-                let mut out = BufWriter::with_capacity(1 << 16, File::create(&beside).map_err(failed)?);
+                let mut out = BufWriter::with_capacity(1 << 16, own::create(&beside).map_err(failed)?);
                 let written = with(&mut out).and_then(|()| out.flush().map_err(failed));
                 if !plain {
                     return written;
@@ -190,6 +191,7 @@ pub(crate) fn deliver(
         Output::Local(to, files) => {
             for tree in trees(store, built, files)? {
                 let to = tree.directory.as_ref().map_or(to.clone(), |d| to.join(d));
+                own::make_dirs(&to).map_err(|e| Failure::io(format_args!("make {}", to.display()), &e))?;
                 export_directory(&tree.lowers, &to)?;
                 for (name, text) in &tree.more {
                     let path = to.join(name);
@@ -261,7 +263,7 @@ fn trees(store: &Store, built: &Assembly, files: &Files) -> Result<Vec<Tree>, Fa
 /// Writes an image as an OCI layout.
 fn layout(store: &Store, what: ToSave, names: &[Reference], to: &Path) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::io(format_args!("write {}", to.display()), &e);
-    std::fs::create_dir_all(to).map_err(failed)?;
+    own::make_dirs(to).map_err(failed)?;
     let (read, write) = io::pipe().map_err(failed)?;
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| store.save_as(&[(what, names.to_vec())], &mut BufWriter::new(write)));

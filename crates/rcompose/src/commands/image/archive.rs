@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rcompose_image::{ImageError, Store};
@@ -74,7 +75,7 @@ pub(crate) fn to_output(
     let plain = std::fs::metadata(&path).map_or(true, |m| m.is_file());
     let temporary =
         if plain { path.with_file_name(format!(".{name}.{}", std::process::id())) } else { path.clone() };
-    let mut out = BufWriter::with_capacity(1 << 16, File::create(&temporary).map_err(failed)?);
+    let mut out = BufWriter::with_capacity(1 << 16, secret(&temporary).map_err(failed)?);
     let saved = write(&mut out).map_err(Failure::from);
     let saved = saved.and_then(|()| out.flush().map_err(failed));
     if !plain {
@@ -87,6 +88,11 @@ pub(crate) fn to_output(
             Err(e)
         }
     }
+}
+
+/// For its owner alone, as docker's are: there may be passwords in an image.
+fn secret(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Notices that nobody reads any more.

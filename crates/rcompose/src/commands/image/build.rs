@@ -12,6 +12,7 @@ use crate::args::ImageBuildArgs;
 use crate::commands::build::pairs;
 use crate::context::{Context, ProgressMode, print};
 use crate::failure::Failure;
+use crate::own;
 use crate::pictures::{
     Annotations, Attests, BuildWanted, Caches, Call, Delivery, Inputs, Said, build_and_deliver,
     build_network, context_place, is_archive, metadata, parse_reference, run_limits, secret as build_secret,
@@ -93,7 +94,7 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
 
 fn write(cx: &Context, path: &Path, text: String) -> Result<(), Failure> {
     let path = cx.env.cwd.join(path);
-    std::fs::write(&path, text).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
+    own::write(&path, text.as_bytes()).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
 }
 
 /// Where the result goes: into the store, unless something else is said.

@@ -12,6 +12,7 @@ use super::super::fetch::push_parts;
 use super::{Target, To};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::own;
 
 /// Writes what a build's steps made.
 pub(in crate::pictures) fn write(
@@ -54,6 +55,9 @@ fn write_one(cx: &Context, store: &Store, cache: &To, built: &Built) -> Result<(
             push_parts(cx, store, (name, *insecure), (&layers, &cache.packing), document)
         }
         Target::Local { directory, tag, reset } => {
+            let blobs_at = directory.join("blobs/sha256");
+            own::make_dirs(&blobs_at)
+                .map_err(|e| Failure::io(format_args!("make {}", blobs_at.display()), &e))?;
             let blobs = layers.iter().map(|layer| store.export_blob(layer, &cache.packing, directory));
             let document = document(&blobs.collect::<Result<Vec<_>, _>>()?);
             put(directory, &Digest::of(&document.config), &document.config)?;
