@@ -30,7 +30,5 @@ pub use launch::{connect, connect_existing, wait_for_end};
 pub use local_host::LocalHost;
 pub use observe::observe;
 pub use reach::handles_signal;
-pub use records::{
-    ProjectMeta, ProjectRecord, images_in_use, list_projects, list_volumes, read_project, read_volume,
-};
+pub use records::{ProjectMeta, ProjectRecord, list_projects, list_volumes, read_project, read_volume};
 pub use volumes::{create as create_volume, remove as remove_volume};

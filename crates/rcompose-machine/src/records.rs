@@ -154,17 +154,6 @@ pub fn list_projects(dirs: &Dirs) -> Result<Vec<ProjectName>, StateError> {
     Ok(list_dir(&dirs.projects())?.into_iter().filter_map(|n| ProjectName::new(n).ok()).collect())
 }
 
-/// Ids of all images that a container of any project is made from.
-pub fn images_in_use(dirs: &Dirs) -> Result<BTreeSet<String>, StateError> {
-    let mut out = BTreeSet::new();
-    for p in list_projects(dirs)? {
-        for c in read_containers(dirs, &p, true)?.into_values() {
-            out.insert(c.spec.image.id);
-        }
-    }
-    Ok(out)
-}
-
 pub(crate) fn list_dir(path: &Path) -> Result<Vec<String>, StateError> {
     let entries = match fs::read_dir(path) {
         Ok(e) => e,

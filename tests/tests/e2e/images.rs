@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use rcompose_e2e::Project;
+use rcompose_e2e::{Deadline, Project};
 
 #[test]
 fn a_container_becomes_an_image() {
@@ -269,4 +270,40 @@ fn uses_of_the_build_cache() {
     let table = p.run("system df -v").ok().stdout;
     assert!(table.contains("LAST USED") && table.contains("USAGE     SHARED"), "{table}");
     p.run("image rm images-uses").ok();
+}
+
+/// A container that is made while somebody waits to remove its image keeps it.
+#[test]
+fn kept_for_containers_that_come_meanwhile() {
+    let yaml = format!("services:\n  box: {{image: images-kept, command: {}}}\n", super::POLITE);
+    let Some(p) = Project::new("images-kept", &yaml) else { return };
+    p.file("Dockerfile", "FROM busybox\nLABEL images=kept\nRUN echo kept > /kept\n");
+    p.run("image build -q -t images-kept .").ok();
+    let lock = std::fs::File::open(p.root().join("lib/images/lock")).unwrap();
+    for (words, status) in [
+        ("image prune -a -f --filter label=images=kept", 0),
+        ("system prune -a -f --filter label=images=kept", 0),
+        ("image rm images-kept", 1),
+    ] {
+        lock.lock_shared().unwrap();
+        let removing = p.cmd(words).start().unwrap();
+        let waits = || {
+            let locks = std::fs::read_to_string("/proc/locks").unwrap();
+            let pid = format!(" {} ", removing.pid());
+            locks.lines().any(|l| l.contains("-> FLOCK") && l.contains(&pid))
+        };
+        let deadline = Deadline::after(Duration::from_secs(60));
+        while !waits() {
+            assert!(!deadline.passed(), "{words} doesn't wait");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        p.run("up -d").ok();
+        lock.unlock().unwrap();
+        let done = removing.end().unwrap();
+        assert_eq!(done.code(), status, "{}", done.describe());
+        p.sh("box", "cat /kept").ok().out("kept\n");
+        p.run("down").ok();
+    }
+    p.run("image rm images-kept").ok();
+    p.nothing_left(true);
 }

@@ -107,6 +107,11 @@ impl Store {
         if whole || named { self.find_all(text) } else { Ok(Vec::new()) }
     }
 
+    /// Whether the store has an image.
+    pub fn has(&self, id: &Digest) -> bool {
+        self.summary_path(id).exists()
+    }
+
     /// The image of an id or of an id's beginning, with or without `sha256:`.
     pub fn get_by_id(&self, prefix: &str) -> Result<Option<Image>> {
         let Some(hex) = id_beginning(prefix) else { return Ok(None) };
@@ -186,8 +191,10 @@ impl Store {
         let adding = self.adding()?;
         self.add_locked(new, id, &layers, &temp)?;
         self.name(&Named::image(id), new.names, new.manifest)?;
+        // Once others may go on, somebody may remove it.
+        let image = self.image(id, &self.names()?)?;
         drop(adding);
-        self.image(id, &self.names()?)?.ok_or_else(|| ImageError::NotFound(id.to_string()))
+        image.ok_or_else(|| ImageError::NotFound(id.to_string()))
     }
 
     /// Adds an image without its names. The caller holds the store's lock.

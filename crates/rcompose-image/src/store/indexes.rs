@@ -147,6 +147,8 @@ impl Store {
             }
         };
         let configs = index.members.iter().map(config).collect::<Result<Vec<_>>>()?;
+        // Once others may go on, somebody may remove it.
+        let _adding = self.adding()?;
         self.add_index(&index, &configs, new)?;
         self.image(id, &self.names()?)?.ok_or_else(|| ImageError::NotFound(id.to_string()))
     }

@@ -52,7 +52,7 @@ pub use remove::{Pruned, RemoveOptions, Removed};
 pub use save::ToSave;
 pub use temp::Hold;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::{ImageError, Result};
@@ -91,6 +91,22 @@ impl Store {
         let path = self.root.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         Ok((file.map_err(|e| ImageError::io("open", &path, e))?, path))
+    }
+
+    /// Whether nobody removes anything this moment; with `wait`, once that is so. Who writes down what an image is used
+    /// for, then asks this and looks for the image, keeps it or sees that it is gone: what it is used for is looked
+    /// up by who removes, while nobody else may.
+    pub fn is_still(&self, wait: bool) -> Result<bool> {
+        let (file, path) = self.lock_file()?;
+        let locked = match wait {
+            true => file.lock_shared().map(|()| true),
+            false => match file.try_lock_shared() {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(e)) => Err(e),
+            },
+        };
+        locked.map_err(|e| ImageError::io("lock", &path, e))
     }
 
     /// While it is held nothing is removed.

@@ -14,7 +14,8 @@ use crate::{Digest, Index, Platform, Reference};
 pub struct RemoveOptions<'a> {
     /// Remove an id with several names too; take the names of an image that containers use.
     pub force: bool,
-    /// Whether a container uses an image. Such an image stays, without names if `force` is set.
+    /// Whether a container uses an image. Such an image stays, without names if `force` is set. It is asked while nobody
+    /// else may remove or add anything, and looks itself then: what was found before may not be so any more.
     pub in_use: &'a dyn Fn(&Digest) -> bool,
 }
 
@@ -149,7 +150,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes the chosen images, names and all, but those that containers use; and what pulls left that broke off.
+    /// Removes the chosen images, names and all, but those that containers use (see [`RemoveOptions::in_use`]); and what
+    /// pulls left that broke off.
     pub fn prune(&self, chosen: &dyn Fn(&Image) -> bool, in_use: &dyn Fn(&Digest) -> bool) -> Result<Pruned> {
         let temp = self.temp_or_spare()?;
         let _alone = self.alone()?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcompose_engine::{FailureKind, StepFailure};
+use rcompose_image::{Digest, Store};
 use rcompose_model::Origin;
 use rcompose_plan::{ContainerId, ContainerSpec, MountSource, NetNs};
 use rcompose_runtime::cgroup::CgroupPath;
@@ -19,12 +20,43 @@ impl LocalHost {
             make_dir(&dir.join(sub))?;
         }
         write_json(&dir.join("spec.json"), spec)?;
+        if let Err(gone) = self.check_images(spec).await {
+            self.remove_container(&spec.id, false)?;
+            return Err(gone);
+        }
         for m in &spec.mounts {
             if let MountSource::Volume { name, copy, .. } = &m.source {
                 self.prepare_volume(spec, name, *copy, &m.target).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a container that is recorded has its images: from now on nobody removes them.
+    async fn check_images(&self, spec: &ContainerSpec) -> Result<(), StepFailure> {
+        let failed = |e| StepFailure::environment("look for the image", &e);
+        let store = Store::open(&self.dirs.images()).map_err(failed)?;
+        if !store.is_still(false).map_err(failed)? {
+            let store = store.clone();
+            tokio::task::spawn_blocking(move || store.is_still(true))
+                .await
+                .map_err(|e| StepFailure::environment("wait for who removes images", &e))?
+                .map_err(failed)?;
+        }
+        // Its layers may be a build's, too, and there for a while yet.
+        let gone = spec.image.id.parse::<Digest>().is_ok_and(|id| !store.has(&id));
+        let mounted = spec.mounts.iter().find(|m| match &m.source {
+            MountSource::Image { layers, .. } => layers.iter().any(|l| !l.exists()),
+            _ => false,
+        });
+        let what = match (gone, mounted) {
+            (false, None) => return Ok(()),
+            (true, _) => spec.image.reference.clone(),
+            (false, Some(mount)) => format!("for {}", mount.target),
+        };
+        let message = format!("service \"{}\": somebody has just removed the image {what}", spec.service);
+        let hint = "do it again: it is pulled or built anew";
+        Err(StepFailure::new(FailureKind::User, message).hint(hint).at(&spec.origin))
     }
 
     /// Fills a new volume from the image; one container at a time, so that two that share it don't mix.

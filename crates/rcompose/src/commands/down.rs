@@ -1,12 +1,13 @@
 //! `down`: stops and removes what `up` made.
 
-use rcompose_image::{Digest, RemoveOptions, Store};
+use rcompose_image::{ImageError, RemoveOptions, Store};
 use rcompose_model::Project;
 use rcompose_plan::{DownOptions, Intent, Observed, image_key};
 
 use super::common::{project, seconds};
 use crate::apply::apply;
 use crate::args::DownArgs;
+use crate::commands::image::LaterUsers;
 use crate::context::{Context, service_names};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -55,8 +56,6 @@ fn remove_images(
     };
     names.sort();
     names.dedup();
-    let used = rcompose_machine::images_in_use(&cx.dirs)?;
-    let in_use = |id: &Digest| used.contains(&id.to_string());
     let mut progress = Progress::new(cx, "down");
     let mut failed: Option<Failure> = None;
     for name in names {
@@ -65,15 +64,23 @@ fn remove_images(
         }
         let id = format!("Image {name}");
         progress.begin(&id, "Removing");
-        match store.remove(&name, &RemoveOptions { force: false, in_use: &in_use }) {
+        let users = LaterUsers::new(cx, &store);
+        let removed = store.remove(&name, &RemoveOptions { force: false, in_use: &|id| users.uses(id) });
+        let failure = match users.told(removed) {
             // Somebody else may have been faster.
-            Ok(_) | Err(rcompose_image::ImageError::NotFound(_)) => progress.done(&id, "Removed"),
-            Err(rcompose_image::ImageError::InUse(_)) => progress.done(&id, "Resource is still in use"),
-            Err(e) => {
-                progress.failed(&id, "Error");
-                failed = Some(Failure::from(e));
+            Ok(Ok(_) | Err(ImageError::NotFound(_))) => {
+                progress.done(&id, "Removed");
+                continue;
             }
-        }
+            Ok(Err(ImageError::InUse(_))) => {
+                progress.done(&id, "Resource is still in use");
+                continue;
+            }
+            Ok(Err(e)) => e.into(),
+            Err(f) => f,
+        };
+        progress.failed(&id, "Error");
+        failed = Some(failure);
     }
     progress.finish();
     failed.map_or(Ok(()), Err)

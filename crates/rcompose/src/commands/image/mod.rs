@@ -21,7 +21,7 @@ use crate::render::{inspect, template};
 
 pub(crate) use archive::to_output;
 pub(crate) use filter::Filters;
-pub(crate) use remove::{Users, ask, prune_lines};
+pub(crate) use remove::{LaterUsers, Users, ask, prune_lines};
 
 pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
     let store = Store::open(&cx.dirs.images())?;

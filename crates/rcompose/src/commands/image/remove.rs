@@ -1,9 +1,10 @@
 //! `image rm` and `image prune`.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 
-use rcompose_image::{Digest, ImageError, Platform, Pruned, RemoveOptions, Removed, Store};
+use rcompose_image::{Digest, Image, ImageError, Platform, Pruned, RemoveOptions, Removed, Store};
 use rcompose_plan::{ContainerStatus, MountSource};
 
 use super::{Filters, find_for, platform};
@@ -73,6 +74,33 @@ impl Users {
     }
 }
 
+/// Which containers use which images when that is asked for the first time.
+pub(crate) struct LaterUsers<'a> {
+    cx: &'a Context,
+    store: &'a Store,
+    found: OnceCell<Result<Users, Failure>>,
+}
+
+impl<'a> LaterUsers<'a> {
+    pub(crate) fn new(cx: &'a Context, store: &'a Store) -> Self {
+        Self { cx, store, found: OnceCell::new() }
+    }
+
+    /// If it can't be told, an image counts as used.
+    pub(crate) fn uses(&self, image: &Digest) -> bool {
+        let users = self.found.get_or_init(|| Users::of(self.cx, self.store));
+        users.as_ref().map_or(true, |users| users.uses(image))
+    }
+
+    /// What was done with the answers, unless it couldn't be told.
+    pub(crate) fn told<T>(self, done: Result<T, ImageError>) -> Result<Result<T, ImageError>, Failure> {
+        match self.found.into_inner() {
+            Some(Err(f)) => Err(f),
+            _ => Ok(done),
+        }
+    }
+}
+
 fn note(map: &mut BTreeMap<String, (String, bool)>, key: String, user: &(String, bool)) {
     let entry = map.entry(key).or_insert_with(|| user.clone());
     if user.1 && !entry.1 {
@@ -89,8 +117,6 @@ fn removed_lines(removed: &Removed, untagged: &str, deleted: &str) -> String {
 pub(super) fn remove(cx: &Context, store: &Store, args: &ImageRmArgs) -> Result<(), Failure> {
     let platform = platform(args.platform.as_deref())?;
     let users = Users::of(cx, store)?;
-    let in_use = |id: &Digest| users.uses(id);
-    let options = RemoveOptions { force: args.force, in_use: &in_use };
     let mut failed: Option<Failure> = None;
     for text in &args.images {
         let failure = match find_for(store, text, platform.as_ref()) {
@@ -98,13 +124,19 @@ pub(super) fn remove(cx: &Context, store: &Store, args: &ImageRmArgs) -> Result<
             Ok(image) if users.runs(&image.id) && !is_name(store, text)? => {
                 refused(ImageError::InUse(text.clone()), (text, false), &image.id, &users)
             }
-            Ok(image) => match gone(store, text, platform.as_ref(), &options) {
-                Ok(removed) => {
-                    print(&removed_lines(&removed, "Untagged", "Deleted"))?;
-                    continue;
+            Ok(image) => {
+                let then = LaterUsers::new(cx, store);
+                let options = RemoveOptions { force: args.force, in_use: &|id| then.uses(id) };
+                let done = gone(store, text, platform.as_ref(), &options);
+                match then.told(done) {
+                    Ok(Ok(removed)) => {
+                        print(&removed_lines(&removed, "Untagged", "Deleted"))?;
+                        continue;
+                    }
+                    Ok(Err(e)) => refused(e, (text, is_name(store, text)?), &image.id, &users),
+                    Err(f) => f,
                 }
-                Err(e) => refused(e, (text, is_name(store, text)?), &image.id, &users),
-            },
+            }
             // As with docker, --force is content with what is gone already.
             Err(_) if args.force && store.find(text)?.is_none() => {
                 to_stderr(&format!("no such image: {text}\n"));
@@ -183,8 +215,10 @@ pub(super) fn prune(cx: &Context, store: &Store, args: &ImagePruneArgs) -> Resul
         return Ok(());
     }
     filters.dangling = None;
-    let users = Users::of(cx, store)?;
-    let pruned = store.prune(&|i| (all || i.is_dangling()) && filters.accepts(i), &|id| users.uses(id))?;
+    let users = LaterUsers::new(cx, store);
+    let chosen = |i: &Image| (all || i.is_dangling()) && filters.accepts(i);
+    let pruned = store.prune(&chosen, &|id| users.uses(id));
+    let pruned = users.told(pruned)??;
     let lines = prune_lines(&pruned);
     print(&format!("{lines}Total reclaimed space: {}\n", human_size(pruned.freed)))
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rcompose_image::Store;
+use rcompose_image::{Image, Store};
 use rcompose_model::ProjectName;
 use rcompose_plan::{ContainerId, DownOptions, Intent, ScopeOptions};
 
 use super::inventory::{Inventory, containers};
 use crate::apply::apply;
 use crate::args::SystemPruneArgs;
-use crate::commands::image::{Filters, Users, ask, prune_lines};
+use crate::commands::image::{Filters, LaterUsers, ask, prune_lines};
 use crate::context::{Context, print};
 use crate::failure::Failure;
 use crate::pictures::{Pruning, prune};
@@ -35,9 +35,10 @@ pub(super) fn run(cx: &Context, args: &SystemPruneArgs) -> Result<u8, Failure> {
     if args.volumes {
         freed += volumes(cx, &store, &filters, &mut text)?;
     }
-    let users = Users::of(cx, &store)?;
-    let pruned =
-        store.prune(&|i| (args.all || i.is_dangling()) && filters.accepts(i), &|id| users.uses(id))?;
+    let users = LaterUsers::new(cx, &store);
+    let chosen = |i: &Image| (args.all || i.is_dangling()) && filters.accepts(i);
+    let pruned = store.prune(&chosen, &|id| users.uses(id));
+    let pruned = users.told(pruned)??;
     text += &prune_lines(&pruned);
     freed += pruned.freed;
     if args.filter.is_empty() {
