@@ -188,7 +188,7 @@ impl Getting<'_> {
         let mut _waiting = None;
         let path = self.store.turn_to_pull(&blob.layer);
         let _turn = match self.store.try_turn(path.clone())? {
-            Some(turn) => turn,
+            Some(turn) => Some(turn),
             // Who waits takes no room from the layers that nobody is at.
             None => {
                 drop(room);

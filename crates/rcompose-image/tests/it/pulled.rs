@@ -206,3 +206,23 @@ fn pulls_at_once_get_a_layer_once() {
     assert_eq!(fs::read_dir(room.store.root().join("turns")).unwrap().count(), 0);
     is_whole(&room.store);
 }
+
+/// A pull that is stopped in the middle of a layer keeps no other one waiting.
+#[test]
+fn nobody_waits_for_a_stopped_pull() {
+    let Some(setting) = Setting::new() else { return };
+    let room = Room::new();
+    setting.stick(4);
+    let mut child = pull_in_child(&room, &setting.name);
+    wait_for(&room, 4);
+    let signal = |signal| {
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    };
+    signal(rustix::process::Signal::STOP);
+    setting.watch.stuck.lock().unwrap().clear();
+    assert_eq!(pull_now(&room.store, &setting.name).unwrap().layers, setting.layers);
+    signal(rustix::process::Signal::CONT);
+    kill(&mut child);
+    is_whole(&room.store);
+}
