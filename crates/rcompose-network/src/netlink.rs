@@ -140,18 +140,32 @@ impl Netlink {
         self.dump_raw(kind, &payload, action)
     }
 
-    /// [`Netlink::dump`] with a ready-made request body.
+    /// [`Netlink::dump`] with a ready-made request body. What changes while it is listed is listed once more: something
+    /// may be missing from it. Where there is no end to that, the last list is as good as any.
     pub(crate) fn dump_raw(&self, kind: u16, payload: &[u8], action: &str) -> Result<Vec<Vec<u8>>, NetError> {
+        const TRIES: usize = 20;
+        for _ in 1..TRIES {
+            let (all, whole) = self.dump_once(kind, payload, action)?;
+            if whole {
+                return Ok(all);
+            }
+        }
+        Ok(self.dump_once(kind, payload, action)?.0)
+    }
+
+    /// A list, and whether nothing has changed meanwhile.
+    fn dump_once(&self, kind: u16, payload: &[u8], action: &str) -> Result<(Vec<Vec<u8>>, bool), NetError> {
         let mut wire = Vec::new();
         put_header(&mut wire, kind, REQUEST | DUMP, 1, payload.len());
         wire.extend_from_slice(payload);
         self.send(&wire)?;
-        let mut all = Vec::new();
+        let (mut all, mut whole) = (Vec::new(), true);
         loop {
             let reply = self.receive()?;
+            whole &= !is_interrupted(&reply);
             for (kind, _, body) in messages(&reply) {
                 match kind {
-                    NLMSG_DONE => return Ok(all),
+                    NLMSG_DONE => return Ok((all, whole)),
                     NLMSG_ERROR => {
                         return Err(NetError::kernel(action, io::Error::from_raw_os_error(errno(body))));
                     }
@@ -202,6 +216,19 @@ pub(crate) fn messages(mut wire: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8]
         wire = wire.get(length.next_multiple_of(4)..).unwrap_or(&[]);
         Some((kind, seq, body))
     })
+}
+
+/// Whether a message of a datagram says that what is listed has changed meanwhile (`NLM_F_DUMP_INTR`).
+fn is_interrupted(mut wire: &[u8]) -> bool {
+    const DUMP_INTR: u16 = 0x10;
+    while let Some(header) = wire.get(..HEADER) {
+        if u16::from_ne_bytes([header[6], header[7]]) & DUMP_INTR != 0 {
+            return true;
+        }
+        let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        wire = wire.get(length.max(HEADER).next_multiple_of(4)..).unwrap_or(&[]);
+    }
+    false
 }
 
 /// The positive errno of an `NLMSG_ERROR` body; 0 is an acknowledgement.

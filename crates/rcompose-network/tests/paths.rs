@@ -185,6 +185,22 @@ fn other_people_s_forward_chains_open_and_close() {
     });
 }
 
+/// Docker's engine, or a firewall's manager, makes and removes its chains while ours go into them.
+#[test]
+fn other_people_s_forward_chains_come_and_go() {
+    machine(|_| {
+        let script = "n=0; while [ $n -lt 60 ]; do nft add table ip filter; nft add chain ip filter DOCKER-USER; nft delete table ip filter; n=$((n+1)); done";
+        std::thread::scope(|scope| {
+            let others = scope.spawn(|| sh(script));
+            while !others.is_finished() {
+                open_forward("rc0a1b2c3du", "rcompose-0a1b2c3d").unwrap();
+                close_forward("rcompose-0a1b2c3d").unwrap();
+            }
+        });
+        assert_eq!(sh("nft list ruleset"), "");
+    });
+}
+
 #[test]
 fn quick() {
     machine(|directory| {

@@ -1,6 +1,8 @@
 //! Other people's forward chains. A verdict to accept in our table does not overrule a drop in another one, and
 //! where Docker's engine ever ran, the FORWARD chain's policy is drop and stays so after it stops.
 
+use std::io;
+
 use crate::NetError;
 use crate::netlink::Netlink;
 use crate::nft::{Action, Change, Match, Place, Rule, Transaction, parse_attributes};
@@ -18,6 +20,10 @@ const GENMSG: usize = 4;
 /// to drop. Rules that drop by themselves (firewalld) and legacy x_tables chains are out of reach. Idempotent.
 /// True if a rule was added; take it back with [`close_forward`].
 pub fn open_forward(link_prefix: &str, mark: &str) -> Result<bool, NetError> {
+    while_others_change(|| open(link_prefix, mark))
+}
+
+fn open(link_prefix: &str, mark: &str) -> Result<bool, NetError> {
     let present = marked(mark)?;
     let links = format!("{link_prefix}*");
     let rules = [Match::In(links.clone()), Match::Out(links)]
@@ -40,12 +46,29 @@ pub fn open_forward(link_prefix: &str, mark: &str) -> Result<bool, NetError> {
 
 /// Removes every rule that [`open_forward`] added under `mark`.
 pub fn close_forward(mark: &str) -> Result<(), NetError> {
+    while_others_change(|| close(mark))
+}
+
+fn close(mark: &str) -> Result<(), NetError> {
     let mut transaction = Transaction::default();
     for (chain, handle) in marked(mark)? {
         let change = Change::Delete { handle };
         transaction.change(chain.family, &chain.table, &chain.name, &change);
     }
     transaction.commit(Place::Host)
+}
+
+/// The chains are other people's: one may go between the look at it and the change to it, as when Docker's engine
+/// starts or ends. Then nothing has been done, and all is looked at anew.
+fn while_others_change<T>(change: impl Fn() -> Result<T, NetError>) -> Result<T, NetError> {
+    const TRIES: usize = 20;
+    for _ in 1..TRIES {
+        match change() {
+            Err(NetError::Kernel { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    change()
 }
 
 /// A chain of any table.
