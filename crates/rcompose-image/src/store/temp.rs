@@ -222,7 +222,9 @@ fn is_free(dir: &Path) -> bool {
     match File::open(dir.join("owner")) {
         Ok(owner) => owner.try_lock().is_ok(),
         // Removal goes on without the owner file, or creation never came that far.
-        Err(_) => true,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => true,
+        // Who can't look, as for want of descriptors, takes nothing away from anybody.
+        Err(_) => false,
     }
 }
 
@@ -252,6 +254,21 @@ mod tests {
         drop(guard);
         assert!(!leave());
         assert!(held.iter().all(|h| h.temp.path().exists()));
+    }
+
+    /// A process without a descriptor left would remove what others are at.
+    #[test]
+    fn what_can_t_be_looked_at_is_somebody_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let other = store.tmp().join("1-1");
+        fs::create_dir(&other).unwrap();
+        std::os::unix::fs::symlink("owner", other.join("owner")).unwrap();
+        drop(store.temp().unwrap());
+        assert!(other.exists());
+        fs::remove_file(other.join("owner")).unwrap();
+        drop(store.temp().unwrap());
+        assert!(!other.exists());
     }
 
     #[test]
