@@ -93,7 +93,14 @@ impl BuildError {
     /// The machine failed.
     pub fn environment(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut error = Self::new(BuildErrorKind::Environment, message);
-        error.source = Some(source.into());
+        error.source = Some(match source.into().downcast::<Self>() {
+            // What helps is told behind the place, not within the message.
+            Ok(mut known) => {
+                error.help = known.help.take();
+                known
+            }
+            Err(other) => other,
+        });
         error
     }
 

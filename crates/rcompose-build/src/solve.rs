@@ -261,17 +261,8 @@ impl Solve<'_> {
     ) -> Result<BaseImage, BuildError> {
         let image = self.images.resolve(reference, platform, self.req.pull).map_err(|e| {
             self.plan.wrong_name(&self.file, reference, asked).unwrap_or_else(|| {
-                // What helps is told behind the place, not within the message.
-                let (why, help) = match e.downcast::<BuildError>() {
-                    Ok(mut known) => {
-                        let help = known.help.take();
-                        (Box::<dyn std::error::Error + Send + Sync>::from(*known), help)
-                    }
-                    Err(e) => (e, None),
-                };
-                let mut error =
-                    BuildError::environment(format!("failed to get the image `{reference}`"), why);
-                error.help = self.plan.advice(&self.file, reference, asked).or(help);
+                let mut error = BuildError::environment(format!("failed to get the image `{reference}`"), e);
+                error.help = self.plan.advice(&self.file, reference, asked).or(error.help.take());
                 error
             })
         })?;

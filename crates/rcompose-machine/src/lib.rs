@@ -18,6 +18,7 @@ mod observe;
 mod places;
 mod reach;
 mod records;
+mod under;
 mod volumes;
 mod wire;
 

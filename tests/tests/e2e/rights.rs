@@ -89,3 +89,35 @@ fn nobody_else_sees_what_containers_have() {
     }
     p.run("down -v").ok();
 }
+
+/// In a container whose own files are an overlay there can't be another one: that is said, with what to do.
+#[test]
+fn an_overlay_on_an_overlay() {
+    let Some(p) = Project::new(
+        "rights-overlay",
+        "services:\n  a: {image: busybox:latest, command: 'true'}\n  b: {build: .}\n",
+    ) else {
+        return;
+    };
+    p.file("Dockerfile", "FROM busybox:latest\nRUN true\n");
+    p.run("image save -o image.tar busybox:latest").ok();
+    for name in ["lower", "upper", "work", "root"] {
+        fs::create_dir(p.dir().join(name)).unwrap();
+    }
+    let script = r#"
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root
+"$1" image load -q -i image.tar >/dev/null
+"$1" up -d --quiet-pull a 2>&1 || true
+"$1" build b 2>&1 || true
+"$1" down 2>&1
+"#;
+    let program = p.cmd("").command().get_program().to_owned();
+    let all = Run::new("unshare").args(["--mount", "sh", "-ec", script, "sh"]).args([program]).dir(p.dir());
+    let all = all.env("RCOMPOSE_ROOT", p.dir().join("root")).env("COMPOSE_PROJECT_NAME", p.name());
+    let all = all.run().unwrap().ok();
+    let told =
+        all.stdout.matches("is an overlay itself, as in a container, where the kernel makes no overlay");
+    assert_eq!(told.count(), 2, "{}", all.describe());
+    assert_eq!(all.stdout.matches("help: keep rcompose's files on ext4").count(), 2, "{}", all.describe());
+    assert!(all.stdout.contains(" --> compose.yaml:2:") && all.stdout.contains(" --> Dockerfile:2:1"));
+}

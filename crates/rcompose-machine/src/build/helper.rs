@@ -230,7 +230,7 @@ fn run_in(
     };
     let created = match rcompose_runtime::create(&request) {
         Ok(c) => c,
-        Err(CreateError::Child(c)) => return Err(child_failure(&c)),
+        Err(CreateError::Child(c)) => return Err(child_failure(&c, &step.upper)),
         Err(e) => return Err(StepFailure::environment("run a build step", &e)),
     };
     drop((out_write, err_write));
@@ -252,7 +252,7 @@ fn run_in(
         .map_err(|e| StepFailure::environment("run a build step", &e))?;
     if let Some(child) = read_status(&status) {
         reap(pid)?;
-        return Err(child_failure(&child));
+        return Err(child_failure(&child, &step.upper));
     }
     let relayed = match (&terminal, &created.console) {
         (Some((terminal, _)), Some(console)) => terminal::relay(&created.pidfd, console, terminal),
@@ -274,10 +274,10 @@ fn reap(pid: rustix::process::Pid) -> Result<i32, StepFailure> {
     Ok(code.unwrap_or(255))
 }
 
-fn child_failure(child: &rcompose_runtime::ChildError) -> StepFailure {
+fn child_failure(child: &rcompose_runtime::ChildError, upper: &Path) -> StepFailure {
     let mut f = StepFailure::new(FailureKind::User, child.to_string());
     f.exit_code = Some(child.exit_code());
-    f
+    crate::under::explained(f, child, upper)
 }
 
 fn pipe(owner: (u32, u32)) -> rustix::io::Result<(OwnedFd, OwnedFd)> {

@@ -19,6 +19,7 @@ use crate::files::{read_json, remove_file, write_json};
 use crate::local_host::CgroupRecord;
 use crate::places::{cgroup_name, file_paths, files_dir, mount_path};
 use crate::records::ExitFile;
+use crate::under::explained;
 use crate::wire::{ExitNote, Fd, Fds, FromKeeper};
 
 /// The containers and exec processes that are our children.
@@ -224,7 +225,10 @@ impl Children {
             seccomp: filter.as_ref(),
             pdeathsig: true,
         };
-        let created = rcompose_runtime::create(&request).map_err(|e| create_failure(&spec, e))?;
+        let created = rcompose_runtime::create(&request).map_err(|e| match &e {
+            CreateError::Child(child) => explained(child_failure(&spec, child), child, &self.dirs.lib),
+            _ => create_failure(&spec, e),
+        })?;
         let pid = created.pid.as_raw_nonzero().get();
         let notes = created.warnings.iter().map(|w| w.0.clone()).collect();
         let logged = attach.is_none();

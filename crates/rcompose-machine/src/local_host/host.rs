@@ -131,7 +131,7 @@ impl Host for LocalHost {
 
     async fn exec(&self, spec: &ContainerSpec, exec: &ExecSpec) -> Result<Started, StepFailure> {
         let mut begun = self.keeper.exec(&spec.id, exec, None).await?;
-        await_exec(spec, &mut begun.fds).await?;
+        await_exec(&self.dirs, spec, &mut begun.fds).await?;
         if let Some(pidfd) = begun.fds.take(Fd::Pidfd) {
             self.execs.borrow_mut().insert(begun.pid, pidfd);
         }

@@ -10,9 +10,11 @@ use rcompose_plan::ContainerSpec;
 use tokio::net::unix::pipe::Receiver;
 
 use super::{LocalHost, Running};
+use crate::Dirs;
 use crate::files::read_json;
 use crate::keeper::child_failure;
 use crate::link::{Begun, Found, started};
+use crate::under::explained;
 use crate::wire::{Fd, Fds};
 
 impl LocalHost {
@@ -32,7 +34,7 @@ impl LocalHost {
                 Err(e) => return Err(StepFailure::environment("start the process", &e)),
             }
         }
-        await_exec(spec, fds).await
+        await_exec(&self.dirs, spec, fds).await
     }
 
     /// Takes containers over that a former supervisor started.
@@ -61,14 +63,14 @@ impl LocalHost {
 }
 
 /// Waits until the process has executed; what it reports instead is the failure.
-pub(super) async fn await_exec(spec: &ContainerSpec, fds: &mut Fds) -> Result<(), StepFailure> {
+pub(super) async fn await_exec(dirs: &Dirs, spec: &ContainerSpec, fds: &mut Fds) -> Result<(), StepFailure> {
     let Some(status) = fds.take(Fd::Status) else { return Ok(()) };
     let bytes = read_to_end(status, 256)
         .await
         .map_err(|e| StepFailure::environment(format!("start {}", spec.name), &e))?;
     match rcompose_runtime::read_status(&bytes) {
         None => Ok(()),
-        Some(child) => Err(child_failure(spec, &child)),
+        Some(child) => Err(explained(child_failure(spec, &child), &child, &dirs.lib)),
     }
 }
 

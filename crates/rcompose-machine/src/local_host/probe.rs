@@ -33,7 +33,7 @@ impl LocalHost {
             Ok(b) => b,
             Err(f) => return failed(f),
         };
-        if let Err(f) = await_exec(spec, &mut begun.fds).await {
+        if let Err(f) = await_exec(&self.dirs, spec, &mut begun.fds).await {
             return failed(f);
         }
         let pidfd = begun.fds.take(Fd::Pidfd);

@@ -163,14 +163,17 @@ pub(super) struct Runner(pub(super) ProcessStepRunner);
 impl StepRunner for Runner {
     fn run(&self, step: &RunStep, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, OutsideError> {
         let step = machine_step(step)?;
-        let code = self.0.run(&step, &mut |stream, bytes| {
+        let ended = self.0.run(&step, &mut |stream, bytes| {
             let stream = match stream {
                 BuildStream::Stdout => Stream::Stdout,
                 BuildStream::Stderr => Stream::Stderr,
             };
             output(stream, bytes);
-        })?;
-        Ok(code)
+        });
+        ended.map_err(|f| match &f.hint {
+            Some(hint) => BuildError::new(BuildErrorKind::Environment, f.message).help(hint).into(),
+            None => f.into(),
+        })
     }
 
     fn run_on_terminal(&self, step: &RunStep) -> Result<i32, OutsideError> {
