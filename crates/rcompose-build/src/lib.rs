@@ -66,7 +66,7 @@ pub use known::parse_bool;
 pub use lint::{Lint, LintReport, check};
 pub use outline::{Outline, OutlineArg, OutlineInput, Target, Targets, outline, targets};
 pub use provenance::{ContextSource, Invocation, Provenance, ProvenanceOptions};
-pub use recipe::INLINE;
+pub use recipe::{INLINE, check_context};
 pub use sbom::{SbomSubject, sbom};
 pub use scan::Scan;
 pub use scratch::Scratch;

@@ -279,13 +279,16 @@ fn target(file: &Dockerfile, req: &BuildRequest) -> Result<usize, Located> {
     if let Some(n) = stage_named(file, name, last + 1) {
         return Ok(n);
     }
-    let names = file.stages.iter().filter_map(|s| s.from.name.as_deref());
-    let hint = match nearest(name, names) {
-        Some(near) => format!("did you mean `{near}`? the stages are: {}", stages(file, last + 1)),
-        None => format!("the stages are: {}", stages(file, last + 1)),
+    let names: Vec<&str> = file.stages.iter().filter_map(|s| s.from.name.as_deref()).collect();
+    let number = name.parse().ok().filter(|n| *n <= last);
+    let hint = match (nearest(name, names.iter().copied()), number) {
+        (_, Some(_)) => "a target is a name, not a number: write `AS NAME` behind this FROM".to_owned(),
+        (Some(near), None) => format!("did you mean `{near}`? the stages are: {}", names.join(", ")),
+        (None, None) if names.is_empty() => "no stage has a name: write `AS NAME` behind its FROM".to_owned(),
+        (None, None) => format!("the stages are: {}", names.join(", ")),
     };
     let error = BuildError::input(format!("no stage `{name}` in the Dockerfile")).help(hint);
-    Err((error, Position { line: file.stages[last].at.line, column: 1 }))
+    Err((error, Position { line: file.stages[number.unwrap_or(last)].at.line, column: 1 }))
 }
 
 #[derive(Clone, Copy, PartialEq)]

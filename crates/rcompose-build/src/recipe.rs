@@ -139,11 +139,22 @@ fn text(name: &str, bytes: Vec<u8>) -> Result<String, BuildError> {
     Ok(lossy)
 }
 
+/// Is there the directory of a context? `name` says which one.
+pub fn check_context(directory: &Path, name: &str) -> Result<(), BuildError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let shown = directory.display();
+    let (what, help) = match directory.symlink_metadata() {
+        Err(_) => ("doesn't exist", "create it, or correct the path"),
+        Ok(_) => ("isn't a directory", "name the directory with the files"),
+    };
+    Err(BuildError::input(format!("{name} {shown} {what}")).help(help))
+}
+
 /// A directory as a source; `<Dockerfile>.dockerignore` wins over `.dockerignore`.
 pub(crate) fn context(directory: &Path, dockerfile: Option<&Path>, name: &str) -> Result<Source, BuildError> {
-    if !directory.is_dir() {
-        return Err(BuildError::input(format!("{name} {} isn't a directory", directory.display())));
-    }
+    check_context(directory, name)?;
     let own = dockerfile.map(|d| {
         let mut path = d.as_os_str().to_owned();
         path.push(".dockerignore");

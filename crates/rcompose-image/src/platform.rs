@@ -118,6 +118,34 @@ impl Platform {
     }
 }
 
+/// Architectures that stand for `linux/…` alone (containerd, platforms/database.go).
+const KNOWN: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "armbe",
+    "arm64",
+    "arm64be",
+    "loong64",
+    "mips",
+    "mipsle",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
+
 /// Variants and arm64's minor versions have one digit; one that has more is not counted down from.
 const NUMBERS: u32 = 10;
 
@@ -133,9 +161,9 @@ impl FromStr for Platform {
         }
         match parts.as_slice() {
             ["linux"] => Ok(Self::host()),
-            [arch] if !matches!(*arch, "windows" | "darwin" | "freebsd") => {
-                Ok(Self::normalised("linux", arch, None))
-            }
+            [arch] => Some(Self::normalised("linux", arch, None))
+                .filter(|p| KNOWN.contains(&p.architecture.as_str()))
+                .ok_or_else(wrong),
             [os, arch] => Ok(Self::normalised(os, arch, None)),
             [os, arch, variant] => Ok(Self::normalised(os, arch, Some(variant))),
             _ => Err(wrong()),
@@ -169,7 +197,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), want);
         }
-        for text in ["", "a/b/c/d", "linux/", "windows", "linux/a md64"] {
+        for text in ["", "a/b/c/d", "linux/", "windows", "foo", "linux/a md64"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }

@@ -150,10 +150,10 @@ impl FromStr for Reference {
         }
         let (domain, path) = split_domain(rest);
         if path.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(ReferenceError::UpperCase(
-                name.clone(),
-                name.replace(path, &path.to_ascii_lowercase()),
-            ));
+            // `My/App`: hardly a registry called `My`.
+            let wrong = if domain.contains(['.', ':']) { path } else { rest };
+            let right = name.replacen(wrong, &wrong.to_ascii_lowercase(), 1);
+            return Err(ReferenceError::UpperCase(name, right));
         }
         let malformed = |part: &str| ReferenceError::Name { name: name.clone(), part: part.to_owned() };
         if !valid_domain(domain) {
@@ -307,6 +307,10 @@ mod tests {
         assert_eq!(
             "Nginx:1".parse::<Reference>().unwrap_err().to_string(),
             "image name `Nginx:1` has upper-case letters: write `nginx:1`"
+        );
+        assert_eq!(
+            "My/App:V1".parse::<Reference>().unwrap_err().to_string(),
+            "image name `My/App:V1` has upper-case letters: write `my/app:V1`"
         );
         assert!(matches!(D[7..].parse::<Reference>(), Err(ReferenceError::Id(_))));
     }

@@ -87,3 +87,52 @@ fn frontends_and_devices_there_are_none_of() {
         .err("there is no device `vendor.com/dev=x` for RUN")
         .err("Device:2:");
 }
+
+/// Each with what is wrong and what to do, before anything is built.
+#[test]
+fn mistakes_on_the_command_line() {
+    let Some(p) = Project::empty("build-mistakes") else { return };
+    p.file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\nFROM scratch AS named\nCOPY Dockerfile /\n");
+    let digest = format!("a@sha256:{}", "0".repeat(64));
+    for (flags, wrong, help) in [
+        (&["--platform", "foo"][..], "`foo` is not a platform", "os/architecture"),
+        (&["--label", ""], "--label : the name is empty", "NAME=VALUE"),
+        (&["--build-context", "=x"], "--build-context =x: ", "NAME=PATH"),
+        (&["--build-context", "a=/nowhere"], "/nowhere doesn't exist", "create it"),
+        (&["--build-context", "a=alpine:3"], "alpine:3 doesn't exist", "docker-image://"),
+        (&["--build-context", "a=docker-image://A B"], "invalid image reference \"A B\"", "upper-case"),
+        (&["--build-context", "a=oci-layout://nowhere"], "the OCI layout", "index.json"),
+        (&["--tag", &digest], "can't be given a digest", "leave the digest out"),
+        (&["--tag", "My/App"], "upper-case letters", "write `my/app`"),
+        (&["--tag", "https://x.y/z"], "malformed at `https:`", "write x.y/z"),
+        (&["--attest", "sbom"], "`sbom` has no value", "type=sbom"),
+        (&["--provenance", "xx"], "invalid value `xx` for provenance", "mode=min"),
+        (&["--sbom", "xx"], "invalid value `xx` for sbom", "true or false"),
+        (&["--secret", "id=x,src=/nowhere"], "the secret `x` in /nowhere", "correct its path"),
+        (&["--shm-size", "x"], "--shm-size x: ", "like 512m"),
+        (&["--target", "0"], "no stage `0`", "a target is a name"),
+        (&["--target", "other"], "no stage `other`", "the stages are: named\n"),
+    ] {
+        let failed =
+            p.cmd_args(["image", "build"].iter().chain(flags).chain(&["."])).run().unwrap().code_is(1);
+        let failed = failed.err(wrong).err(help);
+        assert!(!failed.stderr.contains("#1 "), "{}", failed.describe());
+    }
+    p.run("image build nowhere").code_is(1).err("nowhere doesn't exist").err("help: create it");
+    let to = "--iidfile made/a/id --metadata-file made/b/facts -o type=tar,dest=made/c/all.tar";
+    p.run(&format!("image build -q {to} .")).ok();
+    for file in ["a/id", "b/facts", "c/all.tar"] {
+        assert!(p.dir().join("made").join(file).is_file(), "{file}");
+    }
+    let service = |name: &str, uses: &str| {
+        format!("  {name}:\n    build: {{context: ., additional_contexts: {{x: 'service:{uses}'}}}}\n")
+    };
+    p.file("compose.yaml", &format!("services:\n{}", service("a", "a")));
+    let own = p.run("build").code_is(1).err("the build of service \"a\" needs its own image");
+    own.err("compose.yaml:3:5").err("help: take a `service:`");
+    p.file("compose.yaml", &format!("services:\n{}{}", service("a", "b"), service("b", "a")));
+    p.run("build").code_is(1).err("need each other: b, a").err("compose.yaml:5:5");
+    p.file("none.tar", "nothing");
+    p.run("image load -i none.tar").code_is(1).err("it isn't whole").err("`image save` writes");
+    p.run("image inspect nowhere").code_is(1).err("no such image: nowhere").err("`rcompose image ls`");
+}

@@ -10,12 +10,14 @@ use crate::args::BuildArgs;
 use crate::context::{Context, print, service_names};
 use crate::failure::Failure;
 use crate::pictures::{
-    BakeOptions, BuildOptions, ToPush, at_image, bake, build_services, check_services, parse_reference,
-    push_each, run_limits, together, with_used,
+    Attests, BakeOptions, BuildOptions, ToPush, at_image, bake, build_services, check_services,
+    parse_reference, push_each, run_limits, together, with_used,
 };
 
 pub(crate) fn run(cx: &Context, args: &BuildArgs) -> Result<u8, Failure> {
     let project = cx.load_to_build(&args.services, args.with_dependencies)?.project;
+    // A mistake on the command line has no place in the file.
+    Attests::parse(cx, &[], args.shared.provenance.as_deref(), args.shared.sbom.as_deref())?;
     let selected = service_names(&args.services)?;
     let all = needed_services(&project, &selected, !args.with_dependencies)?;
     let services: Vec<&Service> =

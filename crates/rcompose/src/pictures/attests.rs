@@ -29,7 +29,13 @@ impl Attests {
         sbom: Option<&str>,
     ) -> Result<Self, Failure> {
         let mut all: Vec<String> = attest.to_vec();
-        for (kind, value) in [("provenance", provenance), ("sbom", sbom)] {
+        let modes = "it is true, false, mode=min or mode=max";
+        for (kind, value, help) in [("provenance", provenance, modes), ("sbom", sbom, "it is true or false")]
+        {
+            let word = |v: &&str| !v.is_empty() && parse_bool(v).is_none() && !v.contains('=');
+            if let Some(value) = value.filter(word) {
+                return Err(Failure::user(format!("invalid value `{value}` for {kind}")).hint(help));
+            }
             all.extend(value.filter(|v| !v.is_empty()).map(|v| match parse_bool(v) {
                 Some(wanted) => format!("type={kind},disabled={}", !wanted),
                 None => format!("type={kind},{v}"),
@@ -52,8 +58,9 @@ impl Attests {
         let wrong = |why: String| Failure::user(format!("the attestation `{text}`: {why}"));
         let (mut kind, mut disabled, mut rest) = (None, false, Vec::new());
         for field in text.split(',') {
-            let (key, value) =
-                field.split_once('=').ok_or_else(|| wrong(format!("`{field}` has no value")))?;
+            let (key, value) = field.split_once('=').ok_or_else(|| {
+                wrong(format!("`{field}` has no value")).hint("write type=provenance,mode=max or type=sbom")
+            })?;
             let flag = || parse_bool(value).ok_or_else(|| wrong(format!("`{key}` is true or false")));
             match key.trim().to_ascii_lowercase().as_str() {
                 "type" => kind = Some(value),

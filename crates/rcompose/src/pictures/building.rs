@@ -235,9 +235,13 @@ pub(crate) fn with_used<'a>(
             return Ok(());
         }
         if let Some(at) = open.iter().position(|o| *o == name) {
-            let names = open[at..].join(", ");
-            let message = format!("the builds of these services need each other: {names}");
-            return Err(Failure::new(FailureKind::Compose, message));
+            let message = match &open[at..] {
+                [_] => format!("the build of service \"{name}\" needs its own image"),
+                ring => format!("the builds of these services need each other: {}", ring.join(", ")),
+            };
+            let failure = Failure::new(FailureKind::Compose, message)
+                .hint("take a `service:` of them out of `additional_contexts`");
+            return Err(service.build.iter().fold(failure, |f, b| f.at(&b.origin)));
         }
         open.push(name);
         for used in used_services(service) {

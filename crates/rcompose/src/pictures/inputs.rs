@@ -73,7 +73,8 @@ impl Inputs {
             None if place.contains("://") => Err(Failure::user(format!(
                 "the build context {} is neither a directory, nor an archive, nor a git repository",
                 without_password(place)
-            ))),
+            ))
+            .hint("write a path, or https://… of an archive or a repository; git:// and ssh:// go for repositories, too")),
             None => Ok(cx.env.cwd.join(place)),
         }
     }
@@ -139,7 +140,11 @@ impl Inputs {
         let path = cx.env.cwd.join(directory);
         let failed =
             |e: std::io::Error| Failure::io(format_args!("read the OCI layout {}", path.display()), &e);
-        let index = std::fs::read(path.join("index.json")).map_err(failed)?;
+        let index = std::fs::read(path.join("index.json")).map_err(|e| {
+            failed(e).hint(
+                "name a directory with `index.json` and `blobs`, as `--output type=oci,tar=false` writes",
+            )
+        })?;
         let index = chosen(&index, tag, digest)
             .ok_or_else(|| Failure::user(format!("oci-layout://{place} has no such image")))?;
         let (read, write) = std::io::pipe().map_err(failed)?;
@@ -182,7 +187,10 @@ impl Inputs {
             match is_socket(p) {
                 Ok(true) if paths.len() == 1 => return Ok(p.clone()),
                 Ok(_) => {}
-                Err(e) => return Err(Failure::io(format_args!("read the SSH key {}", p.display()), &e)),
+                Err(e) => {
+                    return Err(Failure::io(format_args!("read the SSH key {}", p.display()), &e)
+                        .hint("name an agent's socket or a key: ID=PATH"));
+                }
             }
         }
         self.agent_with(cx, &paths)
@@ -349,7 +357,8 @@ pub(super) fn project_secret(id: &str, source: &FileSource) -> Result<SecretSour
         FileSource::File(path) => SecretSource::File(path.clone()),
         FileSource::Environment { value: Some(value), .. } => SecretSource::Value(value.clone().into()),
         FileSource::Environment { variable, value: None } => {
-            return Err(Failure::user(format!("secret \"{id}\": the variable {variable} isn't set")));
+            return Err(Failure::user(format!("secret \"{id}\": the variable {variable} isn't set"))
+                .hint("set it in the shell or in .env"));
         }
         FileSource::Content(text) => SecretSource::Value(text.clone().into()),
         _ => {
@@ -366,7 +375,10 @@ fn check(id: &str, source: &SecretSource) -> Result<(), Failure> {
     let size = match source {
         SecretSource::Value(bytes) => bytes.len() as u64,
         SecretSource::File(path) => {
-            let failed = |e| Failure::io(format_args!("read the secret `{id}` in {}", path.display()), &e);
+            let failed = |e| {
+                Failure::io(format_args!("read the secret `{id}` in {}", path.display()), &e)
+                    .hint("create the file, or correct its path")
+            };
             let meta = std::fs::metadata(path).map_err(failed)?;
             if !meta.is_file() {
                 return Err(Failure::user(format!("secret `{id}`: {} isn't a file", path.display())));

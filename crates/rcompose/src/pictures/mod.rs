@@ -46,7 +46,7 @@ pub(crate) use fetch::{artifact, auth_source, digest, digest_of, log_in, tags};
 pub(crate) use inputs::{Inputs, is_archive, secret};
 pub(crate) use limits::run_limits;
 pub(crate) use metadata::metadata;
-pub(crate) use outputs::Output as Delivery;
+pub(crate) use outputs::{Output as Delivery, make_parent};
 pub(crate) use pulling::{
     ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, push_each_for, together,
 };

@@ -49,6 +49,13 @@ pub(crate) enum Sink {
     File(PathBuf),
 }
 
+/// The directories above a file to be written, as docker makes them.
+pub(crate) fn make_parent(path: &std::path::Path) -> Result<(), Failure> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    own::make_dirs(parent)
+        .map_err(|e| Failure::io(format_args!("make the directory {}", parent.display()), &e))
+}
+
 impl Sink {
     fn new(cx: &Context, dest: Option<&str>, kind: &str) -> Result<Self, Failure> {
         match dest {
@@ -84,6 +91,7 @@ impl Sink {
                     true => path.with_file_name(format!(".{name}.{}", std::process::id())),
                     false => path.clone(),
                 };
+                make_parent(path)?;
                 let mut out = BufWriter::with_capacity(1 << 16, own::create(&beside).map_err(failed)?);
                 let written = with(&mut out).and_then(|()| out.flush().map_err(failed));
                 if !plain {
@@ -132,7 +140,8 @@ impl Output {
         };
         match get("type") {
             Some("local") => match dest {
-                Some("-") | None => Err(Failure::user("--output type=local needs dest=DIRECTORY")),
+                Some("-") | None => Err(Failure::user("--output type=local needs dest=DIRECTORY")
+                    .hint("write type=local,dest=DIRECTORY, or the directory alone")),
                 Some(dir) => Ok(Self::Local(cx.env.cwd.join(dir), files)),
             },
             Some("tar") => Ok(Self::Tar(Sink::new(cx, dest, "tar")?, files)),

@@ -49,7 +49,12 @@ pub(crate) fn platform(platform: &rcompose_model::Platform) -> Result<Platform, 
 /// A reference as typed.
 pub(crate) fn parse_reference(text: &str) -> Result<Reference, Failure> {
     text.parse().map_err(|e: rcompose_image::ReferenceError| {
-        Failure::user(format!("invalid image reference \"{text}\": {}", crate::failure::with_causes(&e)))
+        let failure =
+            Failure::user(format!("invalid image reference \"{text}\": {}", crate::failure::with_causes(&e)));
+        match text.split_once("://") {
+            Some((_, rest)) => failure.hint(format!("images have no scheme: write {rest}")),
+            None => failure,
+        }
     })
 }
 

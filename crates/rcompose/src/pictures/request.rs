@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rcompose_build::{BuildRequest, DockerfileSource, RunNetwork};
 use rcompose_image::{Platform, Store};
-use rcompose_model::{Build, Project, Service};
+use rcompose_model::{Build, Project, Service, ServiceName};
 use rcompose_plan::image_key;
 
 use super::building::BuildOptions;
@@ -57,18 +57,18 @@ pub(super) fn service_requests(
         allow.insert("security.insecure".into());
     }
     let (mut contexts, mut sources) = (BTreeMap::new(), BTreeMap::new());
+    let said = |name: &str| format!("additional context \"{name}\"");
     for (name, place) in &build.additional_contexts {
         let place = match place.strip_prefix("service:") {
             Some(other) => match project.services.get(other) {
                 Some(other) => format!("docker-image://{}", image_key(project, other)),
                 None => {
-                    return Err(Failure::user(format!(
-                        "additional context \"{name}\": no such service: {other}"
-                    )));
+                    let known = project.services.keys().map(ServiceName::as_str);
+                    return Err(Failure::no_such_service(other, known).context(said(name)));
                 }
             },
             None => {
-                let at = context_place(cx, store, place, inputs)?;
+                let at = context_place(cx, store, place, inputs).map_err(|f| f.context(said(name)))?;
                 sources.extend(inputs.source(place).map(|source| (name.clone(), source)));
                 at
             }
@@ -126,13 +126,18 @@ pub(crate) fn context_place(
     place: &str,
     inputs: &mut Inputs,
 ) -> Result<String, Failure> {
-    if place.starts_with("docker-image://") {
-        return Ok(place.to_owned());
+    if let Some(image) = place.strip_prefix("docker-image://") {
+        return parse_reference(image).map(|_| place.to_owned());
     }
     if let Some(layout) = place.strip_prefix("oci-layout://") {
         return Ok(format!("docker-image://{}", inputs.layout(cx, store, layout)?));
     }
-    Ok(inputs.context(cx, place)?.display().to_string())
+    let at = inputs.context(cx, place)?;
+    rcompose_build::check_context(&at, "the directory").map_err(|e| match place.contains(':') {
+        true => Failure::from(e).hint("an image is written docker-image://NAME"),
+        false => e.into(),
+    })?;
+    Ok(at.display().to_string())
 }
 
 /// Those of the build in their order, else the service's own.

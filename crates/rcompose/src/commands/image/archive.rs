@@ -33,7 +33,18 @@ pub(super) fn load(cx: &Context, store: &Store, args: &ImageLoadArgs) -> Result<
         None => open(cx, "-")?,
     };
     let mut text = String::new();
-    for loaded in store.load(source, platform.as_ref())? {
+    let loaded = store.load(source, platform.as_ref()).map_err(|e| {
+        let of_archive =
+            matches!(e, ImageError::Malformed { .. } | ImageError::Json { .. } | ImageError::Read { .. });
+        let failure = Failure::from(e);
+        match of_archive {
+            true => failure.hint(
+                "give a whole archive of images, as `image save` writes; `image import` takes one of files",
+            ),
+            false => failure,
+        }
+    })?;
+    for loaded in loaded {
         match loaded.refs.is_empty() {
             true => text.push_str(&format!("Loaded image ID: {}\n", loaded.image.id)),
             false => text.extend(loaded.refs.iter().map(|n| format!("Loaded image: {n}\n"))),

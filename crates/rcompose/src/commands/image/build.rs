@@ -15,7 +15,8 @@ use crate::failure::Failure;
 use crate::own;
 use crate::pictures::{
     Annotations, Attests, BuildWanted, Caches, Call, Delivery, Inputs, Said, build_and_deliver,
-    build_network, context_place, is_archive, metadata, parse_reference, run_limits, secret as build_secret,
+    build_network, context_place, is_archive, make_parent, metadata, parse_reference, run_limits,
+    secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -94,7 +95,17 @@ pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<
 
 fn write(cx: &Context, path: &Path, text: String) -> Result<(), Failure> {
     let path = cx.env.cwd.join(path);
+    make_parent(&path)?;
     own::write(&path, text.as_bytes()).map_err(|e| Failure::io(format_args!("write {}", path.display()), &e))
+}
+
+fn tag(text: &str) -> Result<Reference, Failure> {
+    let reference = parse_reference(text)?;
+    match reference.digest() {
+        None => Ok(reference),
+        Some(_) => Err(Failure::user(format!("--tag {text}: what is built can't be given a digest"))
+            .hint("leave the digest out: the build makes it")),
+    }
 }
 
 /// Where the result goes: into the store, unless something else is said.
@@ -134,7 +145,12 @@ fn requests(
         let (name, place) = text.split_once('=').ok_or_else(|| {
             Failure::user(format!("invalid value `{text}` for --build-context")).hint("write NAME=PATH")
         })?;
-        contexts.insert(name.to_owned(), context_place(cx, store, place, inputs)?);
+        parse_reference(name).map_err(|f| {
+            f.context(format!("--build-context {text}")).hint("write NAME=PATH, NAME as an image is called")
+        })?;
+        let at = context_place(cx, store, place, inputs)
+            .map_err(|f| f.context(format!("--build-context {text}")))?;
+        contexts.insert(name.to_owned(), at);
         sources.extend(inputs.source(place).map(|source| (name.to_owned(), source)));
     }
     let default = cx.env.get("DOCKER_DEFAULT_PLATFORM").map(str::to_owned);
@@ -142,7 +158,7 @@ fn requests(
     for text in args.platform.iter().chain(default.iter().filter(|_| args.platform.is_empty())) {
         let platform = match text.as_str() {
             "local" => Platform::host(),
-            text => text.parse::<Platform>().map_err(|e| Failure::user(e.to_string()))?,
+            text => text.parse::<Platform>().map_err(|e| Failure::user(format!("--platform {text}: {e}")))?,
         };
         if !platforms.contains(&Some(platform.clone())) {
             platforms.push(Some(platform));
@@ -155,7 +171,7 @@ fn requests(
         target: args.target.clone(),
         args: build_args,
         labels: labels.collect(),
-        tags: args.tag.iter().map(|t| parse_reference(t)).collect::<Result<_, _>>()?,
+        tags: args.tag.iter().map(|t| tag(t)).collect::<Result<_, _>>()?,
         no_cache: args.shared.no_cache,
         no_cache_filter: args.no_cache_filter.iter().cloned().collect(),
         pull: args.shared.pull,
@@ -212,7 +228,7 @@ fn refuse(cx: &Context, args: &ImageBuildArgs) -> Result<(), Failure> {
     ];
     ignored.iter().filter(|(given, _)| *given).for_each(|(_, warning)| cx.warn(warning));
     for (flag, all) in [("--build-arg", &args.shared.build_arg), ("--label", &args.label)] {
-        if let Some(text) = all.iter().find(|t| t.starts_with('=')) {
+        if let Some(text) = all.iter().find(|t| t.is_empty() || t.starts_with('=')) {
             return Err(Failure::user(format!("{flag} {text}: the name is empty")).hint("write NAME=VALUE"));
         }
     }
@@ -267,9 +283,7 @@ fn context(
     let place = args.context.to_string_lossy();
     let remote = place.contains("://") || place.starts_with("git@") || place.starts_with("github.com/");
     let context = inputs.context_with(cx, &place, keep_git_dir)?;
-    if !context.is_dir() {
-        return Err(Failure::user(format!("build context {} is not a directory", context.display())));
-    }
+    rcompose_build::check_context(&context, "the build context")?;
     let dockerfile = match &args.file {
         Some(_) if file_from_stdin => {
             let mut text = Vec::new();
@@ -301,8 +315,9 @@ fn host(text: &str) -> Result<(String, String), Failure> {
 }
 
 fn bytes(text: &str) -> Result<u64, Failure> {
-    let bytes = rcompose_loader::parse_bytes(text).map_err(Failure::user)?;
-    u64::try_from(bytes).map_err(|_| Failure::user(format!("invalid size `{text}`")))
+    let wrong = |why: &str| Failure::user(format!("--shm-size {text}: {why}"));
+    let bytes = rcompose_loader::parse_bytes(text).map_err(|e| wrong(&e))?;
+    u64::try_from(bytes).map_err(|_| wrong("a size can't be negative"))
 }
 
 /// `NAME=SOFT[:HARD]`.
@@ -320,7 +335,8 @@ fn ulimit(text: &str) -> Result<(String, i64, i64), Failure> {
             .hint(format!("there are: {}", ULIMIT_NAMES.join(", "))));
     }
     if hard >= 0 && (soft > hard || soft < 0) {
-        return Err(Failure::user(format!("--ulimit {text}: the soft limit is above the hard one")));
+        return Err(Failure::user(format!("--ulimit {text}: the soft limit is above the hard one"))
+            .hint("write NAME=SOFT:HARD, like nofile=1024:2048"));
     }
     Ok((name, soft, hard))
 }

@@ -47,7 +47,13 @@ pub(crate) fn run(cx: &Context, verb: ImageVerb) -> Result<u8, Failure> {
 
 /// An image by name or id.
 fn find(store: &Store, text: &str) -> Result<Image, Failure> {
-    store.find(text)?.ok_or_else(|| Failure::user(format!("no such image: {text}")))
+    store.find(text)?.ok_or_else(|| {
+        let short = text.len() < 4 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        Failure::user(format!("no such image: {text}")).hint(match short {
+            true => "the beginning of an id has four digits at least",
+            false => "`rcompose image ls` shows the names and ids",
+        })
+    })
 }
 
 /// An image by name or id that is for a platform, if one is asked for.
