@@ -68,6 +68,53 @@ fn by_digest() {
     p.nothing_left(true);
 }
 
+/// A service with `image` and `build`: the registry's comes first, and what it doesn't have is built.
+#[test]
+fn pulled_before_built() {
+    let Some(p) = Project::empty("images-or-build") else { return };
+    let p = p.env("DOCKER_CONFIG", "docker-config");
+    let Some(registry) = Registry::start(&p) else { return };
+    p.cmd(&format!("login -u user --password-stdin {}", registry.1)).stdin("U*U\n").run().unwrap().ok();
+    let name = format!("{}/team/either:1", registry.1);
+    // The first only uses what the second builds.
+    let yaml = |policy: &str| {
+        format!(
+            "services:
+  uses: {{image: '{name}', command: cat /f}}
+  builds:
+    image: '{name}'
+    command: 'true'
+    pull_policy: {policy}
+    build: {{dockerfile_inline: \"FROM busybox\\nRUN echo built here > /f\\n\"}}
+"
+        )
+    };
+    let begin = |policy: &str, flags: &str| {
+        p.file("compose.yaml", &yaml(policy));
+        let done = p.run(&format!("up {flags}"));
+        p.run("down").ok();
+        done
+    };
+    begin("missing", "--no-build").code_is(1).err("is not in its registry").err("--> compose.yaml:");
+    let built = begin("missing", "").ok().out("uses-1  | built here");
+    built.err("is not in its registry").err("it is built instead");
+    // It needn't be there each time.
+    for (policy, flags) in [("always", ""), ("missing", "--pull always"), ("always", "--no-build")] {
+        begin(policy, flags).ok().out("built here").err("the one that is here is used").not_err("Built");
+    }
+    begin("missing", "").ok().not_err("Pulling");
+    p.file("Dockerfile", "FROM busybox\nRUN echo from the registry > /f\n");
+    p.run(&format!("image build -q -t {name} --push .")).ok();
+    begin("always", "").ok().out("from the registry").not_err("Built");
+    p.run(&format!("image rm {name}")).ok();
+    begin("missing", "").ok().out("from the registry").not_err("Built");
+    begin("build", "").ok().out("built here").not_err("Pulling");
+    p.run(&format!("image rm {name}")).ok();
+    begin("never", "").ok().out("built here").not_err("Pulling");
+    p.run(&format!("image rm {name}")).ok();
+    p.nothing_left(true);
+}
+
 /// A registry with TLS and a password, in a network of its own: its address isn't loopback's, where anything goes.
 struct Secure {
     child: Child,

@@ -21,7 +21,7 @@ mod pulling;
 mod request;
 mod transfer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use rcompose_image::{Image, Store, rfc3339};
@@ -106,6 +106,8 @@ enum Todo {
     Nothing,
     Build,
     Pull,
+    /// Pull, and build what the registry doesn't give.
+    PullOrBuild,
 }
 
 /// The image of each of these services: found, built or pulled as the policies say. Progress goes to stderr; errors
@@ -120,23 +122,19 @@ pub(crate) fn ensure(
         cx.need_root()?;
     }
     let store = Store::open(&cx.dirs.images())?;
-    let mut seen = BTreeSet::new();
     let mut builds = Vec::new();
     let mut pulls = Vec::new();
-    for service in services.iter().filter_map(|n| project.services.get(n)) {
-        if !seen.insert(image_key(project, service)) {
-            continue;
-        }
+    for service in one_for_each_image(project, services) {
         match todo(&store, project, service, policy)? {
             Todo::Nothing => {}
             Todo::Build => builds.push(service),
-            Todo::Pull => pulls.push(service),
+            Todo::Pull => pulls.push((service, false)),
+            Todo::PullOrBuild => pulls.push((service, true)),
         }
     }
     let made = !builds.is_empty() || !pulls.is_empty();
     if made && !cx.dry_run() {
-        let wanted = pulls.iter().map(|s| Wanted::of(project, s)).collect::<Result<Vec<_>, _>>()?;
-        pull_all(cx, &store, &wanted, policy.quiet_pull)?;
+        builds.extend(pull_or_build(cx, &store, project, &pulls, policy)?);
         let options = BuildOptions { quiet: policy.quiet_build, ..BuildOptions::default() };
         build_services(cx, &store, project, &builds, &options)?;
     }
@@ -154,6 +152,51 @@ pub(crate) fn ensure(
     Ok(all)
 }
 
+/// The services, one for each image: who can build it stands for those who only use it.
+fn one_for_each_image<'p>(project: &'p Project, services: &[ServiceName]) -> Vec<&'p Service> {
+    let mut out: Vec<(String, &Service)> = Vec::new();
+    for service in services.iter().filter_map(|n| project.services.get(n)) {
+        let key = image_key(project, service);
+        match out.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, first)) if first.build.is_none() && service.build.is_some() => *first = service,
+            Some(_) => {}
+            None => out.push((key, service)),
+        }
+    }
+    out.into_iter().map(|(_, service)| service).collect()
+}
+
+/// Pulls; returns what is to be built because its registry doesn't give it. What is here is used then.
+fn pull_or_build<'p>(
+    cx: &Context,
+    store: &Store,
+    project: &Project,
+    pulls: &[(&'p Service, bool)],
+    policy: &Policy,
+) -> Result<Vec<&'p Service>, Failure> {
+    let wanted = pulls.iter().map(|(s, _)| Wanted::of(project, s)).collect::<Result<Vec<_>, _>>()?;
+    let (mut builds, mut results) = (Vec::new(), Vec::new());
+    for ((service, may_fail), result) in pulls.iter().zip(pull_each(cx, store, &wanted, policy.quiet_pull)) {
+        let failure = match result {
+            Err(failure) if *may_fail => failure,
+            other => {
+                results.push(other.map(drop));
+                continue;
+            }
+        };
+        let is_here = fitting(store, service, &image_key(project, service))?.is_some();
+        match (is_here, policy.build) {
+            (true, _) => cx.warn(&format!("{}; the one that is here is used", failure.text())),
+            (false, BuildWhen::Never) => results.push(Err(failure)),
+            (false, _) => {
+                cx.warn(&format!("{}; it is built instead", failure.text()));
+                builds.push(*service);
+            }
+        }
+    }
+    together(results).map(|_| builds)
+}
+
 fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) -> Result<Todo, Failure> {
     if service.image.is_none() && service.build.is_none() {
         return Err(Failure::new(
@@ -163,11 +206,7 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
         .at(&service.origin));
     }
     let key = image_key(project, service);
-    let image = find(store, service, &key)?.filter(|image| {
-        // One of another platform is as if it weren't there, as with docker compose.
-        let platform = service.platform.as_ref().and_then(|p| pulling::platform(p).ok());
-        platform.is_none_or(|p| p.rank_within(&image.config.platform()).is_some())
-    });
+    let image = fitting(store, service, &key)?;
     let wanted = policy.pull.or(service.pull_policy).unwrap_or(PullPolicy::Missing);
     let buildable = service.build.is_some() && policy.build != BuildWhen::Never;
     if buildable && (policy.build == BuildWhen::Always || wanted == PullPolicy::Build) {
@@ -182,17 +221,28 @@ fn todo(store: &Store, project: &Project, service: &Service, policy: &Policy) ->
         return Ok(Todo::Nothing);
     }
     match wanted {
-        // What only the file names can't be in a registry.
-        _ if service.image.is_none() || (buildable && image.is_none()) => match (buildable, &image) {
-            (_, Some(_)) => Ok(Todo::Nothing),
-            (true, None) => Ok(Todo::Build),
-            (false, None) => Err(missing(service, &key).hint("build it: leave --no-build out")),
-        },
+        // What has no name of its own is in no registry.
+        _ if service.image.is_none() || (buildable && wanted == PullPolicy::Never) => {
+            match (buildable, &image) {
+                (_, Some(_)) => Ok(Todo::Nothing),
+                (true, None) => Ok(Todo::Build),
+                (false, None) => Err(missing(service, &key).hint("build it: leave --no-build out")),
+            }
+        }
         PullPolicy::Never | PullPolicy::Build => {
             Err(missing(service, &key).hint("its pull policy says that it must not be pulled"))
         }
+        _ if service.build.is_some() => Ok(Todo::PullOrBuild),
         _ => Ok(Todo::Pull),
     }
+}
+
+/// The service's image, as far as it is for its platform: one of another is as if it weren't there, as with docker compose.
+fn fitting(store: &Store, service: &Service, key: &str) -> Result<Option<Image>, Failure> {
+    Ok(find(store, service, key)?.filter(|image| {
+        let platform = service.platform.as_ref().and_then(|p| pulling::platform(p).ok());
+        platform.is_none_or(|p| p.rank_within(&image.config.platform()).is_some())
+    }))
 }
 
 /// The service's image in the store.
