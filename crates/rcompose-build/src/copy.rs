@@ -323,5 +323,8 @@ pub(crate) fn checked_sum(text: Option<String>, sources: &[String]) -> Result<Op
 
 /// The digest of a file.
 pub(crate) fn sum_of_file(text: &str) -> Result<Digest, BuildError> {
-    text.parse().map_err(|e| BuildError::environment(format!("wrong checksum `{text}`"), e))
+    text.parse().map_err(|e| {
+        BuildError::environment(format!("wrong checksum `{text}`"), e)
+            .help("write sha256: and 64 digits, as sha256sum counts them")
+    })
 }

@@ -306,18 +306,24 @@ fn missing(source: &Source, pattern: &str) -> BuildError {
         ))
         .help(format!("links are followed inside {} only: put what it leads to there", source.name));
     }
-    match nearest(&name, names.iter().map(String::as_str)) {
+    let near = nearest(&name, names.iter().map(String::as_str));
+    match near.filter(|_| source.keep_owner || !climbs(pattern)) {
         Some(near) => error.help(format!("did you mean `{}`?", relative(&parent.join(near)))),
         None if source.keep_owner => error,
         None => outside(error, source, pattern),
     }
 }
 
+/// Does a path lead up somewhere?
+fn climbs(pattern: &str) -> bool {
+    pattern.starts_with("../") || pattern.contains("/../")
+}
+
 /// What doesn't come from a directory of the user's.
 fn outside(error: BuildError, source: &Source, pattern: &str) -> BuildError {
     let name = &source.name;
     let help = match pattern {
-        p if p.starts_with("../") || p.contains("/../") => {
+        p if climbs(p) => {
             format!(
                 "nothing outside {name} can be copied: build from a directory above, or add another context"
             )
