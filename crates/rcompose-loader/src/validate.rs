@@ -153,7 +153,8 @@ fn check_service(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, node:
 }
 
 fn check_build(cx: &mut Cx<'_>, root: &Node, services: &Map, name: &str, build: &Node) {
-    if let (Some(_), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
+    let said = |key: &str| build.get(key).filter(|n| n.as_str() != Some(""));
+    if let (Some(_), Some(inline)) = (said("dockerfile"), said("dockerfile_inline")) {
         cx.error(
             inline.key_span,
             format!("service {name:?} declares mutually exclusive dockerfile and dockerfile_inline: invalid compose project"),

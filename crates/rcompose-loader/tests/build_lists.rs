@@ -32,3 +32,28 @@ fn counts_of_devices() {
     assert_eq!(messages("gpus: [{count: all}]"), [""; 0]);
     assert_eq!(messages("gpus: [{count: '2'}]"), [""; 0]);
 }
+
+#[test]
+fn what_nobody_can_carry_out() {
+    let said = messages("build: {context: ., shm_size: -1}");
+    assert!(said.len() == 1 && said[0].contains("can't be negative"), "{said:?}");
+    assert_eq!(messages("build: {context: ., shm_size: 1m}"), [""; 0]);
+}
+
+/// As variables without a value leave them.
+#[test]
+fn empty_texts_say_nothing() {
+    let text = "services:
+  a:
+    build: {context: ., target: '${T:-}', dockerfile: '', dockerfile_inline: '', cache_from: [''], cache_to: [''], no_cache_filter: ['']}
+";
+    let sources = MemorySources::default().with("/p/compose.yaml", text);
+    let request = LoadRequest { cwd: "/p".into(), ..LoadRequest::default() };
+    let project = load(&request, &sources).unwrap().project;
+    let build = project.services["a"].build.clone().unwrap();
+    assert_eq!((build.target, build.dockerfile, build.dockerfile_inline), (None, None, None));
+    assert_eq!(
+        [build.cache_from, build.cache_to, build.no_cache_filter],
+        [const { Vec::<String>::new() }; 3]
+    );
+}

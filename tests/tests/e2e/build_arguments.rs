@@ -119,6 +119,8 @@ fn mistakes_on_the_command_line() {
         assert!(!failed.stderr.contains("#1 "), "{}", failed.describe());
     }
     p.run("image build nowhere").code_is(1).err("nowhere doesn't exist").err("help: create it");
+    // An empty name is none.
+    p.cmd_args(["image", "build", "-q", "--target", "", "."]).run().unwrap().ok();
     let to = "--iidfile made/a/id --metadata-file made/b/facts -o type=tar,dest=made/c/all.tar";
     p.run(&format!("image build -q {to} .")).ok();
     for file in ["a/id", "b/facts", "c/all.tar"] {
@@ -132,6 +134,13 @@ fn mistakes_on_the_command_line() {
     own.err("compose.yaml:3:5").err("help: take a `service:`");
     p.file("compose.yaml", &format!("services:\n{}{}", service("a", "b"), service("b", "a")));
     p.run("build").code_is(1).err("need each other: b, a").err("compose.yaml:5:5");
+    for (attribute, wrong, help) in [
+        ("entitlements: [foo]", "unknown entitlement `foo`", "there are: network.host"),
+        ("ulimits: {nofile: {soft: 5, hard: 1}}", "nofile is above the hard one: 5 > 1", "lower `soft`"),
+    ] {
+        p.file("compose.yaml", &format!("services:\n  a:\n    build: {{context: ., {attribute}}}\n"));
+        p.run("build").code_is(1).err(wrong).err("compose.yaml:3:5").err(help);
+    }
     p.file("none.tar", "nothing");
     p.run("image load -i none.tar").code_is(1).err("it isn't whole").err("`image save` writes");
     p.run("image inspect nowhere").code_is(1).err("no such image: nowhere").err("`rcompose image ls`");

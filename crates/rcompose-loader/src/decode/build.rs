@@ -13,6 +13,15 @@ fn items<'n>(n: &'n Node, key: &str) -> &'n [Node] {
     n.get(key).and_then(Node::as_seq).unwrap_or_default()
 }
 
+/// `${UNSET:-}` says nothing.
+fn said(n: &Node, key: &str) -> Option<String> {
+    opt_text(n, key).filter(|t| !t.is_empty())
+}
+
+fn said_all(n: &Node, key: &str) -> Vec<String> {
+    strings(n.get(key)).into_iter().filter(|t| !t.is_empty()).collect()
+}
+
 pub(super) fn build(cx: &mut Cx<'_>, n: &Node) -> Build {
     let args = opt_text_map(n.get("args"))
         .into_iter()
@@ -22,16 +31,20 @@ pub(super) fn build(cx: &mut Cx<'_>, n: &Node) -> Build {
             (k, value)
         })
         .collect();
+    if let Some(size) = n.get("shm_size").filter(|s| s.scalar_text().is_some_and(|t| t.starts_with('-'))) {
+        let d = cx.error(size.span, "shm_size: a size can't be negative");
+        d.help.push("write a number of bytes or a unit, like 512m or 1.5gb".into());
+    }
     Build {
         context: opt_text(n, "context").unwrap_or_default(),
-        dockerfile: opt_text(n, "dockerfile"),
-        dockerfile_inline: opt_text(n, "dockerfile_inline"),
+        dockerfile: said(n, "dockerfile"),
+        dockerfile_inline: said(n, "dockerfile_inline"),
         dockerfile_inline_at: n
             .get("dockerfile_inline")
             .filter(|text| text.style == Style::Literal)
             .map(|text| cx.origin(text.key_span)),
         args,
-        target: opt_text(n, "target"),
+        target: said(n, "target"),
         labels: text_map(n.get("labels")),
         tags: items(n, "tags").iter().filter_map(|t| image(cx, t)).collect(),
         network: opt_text(n, "network"),
@@ -42,13 +55,13 @@ pub(super) fn build(cx: &mut Cx<'_>, n: &Node) -> Build {
         platforms: items(n, "platforms").iter().filter_map(|p| platform(cx, p)).collect(),
         additional_contexts: text_map(n.get("additional_contexts")),
         ssh: opt_text_map(n.get("ssh")).into_iter().map(|(k, v)| (k, v.filter(|v| !v.is_empty()))).collect(),
-        cache_from: strings(n.get("cache_from")),
-        cache_to: strings(n.get("cache_to")),
-        no_cache_filter: strings(n.get("no_cache_filter")),
+        cache_from: said_all(n, "cache_from"),
+        cache_to: said_all(n, "cache_to"),
+        no_cache_filter: said_all(n, "no_cache_filter"),
         secrets: items(n, "secrets").iter().filter_map(secret).collect(),
         ulimits: ulimits(cx, n),
         privileged: flag(n, "privileged"),
-        entitlements: strings(n.get("entitlements")),
+        entitlements: said_all(n, "entitlements"),
         provenance: opt_text(n, "provenance"),
         sbom: opt_text(n, "sbom"),
         origin: cx.origin(if n.key_span.line > 0 { n.key_span } else { n.span }),

@@ -50,7 +50,7 @@ pub(crate) use outputs::{Output as Delivery, make_parent};
 pub(crate) use pulling::{
     ToPush, Wanted, parse_reference, pull_all, pull_each, push_each, push_each_for, together,
 };
-pub(crate) use request::{context_place, network as build_network};
+pub(crate) use request::{context_place, known_entitlement, network as build_network};
 
 /// Whether images are built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

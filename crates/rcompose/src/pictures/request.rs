@@ -52,6 +52,11 @@ pub(super) fn service_requests(
     }
     inputs.secrets.clone_from(&secrets);
     inputs.ssh.clone_from(&ssh);
+    build.entitlements.iter().try_for_each(|text| known_entitlement(text))?;
+    if let Some(u) = build.ulimits.iter().find(|u| u.hard >= 0 && (u.soft > u.hard || u.soft < 0)) {
+        let message = format!("the soft limit of {} is above the hard one: {} > {}", u.name, u.soft, u.hard);
+        return Err(Failure::user(message).hint("lower `soft`, or raise `hard`; -1 is no limit"));
+    }
     let mut allow: BTreeSet<String> = build.entitlements.iter().cloned().collect();
     if build.privileged {
         allow.insert("security.insecure".into());
@@ -117,6 +122,16 @@ pub(super) fn labels(project: &Project, service: &Service, build: &Build) -> BTr
     ];
     let own = own.map(|(key, value)| (format!("com.docker.compose.{key}"), value.to_owned()));
     own.into_iter().chain(build.labels.clone()).collect()
+}
+
+/// Is it something that RUN may ask for beyond the usual?
+pub(crate) fn known_entitlement(text: &str) -> Result<(), Failure> {
+    let name = text.split_once('=').map_or(text, |(name, _)| name);
+    match ["", "network.host", "security.insecure", "device", "buildx.local.delete"].contains(&name) {
+        true => Ok(()),
+        false => Err(Failure::user(format!("unknown entitlement `{text}`"))
+            .hint("there are: network.host, security.insecure, device")),
+    }
 }
 
 /// An additional context as the builder takes it.

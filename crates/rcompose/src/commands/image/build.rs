@@ -15,8 +15,8 @@ use crate::failure::Failure;
 use crate::own;
 use crate::pictures::{
     Annotations, Attests, BuildWanted, Caches, Call, Delivery, Inputs, Said, build_and_deliver,
-    build_network, context_place, is_archive, make_parent, metadata, parse_reference, run_limits,
-    secret as build_secret,
+    build_network, context_place, is_archive, known_entitlement, make_parent, metadata, parse_reference,
+    run_limits, secret as build_secret,
 };
 
 pub(crate) fn run(cx: &Context, store: &Store, args: &ImageBuildArgs) -> Result<(), Failure> {
@@ -168,7 +168,7 @@ fn requests(
         platforms.push(None);
     }
     let request = BuildRequest {
-        target: args.target.clone(),
+        target: args.target.clone().filter(|t| !t.is_empty()),
         args: build_args,
         labels: labels.collect(),
         tags: args.tag.iter().map(|t| tag(t)).collect::<Result<_, _>>()?,
@@ -240,13 +240,7 @@ fn refuse(cx: &Context, args: &ImageBuildArgs) -> Result<(), Failure> {
     if let Some(progress) = progress {
         return Err(Failure::user(format!("--progress {progress} and --quiet cannot be used together")));
     }
-    for text in &args.allow {
-        let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
-        if !["", "network.host", "security.insecure", "device", "buildx.local.delete"].contains(&name) {
-            return Err(Failure::user(format!("unknown entitlement `{text}`"))
-                .hint("there are: network.host, security.insecure, device"));
-        }
-    }
+    args.allow.iter().try_for_each(|text| known_entitlement(text))?;
     match args.policy.iter().find(|p| *p != "disabled=true") {
         Some(policy) => Err(Failure::unsupported(format!("builds have no policies: `--policy {policy}`"))
             .hint("without the flag, or with --policy disabled=true, the build goes on unchecked")),
