@@ -84,6 +84,13 @@ fn undefined_things() {
 }
 
 #[test]
+fn upper_case_names() {
+    for (wrong, right) in [("My/App:V1", "my/app:V1"), ("R.io:5/A/b", "R.io:5/a/b"), ("Nginx", "nginx")] {
+        says(&format!("services:\n  web:\n    image: {wrong}\n"), &[&format!("help: write \"{right}\"")]);
+    }
+}
+
+#[test]
 fn services_that_are_not_there() {
     let others: String = (0..9).map(|n| format!("  s{n}: {{image: x}}\n")).collect();
     for attribute in ["depends_on: [queue]", "network_mode: 'service:queue'", "links: [queue]"] {

@@ -157,7 +157,14 @@ pub(super) fn image(cx: &mut Cx<'_>, node: &Node) -> Option<ImageName> {
         .map_err(|e| {
             let d = cx.error(node.span, format!("invalid image reference {}: {e}", shown(&text)));
             if let ImageNameError::UpperCase(name) = e {
-                d.help.push(format!("write {}", shown(&text.replace(&name, &name.to_lowercase()))));
+                let (front, tag) = text.split_at(text.find(&name).unwrap_or(0) + name.len());
+                let registry = front.split('/').next().unwrap_or_default();
+                // `My/App`: hardly a registry called `My`.
+                let front = match registry.contains(['.', ':']) {
+                    true => front.replacen(&name, &name.to_lowercase(), 1),
+                    false => front.to_lowercase(),
+                };
+                d.help.push(format!("write {}", shown(&format!("{front}{tag}"))));
             }
         })
         .ok()
