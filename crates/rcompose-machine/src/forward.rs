@@ -45,8 +45,12 @@ pub(crate) fn give_back(dirs: &Dirs, network: &NetworkSpec) -> Result<(), StepFa
     };
     let failed = |e| StepFailure::environment("let the host forward as before", &e);
     let now = rcompose_network::who_may_forward().map_err(failed)?;
-    if now.iter().all(|name| before.lines().any(|b| b == name)) {
+    let mut new = now.iter().filter(|name| !before.lines().any(|b| b == *name)).peekable();
+    if new.peek().is_none() {
         rcompose_network::restore_ip_forward().map_err(failed)?;
+    } else if new.all(|name| rcompose_network::is_project_table(name)) {
+        // Another installation goes on, which doesn't know how it was before: the next time here.
+        return Ok(());
     }
     Ok(remove_file(&marker)?)
 }

@@ -82,9 +82,14 @@ pub fn who_may_forward() -> Result<Vec<String>, NetError> {
         });
         names.extend(name.filter(|_| message.attributes.iter().any(kind)));
     }
-    names.extend(tables()?.into_iter().filter(|name| name.starts_with("rcompose-")));
+    names.extend(tables()?.into_iter().filter(|name| is_project_table(name)));
     names.sort();
     Ok(names)
+}
+
+/// Whether a name that [`who_may_forward`] tells is the firewall table of a project.
+pub fn is_project_table(name: &str) -> bool {
+    name.starts_with("rcompose-")
 }
 
 /// `rc`, six digits of a project's hash, `u`, the uplink's number.

@@ -29,7 +29,7 @@ pub use error::NetError;
 pub use firewall::{
     HostRules, HostUplink, NetworkRules, Outlet, Published, close_forward, open_forward, redirect_dns,
 };
-pub use host::{enable_ip_forward, host_networks, restore_ip_forward, who_may_forward};
+pub use host::{enable_ip_forward, host_networks, is_project_table, restore_ip_forward, who_may_forward};
 pub use netns::{current_netns, in_netns, new_netns, open_network};
 pub use network::{NetworkHandle, NetworkSpec, create_network, remove_network};
 pub use pool::{IpPool, SubnetPool, UplinkPair, mac_of};

@@ -177,8 +177,14 @@ fn lists_as_dockers() {
 fn ids_and_names() {
     let yaml = format!("services:\n  box: {{image: images-ids, command: {}}}\n", super::POLITE);
     let Some(p) = Project::new("images-ids", &yaml) else { return };
-    p.file("Dockerfile", "FROM busybox\nLABEL images=ids\n");
-    let id = p.run("image build -q -t images-ids .").ok().stdout.trim().to_owned();
+    // Of which nobody else has the first four digits.
+    let alone = |n: u32| {
+        p.file("Dockerfile", &format!("FROM busybox\nLABEL images=ids-{n}\n"));
+        let id = p.run("image build -q -t images-ids .").ok().stdout.trim().to_owned();
+        let all = p.run("image ls -aq --no-trunc").ok().stdout;
+        (all.matches(&id[..11]).count() == 1).then_some(id)
+    };
+    let id = (0..20).find_map(alone).unwrap();
     let short = &id["sha256:".len()..][..12];
     // A short name may look like the beginning of an id.
     p.run(&format!("image inspect {}", &short[..3])).code_is(1).err("no such image");

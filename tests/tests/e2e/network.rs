@@ -178,6 +178,10 @@ echo 0 >/proc/sys/net/ipv4/ip_forward
 "$1" up -d; "$1" down; look 'not new'
 echo 1 >/proc/sys/net/ipv4/ip_forward
 "$1" up -d; "$1" down; look 'on before'
+ip link del other0; echo 0 >/proc/sys/net/ipv4/ip_forward
+RCOMPOSE_ROOT="$RCOMPOSE_ROOT-too" "$1" image load -q -i image.tar
+"$1" up -d; RCOMPOSE_ROOT="$RCOMPOSE_ROOT-too" "$1" up -d; "$1" down; look 'another installation'
+RCOMPOSE_ROOT="$RCOMPOSE_ROOT-too" "$1" down; "$1" up -d; "$1" down; look 'next time'
 "#;
     let program = p.cmd("").command().get_program().to_owned();
     let root = p.dir().join("root");
@@ -185,5 +189,17 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
     let all = all.dir(p.dir()).env("RCOMPOSE_ROOT", root).env("COMPOSE_PROJECT_NAME", "net-forward");
     let all = all.limit(Duration::from_secs(60)).run().unwrap().ok();
     let said: Vec<&str> = all.stdout.lines().filter(|l| !l.contains("sha256:")).collect();
-    assert_eq!(said, ["before 0", "up 1", "down 0", "other 1", "not new 0", "on before 1"]);
+    assert_eq!(
+        said,
+        [
+            "before 0",
+            "up 1",
+            "down 0",
+            "other 1",
+            "not new 0",
+            "on before 1",
+            "another installation 1",
+            "next time 0"
+        ]
+    );
 }
