@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -26,13 +26,25 @@ fn left(mode: u32) -> u32 {
     mode & !UMASK.get().copied().unwrap_or(ENGINES)
 }
 
+/// Gives what has just been made what the engine's umask has taken of a mode and the user's leaves. Nothing else changes: a
+/// directory below one with the set-group-ID bit has that bit, too.
+fn widen(made: &File, mode: u32) -> io::Result<()> {
+    let more = left(mode) & ENGINES;
+    if more == 0 {
+        return Ok(());
+    }
+    let now = made.metadata()?.permissions().mode() & 0o7777;
+    match made.set_permissions(Permissions::from_mode(now | more)) {
+        // Modes are the mount's there, as on FAT.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
 /// As [`File::create`].
 pub(crate) fn create(path: &Path) -> io::Result<File> {
-    match File::options().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => {
-            file.set_permissions(Permissions::from_mode(left(0o666)))?;
-            Ok(file)
-        }
+    match File::options().write(true).create_new(true).mode(left(0o666)).open(path) {
+        Ok(file) => widen(&file, 0o666).map(|()| file),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => File::create(path),
         Err(e) => Err(e),
     }
@@ -47,8 +59,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn make_dirs(path: &Path) -> io::Result<()> {
     let missing = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
     for path in missing.collect::<Vec<_>>().into_iter().rev() {
-        match DirBuilder::new().create(path) {
-            Ok(()) => fs::set_permissions(path, Permissions::from_mode(left(0o777)))?,
+        match DirBuilder::new().mode(left(0o777)).create(path) {
+            Ok(()) => widen(&File::open(path)?, 0o777)?,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
             Err(e) => return Err(e),
         }
@@ -75,5 +87,17 @@ mod tests {
         assert_eq!(fs::read(deep.join("file")).unwrap(), b"x");
         make_dirs(&deep.join("file")).unwrap_err();
         make_dirs(&deep.join("file/below")).unwrap_err();
+    }
+
+    /// What is made in a group's directory is the group's, all the way down.
+    #[test]
+    fn a_directory_of_a_group() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o2775)).unwrap();
+        make_dirs(&dir.path().join("a/b")).unwrap();
+        for name in ["a", "a/b"] {
+            let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o2000, 0o2000, "{name}: {mode:o}");
+        }
     }
 }

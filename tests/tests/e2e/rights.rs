@@ -69,6 +69,15 @@ fn the_callers_files_have_the_callers_umask() {
             assert_eq!(got(name), directory, "{name} under {umask}");
         }
         assert_eq!(got("saved"), "600", "under {umask}");
+        // Within a group's directory all is the group's.
+        let group = p.dir().join(at("group"));
+        fs::create_dir(&group).unwrap();
+        fs::set_permissions(&group, fs::Permissions::from_mode(0o2775)).unwrap();
+        run(format!("image build -q -o {}/deep/er .", at("group")));
+        for name in ["deep", "deep/er"] {
+            let mode = fs::metadata(group.join(name)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(format!("{mode:o}"), format!("2{directory}"), "{name} under {umask}");
+        }
     }
 }
 
