@@ -326,6 +326,8 @@ fn git(variables: &Variables, directory: Option<&Path>, words: &[&str]) -> Resul
         command.env_remove(name);
     }
     command.envs(variables.iter().map(|(name, value)| (name, value)));
+    // What it says is read here, too.
+    command.env("LC_ALL", "C");
     command.stdin(std::process::Stdio::null()).output().map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => {
             FetchError::new("git isn't installed, which fetches projects from repositories")
@@ -358,6 +360,15 @@ mod tests {
             assert!(remedy.contains(help), "{remedy}");
         }
         assert_eq!(reason("fatal: repository 'x' not found\n").0, "fatal: repository 'x' not found");
+    }
+
+    /// Whatever the user's language is.
+    #[test]
+    fn git_speaks_english() {
+        let german = vec![("LC_ALL", "C.UTF-8".to_owned()), ("LANGUAGE", "de".to_owned())];
+        let out = git(&german, None, &["ls-remote", "/no/where"]).unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(reason(&said).0.starts_with("fatal: '/no/where' does not appear"), "{said}");
     }
 
     #[test]
