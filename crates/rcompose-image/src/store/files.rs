@@ -1,8 +1,8 @@
 //! Small files that are either whole or not there.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use serde::Serialize;
@@ -12,6 +12,18 @@ use crate::error::{ImageError, Result};
 
 pub(super) fn make_dirs(path: &Path, mode: u32) -> Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| ImageError::io("create", path, e))
+}
+
+/// A file whose lock is to be taken. Whoever can read it can have the lock, for ever: only its owner can.
+pub(super) fn to_lock(path: &Path) -> Result<File> {
+    let open = || -> io::Result<File> {
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        Ok(file)
+    };
+    open().map_err(|e| ImageError::io("open", path, e))
 }
 
 /// `None` if there is no such file.
@@ -46,5 +58,23 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(ImageError::io("remove", path, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another user would keep all others waiting.
+    #[test]
+    fn nobody_else_can_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(to_lock(&path).unwrap());
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(to_lock(&path).unwrap());
+        assert_eq!(mode(), 0o600);
     }
 }

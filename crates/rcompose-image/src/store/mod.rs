@@ -87,10 +87,10 @@ impl Store {
         self.root.join("tmp")
     }
 
+    /// What is locked while something is removed or added.
     fn lock_file(&self) -> Result<(File, PathBuf)> {
         let path = self.root.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        Ok((file.map_err(|e| ImageError::io("open", &path, e))?, path))
+        Ok((files::to_lock(&path)?, path))
     }
 
     /// Whether nobody removes anything this moment; with `wait`, once that is so. Who writes down what an image is used

@@ -52,8 +52,7 @@ impl Store {
     /// Changes the names; the caller holds the store's lock, shared or alone.
     pub(super) fn change_names<T>(&self, change: impl FnOnce(&mut Names) -> Result<T>) -> Result<T> {
         let lock_path = self.root.join("refs.lock");
-        let lock = std::fs::File::options().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|e| ImageError::io("open", &lock_path, e))?;
+        let lock = files::to_lock(&lock_path)?;
         lock.lock().map_err(|e| ImageError::io("lock", &lock_path, e))?;
         let before = self.names()?;
         let mut names = before.clone();

@@ -136,8 +136,7 @@ impl Store {
     /// A directory without a locked owner is somebody's only while this lock is held.
     fn guard(&self) -> Result<File> {
         let path = self.tmp().join("guard");
-        let guard = File::options().create(true).truncate(false).write(true).open(&path);
-        let guard = guard.map_err(|e| ImageError::io("open", &path, e))?;
+        let guard = files::to_lock(&path)?;
         guard.lock().map_err(|e| ImageError::io("lock", &path, e))?;
         Ok(guard)
     }
