@@ -210,11 +210,16 @@ pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
         other => other.map(|()| true),
     };
-    if !record.path.is_dir() {
-        return gone(fs::remove_file(&record.path));
+    match record.path.is_dir() {
+        true => forget_directory(&record.path, list(&record.path)?),
+        false => gone(fs::remove_file(&record.path)),
     }
+}
+
+/// Removes a directory in which this was found.
+fn forget_directory(directory: &Path, found: Vec<PathBuf>) -> io::Result<bool> {
     let (locks, rest): (Vec<PathBuf>, Vec<PathBuf>) =
-        list(&record.path)?.into_iter().partition(|p| p.extension().is_some_and(|e| e == "lock"));
+        found.into_iter().partition(|p| p.extension().is_some_and(|e| e == "lock"));
     let mut held = Vec::new();
     for path in &locks {
         let lock = match fs::File::open(path) {
@@ -227,8 +232,12 @@ pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
         }
         held.push(lock);
     }
-    // What has come since belongs to a build. What was there goes at once, nobody sees a part of it; and the locks at last:
-    // those who wait for one see that it is gone.
+    // What has come since belongs to a build, which may have ended: without its lock the next pruning would take it from
+    // under the one after.
+    if list(directory)?.iter().any(|p| !locks.contains(p) && !rest.contains(p)) {
+        return Ok(false);
+    }
+    // What was there goes at once, nobody sees a part of it; and the locks at last: those who wait for one see that it is gone.
     let remove = |path: &PathBuf| match fs::symlink_metadata(path)?.is_dir() {
         true => remove_tree(path),
         false => fs::remove_file(path),
@@ -240,13 +249,13 @@ pub fn forget_record(record: &CacheRecord) -> io::Result<bool> {
     for path in rest {
         let mut name = OsStr::from_bytes(GOING).to_owned();
         name.push(path.file_name().unwrap_or_default());
-        let aside = record.path.join(name);
+        let aside = directory.join(name);
         fs::rename(&path, &aside)?;
         going.push(aside);
     }
     going.iter().try_for_each(remove)?;
     locks.iter().try_for_each(fs::remove_file)?;
-    match fs::remove_dir(&record.path) {
+    match fs::remove_dir(directory) {
         Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(true),
         other => other.map(|()| true),
     }
@@ -298,5 +307,25 @@ impl Key {
 
     pub(crate) fn finish(self) -> Digest {
         self.0.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A build that fetched something between the look and the lock keeps it, and its lock.
+    #[test]
+    fn what_has_come_since_stays_with_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("0.lock"), "\n").unwrap();
+        let found = list(&kept).unwrap();
+        fs::create_dir(kept.join("commit")).unwrap();
+        assert!(!forget_directory(&kept, found).unwrap());
+        assert!(kept.join("0.lock").exists() && kept.join("commit").exists());
+        assert!(forget_directory(&kept, list(&kept).unwrap()).unwrap());
+        assert!(!kept.exists());
     }
 }
