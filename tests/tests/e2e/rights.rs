@@ -69,6 +69,11 @@ fn the_callers_files_have_the_callers_umask() {
             assert_eq!(got(name), directory, "{name} under {umask}");
         }
         assert_eq!(got("saved"), "600", "under {umask}");
+        fs::create_dir(p.dir().join(at("there"))).unwrap();
+        run(format!("image build -q -o type=oci,tar=false,dest={} .", at("there")));
+        for name in ["there/blobs", "there/blobs/sha256"] {
+            assert_eq!(got(name), directory, "{name} under {umask}");
+        }
         // Within a group's directory all is the group's.
         let group = p.dir().join(at("group"));
         fs::create_dir(&group).unwrap();

@@ -272,7 +272,8 @@ fn trees(store: &Store, built: &Assembly, files: &Files) -> Result<Vec<Tree>, Fa
 /// Writes an image as an OCI layout.
 fn layout(store: &Store, what: ToSave, names: &[Reference], to: &Path) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::io(format_args!("write {}", to.display()), &e);
-    own::make_dirs(to).map_err(failed)?;
+    // What is in the image is for whom the user's umask lets in, also below a directory that is there.
+    own::make_dirs(&to.join("blobs/sha256")).map_err(failed)?;
     let (read, write) = io::pipe().map_err(failed)?;
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| store.save_as(&[(what, names.to_vec())], &mut BufWriter::new(write)));
