@@ -115,6 +115,30 @@ fn pulled_before_built() {
     p.nothing_left(true);
 }
 
+/// What can be built is built where there is no network, and nobody is asked for it again.
+#[test]
+fn built_without_a_network() {
+    let build = "{dockerfile_inline: \"FROM busybox\\nRUN echo alone > /f\\n\"}";
+    // Nothing can be reached in a new network: its loopback is down.
+    let yaml = format!(
+        "services: {{one: {{image: '127.0.0.1:5000/images-alone', command: cat /f, build: {build}}}}}\n"
+    );
+    let Some(p) = Project::new("images-alone", &yaml) else { return };
+    let program = p.cmd("").command().get_program().to_owned();
+    let alone = |words: &str| {
+        let run = Run::new("unshare").args(["--net"]).args([&program]).args(words.split_whitespace());
+        let run = run.dir(p.dir()).env("RCOMPOSE_ROOT", p.root()).env("COMPOSE_PROJECT_NAME", p.name());
+        run.run().unwrap()
+    };
+    let made = alone("create").ok();
+    made.err("can't be reached: there is no network to it; it is built instead").err("Built");
+    alone("create --force-recreate").ok().not_err("Pulling").not_err("Built");
+    p.run("up").ok().out("alone\n");
+    p.run("down").ok();
+    p.run("image rm 127.0.0.1:5000/images-alone").ok();
+    p.nothing_left(true);
+}
+
 /// A registry with TLS and a password, in a network of its own: its address isn't loopback's, where anything goes.
 struct Secure {
     child: Child,

@@ -178,6 +178,9 @@ pub enum Trouble {
     /// Nobody listens.
     #[error("connection refused")]
     Refused,
+    /// No way there.
+    #[error("there is no network to it")]
+    Network,
     /// Silence.
     #[error("it doesn't answer in time")]
     Silent,
@@ -324,6 +327,9 @@ pub(super) fn trouble_of(error: &reqwest::Error) -> Option<Trouble> {
         if let Some(e) = e.downcast_ref::<io::Error>() {
             match e.kind() {
                 io::ErrorKind::ConnectionRefused => return Some(Trouble::Refused),
+                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+                    return Some(Trouble::Network);
+                }
                 io::ErrorKind::TimedOut => return Some(Trouble::Silent),
                 _ => {}
             }
