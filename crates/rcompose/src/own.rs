@@ -45,7 +45,10 @@ fn widen(made: &File, mode: u32) -> io::Result<()> {
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     match File::options().write(true).create_new(true).mode(left(0o666)).open(path) {
         Ok(file) => widen(&file, 0o666).map(|()| file),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => File::create(path),
+        // It may be a link to where there is nothing yet.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            File::options().write(true).create(true).truncate(true).mode(left(0o666)).open(path)
+        }
         Err(e) => Err(e),
     }
 }

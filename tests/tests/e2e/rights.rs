@@ -52,6 +52,8 @@ fn the_callers_files_have_the_callers_umask() {
         let run = |words: String| under(&p, umask, &words).ok();
         run(format!("config -q -o {}", at("quiet")));
         run(format!("config -o {}", at("config")));
+        std::os::unix::fs::symlink(at("target"), p.dir().join(at("link"))).unwrap();
+        run(format!("config -o {}", at("link")));
         run(format!(
             "image build -q --iidfile {} --metadata-file {} -o {}/deep .",
             at("id"),
@@ -65,6 +67,9 @@ fn the_callers_files_have_the_callers_umask() {
         for name in ["config", "id", "meta", "tar"] {
             assert_eq!(got(name), file, "{name} under {umask}");
         }
+        // Never more than the umask leaves; what a link leads to has no more than the engine's either.
+        let left = if umask == "077" { "600" } else { "644" };
+        assert_eq!(got("target"), left, "under {umask}");
         for name in ["out", "out/deep", "layout"] {
             assert_eq!(got(name), directory, "{name} under {umask}");
         }
