@@ -151,7 +151,15 @@ fn repositories_of_plain_files() {
     build(&format!("{}#{}", address("top"), "0".repeat(40)))
         .code_is(1)
         .err("Dockerfile:2:1")
-        .err("failed to fetch");
+        .err("has the commit 000");
+    // What is neither a branch nor a tag.
+    git(&at("top"), &["checkout", "-q", "--detach"]);
+    commit(&at("top"), "asked");
+    git(&at("top"), &["update-ref", "refs/pull/1/head", "HEAD"]);
+    git(&at("top"), &["checkout", "-q", "main"]);
+    git(&at("top"), &["update-server-info"]);
+    build(&format!("{}#refs/pull/1/head", address("top"))).ok();
+    assert_eq!(files(), ".gitmodules asked inner/two later top");
 }
 
 /// What was fetched is part of what builds keep: seen, pruned, and fetched again.

@@ -237,10 +237,17 @@ fn checkout(new: &Path, repository: &str, found: &Found, variables: &Variables) 
         if !wants_all(&out) {
             return Err(unreachable(repository, &out));
         }
-        let all = ["fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"];
+        let mut all = vec!["fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"];
+        // What is neither a branch nor a tag, as of a pull request.
+        all.extend(found.name.as_deref().filter(|name| !name.starts_with("refs/heads/")));
         run(variables, new, repository, &all)?;
         if !git(variables, Some(new), &["cat-file", "-e", &found.object])?.status.success() {
-            return Err(unreachable(repository, &out));
+            let shown = without_secret(repository);
+            return Err(FetchError::new(format!(
+                "no branch or tag of {shown} has the commit {}",
+                found.object
+            ))
+            .help("check the commit, or name a branch or a tag that has it"));
         }
     }
     if let Some(name) = &found.name {
