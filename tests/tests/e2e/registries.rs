@@ -121,7 +121,7 @@ fn built_without_a_network() {
     let build = "{dockerfile_inline: \"FROM busybox\\nRUN echo alone > /f\\n\"}";
     // Nothing can be reached in a new network: its loopback is down.
     let yaml = format!(
-        "services: {{one: {{image: '127.0.0.1:5000/images-alone', command: cat /f, build: {build}}}}}\n"
+        "services: {{one: {{image: '127.0.0.1:5000/images-alone', command: cat /f, network_mode: none, build: {build}}}}}\n"
     );
     let Some(p) = Project::new("images-alone", &yaml) else { return };
     let program = p.cmd("").command().get_program().to_owned();
@@ -130,6 +130,8 @@ fn built_without_a_network() {
         let run = run.dir(p.dir()).env("RCOMPOSE_ROOT", p.root()).env("COMPOSE_PROJECT_NAME", p.name());
         run.run().unwrap()
     };
+    // What a run that was killed has left.
+    drop(p.cmd("image rm -f 127.0.0.1:5000/images-alone").run());
     let made = alone("create").ok();
     made.err("can't be reached: there is no network to it; it is built instead").err("Built");
     alone("create --force-recreate").ok().not_err("Pulling").not_err("Built");
