@@ -267,9 +267,14 @@ impl Store {
         let (mut refs, mut repo_digests, mut part_of) = (Vec::new(), Vec::new(), Vec::new());
         let mut last_tagged = None;
         for (key, name) in names {
+            let whole = name.image == id;
+            // Names are many: only those of this image are read.
+            if !whole && !name.others.contains(&id) {
+                continue;
+            }
             let Ok(reference) = key.parse::<Reference>() else { continue };
-            if name.image != id {
-                part_of.extend(name.others.contains(&id).then_some(reference));
+            if !whole {
+                part_of.push(reference);
                 continue;
             }
             last_tagged = last_tagged.max(Some(name.tagged.clone()));
