@@ -238,13 +238,9 @@ fn forget_directory(directory: &Path, found: Vec<PathBuf>) -> io::Result<bool> {
         return Ok(false);
     }
     // What was there goes at once, nobody sees a part of it; and the locks at last: those who wait for one see that it is gone.
-    let remove = |path: &PathBuf| match fs::symlink_metadata(path)?.is_dir() {
-        true => remove_tree(path),
-        false => fs::remove_file(path),
-    };
     let is_going = |p: &PathBuf| p.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(GOING));
     let (left, rest): (Vec<PathBuf>, Vec<PathBuf>) = rest.into_iter().partition(is_going);
-    left.iter().try_for_each(remove)?;
+    left.iter().try_for_each(|path| remove(path))?;
     let mut going = Vec::new();
     for path in rest {
         let mut name = OsStr::from_bytes(GOING).to_owned();
@@ -253,11 +249,19 @@ fn forget_directory(directory: &Path, found: Vec<PathBuf>) -> io::Result<bool> {
         fs::rename(&path, &aside)?;
         going.push(aside);
     }
-    going.iter().try_for_each(remove)?;
+    going.iter().try_for_each(|path| remove(path))?;
     locks.iter().try_for_each(fs::remove_file)?;
     match fs::remove_dir(directory) {
         Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(true),
         other => other.map(|()| true),
+    }
+}
+
+/// A file, or a directory with all that is in it.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => remove_tree(path),
+        false => fs::remove_file(path),
     }
 }
 

@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rcompose_image::{is_there, make_directory, remove_tree};
+use rcompose_image::{is_there, make_directory};
 
-use crate::cache::{REPOSITORIES, SIZE, note_use, open_uses, size};
+use crate::cache::{REPOSITORIES, SIZE, note_use, open_uses, remove, size};
 use crate::digests::write_atomic;
 
 /// In the directory: the lock, whose length tells how often it was used.
@@ -77,7 +77,7 @@ impl Drop for Kept {
                 for entry in fs::read_dir(&self.path)? {
                     let entry = entry?;
                     if entry.file_name() != LOCK {
-                        remove_tree(&entry.path())?;
+                        remove(&entry.path())?;
                     }
                 }
                 // Those who wait for the lock see that it is gone, and make another one.
@@ -89,5 +89,28 @@ impl Drop for Kept {
         if nothing().is_err() {
             // Who fetches it next takes over what has stayed.
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_stays_of_what_did_not_come_to_its_end() {
+        let cache = tempfile::tempdir().unwrap();
+        let open = || Kept::repository(cache.path(), "name", "commit").unwrap();
+        let (one, other) = (open(), open());
+        fs::create_dir(one.path().join("part")).unwrap();
+        one.note_size(one.path()).unwrap();
+        let path = one.path().to_owned();
+        drop(one);
+        assert!(path.join("part").exists(), "somebody is at it");
+        drop(other);
+        assert!(!path.exists());
+        let whole = open();
+        fs::create_dir(path.join("commit")).unwrap();
+        drop(whole);
+        assert!(path.join("commit").exists());
     }
 }
